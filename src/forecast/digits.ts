@@ -15,8 +15,11 @@ const MOST = 12;
 const WITH_EXPONENT = 1e-6;
 const MOST_WITH_EXPONENT = 9;
 
-/** @returns significant digits for `values`: at least `least`, more if they are close together far from zero */
-export function digitsFor(values: ArrayLike<number>, least: number): number {
+/**
+ * @param ofSpread digits, besides the first, that resolve the spread
+ * @returns significant digits for `values`: at least `least`, more if they are close together far from zero
+ */
+export function digitsFor(values: ArrayLike<number>, least: number, ofSpread = SPREAD_DIGITS): number {
   let [low, high] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY];
   for (let i = 0; i < values.length; i++) {
     low = Math.min(low, values[i]);
@@ -25,7 +28,7 @@ export function digitsFor(values: ArrayLike<number>, least: number): number {
   const largest = Math.max(Math.abs(low), Math.abs(high));
   if (!(largest > 0 && Number.isFinite(largest))) return least;
   if (largest < LARGE && high - low < ROUNDING * largest) return least;
-  const digits = place(largest) - place(high - low) + 1 + SPREAD_DIGITS;
+  const digits = place(largest) - place(high - low) + 1 + ofSpread;
   const most = largest < WITH_EXPONENT ? MOST_WITH_EXPONENT : MOST + Math.min(0, place(largest));
   return Math.max(least, Math.min(most, digits));
 }

@@ -3,7 +3,7 @@
  * hundreds of values at each step. Its numbers are rounded to the displayed decimals, so that a smaller change adds no row to the recorder.
  */
 import { formatDuration } from '../../config/units.ts';
-import { inDigits } from '../../forecast/digits.ts';
+import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { allFinite, type Forecast } from '../../forecast/forecast.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import { QUANTILE_NAMES } from '../json/messages.ts';
@@ -13,7 +13,7 @@ export interface SummaryOptions {
   readonly leads: readonly number[];
   /** Published quantiles: the lowest and the highest are the range. */
   readonly quantiles: readonly number[];
-  /** Null: four significant digits. */
+  /** Null: four significant digits, more if the values are close together far from zero. */
   readonly decimals: number | null;
   /** Whether values are increases, so that their sum over the horizon is one, too. */
   readonly additive: boolean;
@@ -23,6 +23,8 @@ export interface SummaryOptions {
 
 /** Significant digits if the decimals are unknown. */
 const DIGITS = 4;
+/** With two digits of the spread, a meter's total of 45678.9 that grows by 0.05 does not look constant. */
+const SPREAD_DIGITS = 1;
 
 /** Texts that all summaries with these leads share: `"1h":`, by lead. */
 const leadKeys = new WeakMap<readonly number[], ReadonlyMap<number, string>>();
@@ -43,8 +45,9 @@ export function summaryText(forecast: Forecast, options: SummaryOptions): string
   const { quantiles, leads, stepMs, originMs, input, crossings } = forecast;
   if (!allFinite(quantiles)) return null;
   const { decimals } = options;
+  const digits = decimals === null ? digitsFor(quantiles, DIGITS, SPREAD_DIGITS) : 0;
   const rounded = (value: number): string =>
-    numberText(decimals === null ? inDigits(value, DIGITS) : Number(value.toFixed(decimals)) + 0);
+    numberText(decimals === null ? inDigits(value, digits) : Number(value.toFixed(decimals)) + 0);
   const [low, high] = rangeOf(options.quantiles);
   const rangeAt = (at: number): string => {
     const lower = `{"${nameAt(low)}":${rounded(quantiles[at + low] ?? 0)}`;

@@ -137,8 +137,13 @@ function ratio(value: number, reference: number): number | null {
   return reference > 0 && Number.isFinite(value) ? short(value / reference) : null;
 }
 
+/** The first forecast of a meter's total is far wider than its changes; a lower skill would say no more. */
+const LOWEST_SKILL = -100;
+
 function skill(loss: number, reference: number): number | null {
-  return reference > 0 && Number.isFinite(loss) ? round(1 - loss / reference, 6) : null;
+  return reference > 0 && Number.isFinite(loss)
+    ? Math.max(LOWEST_SKILL, round(1 - loss / reference, 6))
+    : null;
 }
 
 function iso(ms: number): string {
