@@ -194,10 +194,12 @@ function documents(stage, manual) {
     join(stage, 'usr/share/man/man1/gatecast.1.gz'),
     gzipSync(readFileSync(join(manual, 'gatecast.1')), { level: 9 }),
   );
-  write(
-    join(stage, 'usr/share/bash-completion/completions/gatecast'),
-    readFileSync(join(manual, 'gatecast.bash')),
-  );
+  for (const [path, shell] of [
+    ['bash-completion/completions/gatecast', 'bash'],
+    ['zsh/vendor-completions/_gatecast', 'zsh'],
+    ['fish/vendor_completions.d/gatecast.fish', 'fish'],
+  ])
+    write(join(stage, 'usr/share', path), readFileSync(join(manual, `gatecast.${shell}`)));
 }
 
 function build(debian) {

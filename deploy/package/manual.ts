@@ -1,5 +1,5 @@
 /**
- * Writes the manual page and the bash completion of the Debian package from the command line's own definition.
+ * Writes the manual page and the completions for bash, zsh and fish from the command line's own definition.
  * Usage: tsx deploy/package/manual.ts FOLDER
  */
 import { mkdirSync, writeFileSync } from 'node:fs';
@@ -58,6 +58,16 @@ export function manualPage(program: Command): string {
   ].join('\n');
 }
 
+/** The commands and groups of commands, each with the words that lead to it. */
+const completed = (program: Command): readonly { readonly path: string; readonly command: Command }[] =>
+  [program, ...program.commands.flatMap((one) => [one, ...one.commands])].map((command) => ({
+    path: nameOf(command).split(' ').slice(1).join(' '),
+    command,
+  }));
+
+/** The first sentence of a description, for a line of a menu. */
+const brief = (text: string): string => text.split(/[;:.]\s|\n/)[0]?.trim() ?? '';
+
 export function bashCompletion(program: Command): string {
   const words = (command: Command): string =>
     [
@@ -65,11 +75,7 @@ export function bashCompletion(program: Command): string {
       ...command.options.flatMap(({ short, long }) => [short, long]).filter(Boolean),
       '--help',
     ].join(' ');
-  const all = [program, ...program.commands.flatMap((one) => [one, ...one.commands])];
-  const cases = all.map((command) => {
-    const path = nameOf(command).split(' ').slice(1).join(' ');
-    return `    '${path}') words='${words(command)}' ;;`;
-  });
+  const cases = completed(program).map(({ path, command }) => `    '${path}') words='${words(command)}' ;;`);
   return `# bash completion for gatecast
 _gatecast() {
   local current=\${COMP_WORDS[COMP_CWORD]} path= word words=
@@ -86,10 +92,77 @@ complete -F _gatecast gatecast
 `;
 }
 
+/** Between single quotes of a shell. */
+const quoted = (text: string): string => `'${text.replaceAll("'", "'\\''")}'`;
+
+export function zshCompletion(program: Command): string {
+  const entry = (word: string, description: string): string =>
+    quoted(`${word.replaceAll(':', '\\:')}:${brief(description)}`);
+  const cases = completed(program).map(({ path, command }) => {
+    const entries = [
+      ...command.commands.map((inner) => entry(inner.name(), inner.description())),
+      ...command.options.flatMap(({ short, long, description }) =>
+        [short, long].flatMap((flag) => (flag ? [entry(flag, description)] : [])),
+      ),
+      entry('--help', 'show the options'),
+    ];
+    return `    '${path}') entries=(${entries.join(' ')}) ;;`;
+  });
+  return `#compdef gatecast
+_gatecast() {
+  local route= word
+  local -a entries
+  for word in "\${(@)words[2,CURRENT-1]}"; do
+    case $word in -*) break ;; *) route="\${route:+$route }$word" ;; esac
+  done
+  case $route in
+${cases.join('\n')}
+  esac
+  _describe command entries || _files
+}
+compdef _gatecast gatecast
+# The first use loads this file as the function itself.
+[ "\${funcstack[1]}" != _gatecast ] || _gatecast "$@"
+`;
+}
+
+export function fishCompletion(program: Command): string {
+  const lines = completed(program).flatMap(({ path, command }) => {
+    const here = `complete -c gatecast -n ${quoted(`test "$(__gatecast_path)" = "${path}"`)}`;
+    return [
+      ...command.commands.map(
+        (inner) => `${here} -f -a ${inner.name()} -d ${quoted(brief(inner.description()))}`,
+      ),
+      ...command.options.map(({ short, long, required, description }) =>
+        [
+          here,
+          ...(required ? ['-r'] : []),
+          ...(short ? [`-s ${short.replace(/^-/, '')}`] : []),
+          ...(long ? [`-l ${long.replace(/^--/, '')}`] : []),
+          `-d ${quoted(brief(description))}`,
+        ].join(' '),
+      ),
+    ];
+  });
+  return `# fish completion for gatecast
+function __gatecast_path
+    set -l path
+    for word in (commandline -opc)[2..]
+        string match -q -- '-*' $word; and break
+        set -a path $word
+    end
+    echo "$path"
+end
+${lines.join('\n')}
+`;
+}
+
 const [folder] = process.argv.slice(2);
 if (folder !== undefined) {
   const program = createProgram({ out: () => {}, err: () => {} });
   mkdirSync(folder, { recursive: true });
   writeFileSync(join(folder, 'gatecast.1'), manualPage(program));
   writeFileSync(join(folder, 'gatecast.bash'), bashCompletion(program));
+  writeFileSync(join(folder, 'gatecast.zsh'), zshCompletion(program));
+  writeFileSync(join(folder, 'gatecast.fish'), fishCompletion(program));
 }

@@ -79,7 +79,7 @@ start | restart)
   echo $! >$pid
   for try in $(seq 900); do grep -q ' subscribed ' $RUN/log && exit 0; sleep 0.1; done
   cat $RUN/log; exit 1 ;;
-reload) grep -q '^ExecReload=/bin/kill -HUP' $unit && kill -HUP "$(cat $pid)" ;;
+reload) grep -q '^ExecReload=.*kill -HUP' $unit && kill -HUP "$(cat $pid)" ;;
 *) exit 1 ;;
 esac`,
   journalctl: `case "$*" in *"-u gatecast"*) tail -n 50 $RUN/log ;; *) exit 1 ;; esac`,

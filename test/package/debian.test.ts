@@ -1,8 +1,7 @@
 /**
- * The Debian packages as an owner gets them: built, installed into a fresh Debian (amd64), walked from nothing to a
- * forecast on a topic, upgraded, purged; the arm64 package runs on an emulated Raspberry Pi 4. `npm run test:package`
- * builds them first. Needs root and debootstrap; there is no systemd in a chroot, so the test starts the unit's command
- * as the unit's user.
+ * The Debian packages as an owner gets them: built, installed into a fresh Debian, walked from nothing to a forecast on a topic,
+ * upgraded, purged. For amd64 in a chroot without systemd, and in a Debian that systemd-nspawn boots; for arm64 in a chroot
+ * on an emulated Raspberry Pi 4. `npm run test:package` builds the packages first. Needs root, debootstrap and systemd-nspawn.
  */
 import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
@@ -10,6 +9,7 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { waitFor } from '../support/wait.ts';
+import { Booted, canBoot } from './booted.ts';
 
 const MOST_BYTES = 60e6;
 const MINUTE = 60_000;
@@ -21,6 +21,31 @@ const file = (arch: string): string =>
 
 const ready = process.getuid?.() === 0 && spawnSync('debootstrap', ['--version']).error === undefined;
 if (!ready) console.warn('SKIPPED: the walk through a fresh Debian needs root and debootstrap');
+
+if (!canBoot) console.warn('SKIPPED: the service under systemd needs root and systemd-container');
+
+/** What the package needs of Debian, an init system and a broker are there; all else comes from the package. */
+const INCLUDED = 'systemd,systemd-sysv,mosquitto,mosquitto-clients,libstdc++6,libatomic1';
+
+/** Makes the fresh Debian unless an earlier run did. */
+function makeDebian(): void {
+  const stamp = join(CACHE, '.debian');
+  if (existsSync(stamp) && readFileSync(stamp, 'utf8') === INCLUDED) return;
+  rmSync(ROOT, { recursive: true, force: true });
+  const sources = readdirSync('/etc/apt/sources.list.d').filter((name) => name.endsWith('.sources'));
+  const texts = [
+    ...sources.map((name) => readFileSync(join('/etc/apt/sources.list.d', name), 'utf8')),
+    existsSync('/etc/apt/sources.list') ? readFileSync('/etc/apt/sources.list', 'utf8') : '',
+  ].join('\n');
+  const mirror = /^(?:URIs:|deb) +(?:\[[^\]]*\] +)?(https?:\S+)/m.exec(texts)?.[1];
+  mkdirSync(CACHE, { recursive: true });
+  const kind = ['--variant=minbase', `--include=${INCLUDED}`];
+  const args = [...kind, 'bookworm', ROOT, ...(mirror === undefined ? [] : [mirror])];
+  const made = spawnSync('debootstrap', args, { encoding: 'utf8', timeout: 8 * MINUTE });
+  expect(made.status, made.stdout + made.stderr).toBe(0);
+  writeFileSync(join(ROOT, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 101\n', { mode: 0o755 });
+  writeFileSync(stamp, INCLUDED);
+}
 
 /** Runs a command in the fresh Debian, with /proc, in a mount namespace that ends with it. */
 const inside = (...command: readonly string[]): readonly string[] => [
@@ -85,21 +110,7 @@ describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
   let silence: () => void = () => {};
 
   beforeAll(async () => {
-    if (!existsSync(join(CACHE, '.debian'))) {
-      rmSync(ROOT, { recursive: true, force: true });
-      const sources = readdirSync('/etc/apt/sources.list.d').filter((name) => name.endsWith('.sources'));
-      const texts = [
-        ...sources.map((name) => readFileSync(join('/etc/apt/sources.list.d', name), 'utf8')),
-        existsSync('/etc/apt/sources.list') ? readFileSync('/etc/apt/sources.list', 'utf8') : '',
-      ].join('\n');
-      const mirror = /^(?:URIs:|deb) +(?:\[[^\]]*\] +)?(https?:\S+)/m.exec(texts)?.[1];
-      mkdirSync(CACHE, { recursive: true });
-      const args = ['--variant=minbase', 'bookworm', ROOT, ...(mirror === undefined ? [] : [mirror])];
-      const made = spawnSync('debootstrap', args, { encoding: 'utf8', timeout: 8 * MINUTE });
-      expect(made.status, made.stdout + made.stderr).toBe(0);
-      writeFileSync(join(ROOT, 'usr/sbin/policy-rc.d'), '#!/bin/sh\nexit 101\n', { mode: 0o755 });
-      writeFileSync(join(CACHE, '.debian'), '');
-    }
+    makeDebian();
     // A former run may have ended in between.
     call('sh', '-c', 'dpkg --purge gatecast; rm -f /root/*.deb');
     execFileSync('cp', [file('amd64'), join(ROOT, 'root/gatecast.deb')]);
@@ -190,6 +201,134 @@ describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
       expect(existsSync(join(ROOT, path)), path).toBe(false);
     expect(call('id', 'gatecast').code).not.toBe(0);
   });
+});
+
+describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () => {
+  let debian: Booted;
+  const unit = 'gatecast.service';
+
+  beforeAll(async () => {
+    makeDebian();
+    call('dpkg', '--purge', 'gatecast');
+    execFileSync('cp', [file('amd64'), join(ROOT, 'root/gatecast.deb')]);
+    debian = await Booted.boot(ROOT);
+    debian.mustCall('rm', '/usr/sbin/policy-rc.d');
+    debian.mustCall('sh', '-c', 'echo "127.0.0.1 localhost" >/etc/hosts');
+    await waitFor('Mosquitto', () => debian.call('systemctl', 'is-active', 'mosquitto').code === 0, MINUTE);
+    for (const name of ['plant/press', 'plant/mill']) startSensorInside(name);
+  }, 10 * MINUTE);
+  afterAll(() => debian?.stop());
+
+  /** A machine that reports twice a second. */
+  function startSensorInside(topic: string): void {
+    const lines =
+      'while sleep 0.5; do n=$((n + 1)); echo "{\\"vibration\\": $((20 + n % 7)).$((n % 10))}"; done';
+    const script = `${lines} | exec mosquitto_pub -q 1 -l -t ${topic}`;
+    debian.mustCall('systemd-run', '--quiet', `--unit=${topic.replace('/', '-')}`, 'sh', '-c', script);
+  }
+  const forecast = (stream: string): { readonly p50: readonly number[] } =>
+    JSON.parse(
+      debian.mustCall('mosquitto_sub', '-C', '1', '-W', '60', '-t', `gatecast/+/forecast/${stream}`),
+    );
+  const isActive = () => debian.property('ActiveState') === 'active';
+
+  it('needs three commands from nothing to a forecast of the service', { timeout: 8 * MINUTE }, () => {
+    const installed = debian.mustCall('apt-get', 'install', '--yes', '/root/gatecast.deb');
+    expect(installed).toContain('sudo gatecast init');
+    expect(debian.property('ActiveState')).toBe('inactive');
+    const found = debian.mustCall('gatecast', 'init', '--listen', '10s', '--yes', '--start');
+    expect(found).toContain('mqtt://127.0.0.1:1883  (this machine)');
+    expect(found).toContain('the service runs');
+    const { p50 } = forecast('press/vibration');
+    expect(p50.length).toBeGreaterThan(0);
+    for (const value of p50) expect(value).toBeCloseTo(23, -1);
+  });
+
+  it('runs in the sandbox of its unit, as its own user', () => {
+    expect(isActive()).toBe(true);
+    const status = readFileOf(`/proc/${debian.property('MainPID')}/status`);
+    const user = debian.mustCall('id', '-u', 'gatecast').trim();
+    expect(status).toMatch(new RegExp(`^Uid:\\s+${user}\\s+${user}\\s`, 'm'));
+    expect(status).toMatch(/^CapEff:\s+0+$/m);
+    expect(status).toMatch(/^NoNewPrivs:\s+1$/m);
+    expect(status).toMatch(/^Seccomp:\s+2$/m);
+    // Its own /dev, and no way to write outside of its folder.
+    const mounts = readFileOf(`/proc/${debian.property('MainPID')}/mountinfo`);
+    expect(mounts).toMatch(/ \/ \/ ro[, ]/);
+    expect(mounts).toMatch(/ \/var\/lib\/gatecast rw[, ]/);
+    expect(debian.property('StatusText')).toMatch(/^\d+ streams?$/);
+    expect(debian.mustCall('journalctl', '--unit', unit, '--output=cat')).not.toMatch(
+      /EPERM|EACCES|Permission denied/,
+    );
+  });
+
+  it('a reload takes a new rule without a restart', { timeout: 5 * MINUTE }, () => {
+    const before = debian.property('MainPID');
+    for (const name of ['hall/oven', 'hall/press']) startSensorInside(name);
+    debian.mustCall('gatecast', 'init', '--merge', '--no-start', '--listen', '10s', '--yes');
+    debian.mustCall('systemctl', 'reload', 'gatecast');
+    expect(forecast('oven/vibration').p50.length).toBeGreaterThan(0);
+    expect(debian.property('MainPID')).toBe(before);
+  });
+
+  it('is started again by the watchdog when it stands still', { timeout: 5 * MINUTE }, async () => {
+    expect(debian.property('WatchdogUSec')).toBe('1min');
+    // The same with a shorter limit, for the test.
+    const dropIn = '/run/systemd/system/gatecast.service.d';
+    const limits = '[Service]\\nWatchdogSec=15\\nTimeoutAbortSec=1\\nRestartSec=1\\n';
+    debian.mustCall('sh', '-c', `mkdir -p ${dropIn} && printf '${limits}' >${dropIn}/test.conf`);
+    debian.mustCall('systemctl', 'daemon-reload');
+    debian.mustCall('systemctl', 'restart', 'gatecast');
+    const [before, starts] = [debian.property('MainPID'), Number(debian.property('NRestarts'))];
+    process.kill(pidOutside(before), 'SIGSTOP');
+    await waitFor(
+      'another start',
+      () => Number(debian.property('NRestarts')) > starts && isActive(),
+      3 * MINUTE,
+    );
+    expect(debian.property('MainPID')).not.toBe(before);
+    expect(forecast('press/vibration').p50.length).toBeGreaterThan(0);
+    debian.mustCall('rm', '-r', dropIn);
+    debian.mustCall('systemctl', 'daemon-reload');
+  });
+
+  it('an upgrade restarts it and keeps config and data; a purge leaves nothing', {
+    timeout: 5 * MINUTE,
+  }, async () => {
+    const config = debian.mustCall('sha256sum', '/etc/gatecast/gatecast.yaml');
+    const before = debian.property('MainPID');
+    debian.mustCall('dpkg', '--install', '/root/gatecast.deb');
+    await waitFor('the service after the upgrade', isActive, MINUTE);
+    expect(debian.property('MainPID')).not.toBe(before);
+    expect(debian.mustCall('sha256sum', '/etc/gatecast/gatecast.yaml')).toBe(config);
+    expect(forecast('press/vibration').p50.length).toBeGreaterThan(0);
+    debian.mustCall('apt-get', 'purge', '--yes', 'gatecast');
+    expect(debian.call('systemctl', 'cat', unit).code).not.toBe(0);
+    expect(debian.call('sh', '-c', 'grep -l [/]usr/lib/gatecast/ /proc/[0-9]*/cmdline').text).not.toContain(
+      '/proc',
+    );
+    for (const path of ['/etc/gatecast', '/var/lib/gatecast', '/usr/lib/gatecast', '/usr/bin/gatecast'])
+      expect(debian.call('test', '-e', path).code, path).toBe(1);
+    expect(debian.call('id', 'gatecast').code).not.toBe(0);
+  });
+
+  const readFileOf = (path: string): string => debian.mustCall('cat', path);
+  /** The number of a process inside, as this machine counts. */
+  function pidOutside(pid: string): number {
+    const found = readdirSync('/proc').find((name) => {
+      if (!/^\d+$/.test(name)) return false;
+      try {
+        const numbers = /^NSpid:\s+\d+\s+(\d+)$/m.exec(readFileSync(`/proc/${name}/status`, 'utf8'));
+        return (
+          numbers?.[1] === pid && readFileSync(`/proc/${name}/cmdline`, 'utf8').includes('/usr/lib/gatecast/')
+        );
+      } catch {
+        return false;
+      }
+    });
+    expect(found, `process ${pid}`).toBeDefined();
+    return Number(found);
+  }
 });
 
 describe('a Raspberry Pi 4, emulated', () => {
