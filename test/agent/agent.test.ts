@@ -316,6 +316,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     await eyes.client.publishAsync('elsewhere/tank', '1', { qos: 1 });
     await eyes.client.publishAsync('gatecast/test/request/no-such-verb', '{}', { qos: 1 });
     await speak(eyes, () => eyes.on('gatecast/test/forecast/tank').length > 0);
+    await waitFor('the answer', () => eyes.on('gatecast/test/response/no-such-verb').length > 0);
     expect(eyes.on('gatecast/test/response/no-such-verb')).toHaveLength(1);
     const { health } = (await (await fetch(`${second.pageUrl}/api/status`)).json()) as {
       health: { dropped: Record<string, number> };

@@ -1,6 +1,5 @@
 /** `gatecast demo` as a user meets it: the printed addresses lead somewhere, and the page shows forecasts. */
 import { existsSync, readdirSync } from 'node:fs';
-import { tmpdir } from 'node:os';
 import { chromium } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { type Daemon, ensureBuilt, spawnProgram } from '../support/daemon.ts';
@@ -42,7 +41,7 @@ describe('gatecast demo', () => {
     await waitFor('gru forecasts', () => forecasts().some(({ model }) => model.kind === 'gru'));
     expect(forecasts()[0]?.p50).toHaveLength(60);
     expect(eyes.on('gatecast/demo/status').map(({ text }) => text)[0]).toContain('"online"');
-    expect(eyes.on('gatecast/demo/health').length).toBeGreaterThan(0);
+    await waitFor('health', () => eyes.on('gatecast/demo/health').length > 0);
     expect(demo.output()).toMatch(/cpu\/busy +\S+ % +-> +in 60 s/);
   });
 
@@ -72,7 +71,7 @@ describe('gatecast demo', () => {
             for (let i = 0; i < data.length; i += 4) if (data[i + 3] > 20 && data[i + 2] > data[i] + 60) blue++;
             return blue > 60;
           })`);
-      await expect.poll(drawn, { timeout: 25_000 }).toBe(true);
+      await expect.poll(drawn).toBe(true);
       expect(await tab.locator('#stream-badges .badge', { hasText: 'GRU' }).count()).toBeGreaterThan(0);
     } finally {
       await browser.close();
@@ -83,24 +82,22 @@ describe('gatecast demo', () => {
     const started = performance.now();
     expect(await demo.end('SIGINT')).toBe(0);
     expect(performance.now() - started).toBeLessThan(5000);
-    expect(eyes.on('gatecast/demo/status').at(-1)?.text).toContain('"offline"');
+    await waitFor('the goodbye', () => eyes.on('gatecast/demo/status').at(-1)?.text.includes('"offline"'));
   });
 
   test('without --data-dir it leaves nothing behind', async () => {
-    const left = () =>
-      readdirSync(tmpdir())
-        .filter((name) => name.startsWith('gatecast-demo-'))
-        .sort();
-    const before = left();
+    const folder = temp();
+    const left = () => readdirSync(folder).filter((name) => name.startsWith('gatecast-demo-'));
     const other = spawnProgram(['demo', '--http', `127.0.0.1:${await freePort()}`], {
       GATECAST_DATA_DIR: '',
+      TMPDIR: folder,
     });
     await waitFor('its start', () => other.output().includes('Ctrl-C'));
-    expect(left().length).toBe(before.length + 1);
+    expect(left()).toHaveLength(1);
     const started = performance.now();
     expect(await other.end('SIGTERM')).toBe(0);
     // Also while it is still connecting.
     expect(performance.now() - started).toBeLessThan(5000);
-    expect(left()).toEqual(before);
+    expect(left()).toEqual([]);
   });
 });

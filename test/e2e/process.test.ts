@@ -71,7 +71,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     await waitFor('the reject', () => daemon!.output().includes('not taken'));
     // Another agent cannot take the data directory.
     const second = spawnProgram(['run', '-c', file]);
-    await waitFor('its end', () => second.process.exitCode !== null);
+    await waitFor('its end', second.closed);
     expect(second.process.exitCode).toBe(1);
     expect(await daemon!.end('SIGTERM')).toBe(0);
     const entries = (daemon!.output().slice(written) + second.output())
@@ -107,7 +107,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     const file = join(dir, 'invalid.yaml');
     writeFileSync(file, text);
     const invalid = spawnProgram(['run', '-c', file]);
-    await waitFor('its end', () => invalid.process.exitCode !== null);
+    await waitFor('its end', invalid.closed);
     expect(invalid.process.exitCode).toBe(2);
     expect(lines(invalid.output())).toEqual([
       expect.objectContaining({

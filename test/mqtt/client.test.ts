@@ -193,8 +193,11 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     const first = make(url);
     first.client.setSubscriptions([{ filter: 'old/#', qos: 1 }]);
     first.client.start();
-    await connected(first.client);
-    await sleep(50);
+    await waitFor('the subscription', async () => {
+      await feeder.client.publishAsync('old/x', 'earlier', { qos: 1 });
+      return first.received.length > 0;
+    });
+    for (const { acknowledge } of first.received) acknowledge?.();
     await first.client.stop([]);
 
     const { client, texts } = make(url, {}, { session: { former: ['old/#', 'a/#'], remember: () => {} } });
@@ -205,15 +208,23 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
       { filter: 'a/#', qos: 0 },
       { filter: 'b/#', qos: 0 },
     ]);
-    await sleep(50);
+    await waitFor('the subscriptions', async () => {
+      for (const topic of ['a/first', 'b/first']) await feeder.client.publishAsync(topic, topic, { qos: 1 });
+      return ['a/first', 'b/first'].every((text) => texts().includes(text));
+    });
     for (const topic of ['old/x', 'a/x', 'b/x']) await feeder.client.publishAsync(topic, topic, { qos: 1 });
-    await waitFor('both', () => texts().length === 2);
+    await waitFor('the last', () => texts().includes('b/x'));
     client.setSubscriptions([{ filter: 'b/#', qos: 0 }]);
-    await sleep(50);
+    await waitFor('the end of the subscription', async () => {
+      const before = texts().length;
+      for (const topic of ['a/second', 'b/second'])
+        await feeder.client.publishAsync(topic, topic, { qos: 1 });
+      await waitFor('the second', () => texts().slice(before).includes('b/second'));
+      return !texts().slice(before).includes('a/second');
+    });
     for (const topic of ['old/y', 'a/y', 'b/y']) await feeder.client.publishAsync(topic, topic, { qos: 1 });
-    await waitFor('one more', () => texts().length === 3);
-    await sleep(50);
-    expect(texts()).toEqual(['a/x', 'b/x', 'b/y']);
+    await waitFor('the last again', () => texts().includes('b/y'));
+    expect(texts().filter((text) => /[xy]$/.test(text))).toEqual(['a/x', 'b/x', 'b/y']);
   });
 
   const old = { filter: 'old/#', qos: 1 } as const;

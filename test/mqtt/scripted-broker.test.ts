@@ -359,11 +359,13 @@ describe.concurrent('another broker', () => {
     expect(hanging.levels).toEqual([5, 4, 5, 4]);
 
     const denying = await scripted({ suback: 0x87 });
-    expect((await attempt(denying.url, 'auto')).message).toContain('refuses the subscription g/n/trial');
+    expect((await attempt(denying.url, 'auto', 60_000)).message).toContain(
+      'refuses the subscription g/n/trial',
+    );
     expect(denying.levels).toEqual([5]);
     const strict = await scripted({ puback: () => 0x87 });
-    expect((await attempt(strict.url, '5')).message).toContain('refuses a message on g/n/trial');
+    expect((await attempt(strict.url, '5', 60_000)).message).toContain('refuses a message on g/n/trial');
     const silent = await scripted();
-    expect((await attempt(silent.url, '5', 300)).message).toContain('did not deliver');
+    expect((await attempt(silent.url, '5', 2000)).message).toContain('did not deliver');
   });
 });

@@ -82,10 +82,12 @@ function startSensor(port: number): () => void {
   };
 }
 
+/** It has ended, and what it wrote to stderr is here. */
 const stopped = (child: ChildProcess): Promise<void> =>
   new Promise((done) => {
-    if (child.exitCode !== null || child.signalCode !== null) done();
-    else child.once('exit', () => done());
+    const ended = child.exitCode !== null || child.signalCode !== null;
+    if (ended && child.stderr?.readableEnded !== false) done();
+    else child.once('close', () => done());
   });
 
 describe.each(['amd64', 'arm64'])('the package for %s', (arch) => {
@@ -124,7 +126,7 @@ describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
     await broker?.stop();
   });
 
-  it('needs three commands from nothing to a forecast on a topic', { timeout: 5 * MINUTE }, async () => {
+  it('needs three commands from nothing to a forecast on a topic', { timeout: 9 * MINUTE }, async () => {
     // 1: install. Nothing starts, for there is no config.
     const installed = mustCall(
       'apt-get',
@@ -167,7 +169,7 @@ describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
         if (child.exitCode !== null) throw new Error(`it ended:\n${log}`);
         return forecasts().length > 0;
       },
-      MINUTE,
+      4 * MINUTE,
     );
     const message = JSON.parse(forecasts().at(-1)?.text ?? '{}') as { p50: number[] };
     expect(message.p50.length).toBeGreaterThan(0);
