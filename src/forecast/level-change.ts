@@ -4,6 +4,9 @@
  * by half of that range. The excursion ends with the first reading nearer to the range. An excursion that has lasted longer than
  * any that ended is a lasting change: spikes and bursts that a stream has had before are no reason to expect another level.
  *
+ * A level that has been the usual one for a while is the whole range: the next change is then detected wherever it leads, also
+ * back. If the stream's last excursion became its usual level, its next one is expected to last from the first reading on.
+ *
  * Forecasts from before a lasting change tell nothing about the forecasters, because none of them could know. They must not
  * be learnt from. The same holds when the old level returns.
  */
@@ -24,7 +27,8 @@ const MEMORY = 1000;
 const LASTING = 96;
 /** Indices of the numbers. */
 const [LOW, HIGH, COUNT, START, SIDE, CHANGED, LONGEST, EDGE, NEWEST] = [0, 1, 2, 3, 4, 5, 6, 7, 8] as const;
-const SIZE = 9;
+const [FAR, FIRM, SETTLED, LEVEL_LOW, LEVEL_HIGH] = [9, 10, 11, 12, 13] as const;
+const SIZE = 14;
 const NONE = -1;
 
 export class LevelChange {
@@ -55,17 +59,18 @@ export class LevelChange {
         s[START] = step;
         s[SIDE] = side;
         s[EDGE] = y;
+        s[FAR] = y;
       }
       return false;
     }
     const age = step - s[START];
     const near = s[SIDE] > 0 ? s[EDGE] - s[HIGH] : s[LOW] - s[EDGE];
     if (this.sideOf(y, STILL_OUT * near) !== s[SIDE]) return this.end(y, step, age);
-    s[EDGE] = s[SIDE] > 0 ? Math.min(s[EDGE], y) : Math.max(s[EDGE], y);
+    const [nearest, farthest] = s[SIDE] > 0 ? [Math.min, Math.max] : [Math.max, Math.min];
+    s[EDGE] = nearest(s[EDGE], y);
+    s[FAR] = farthest(s[FAR], y);
     if (age >= LASTING) {
-      this.extend(s[EDGE]);
-      this.extend(y);
-      s[START] = NONE;
+      this.settle();
       return false;
     }
     if (s[CHANGED] === s[START] || age <= this.longest) return false;
@@ -89,9 +94,26 @@ export class LevelChange {
     return s[NEWEST] === s[START] && this.longest === 0 ? s[SIDE] : 0;
   }
 
+  /** Whether the stream's last excursion became its usual level, so that the next one probably lasts too. */
+  get isFirm(): boolean {
+    return this.state[FIRM] === 1;
+  }
+
   /** Length of the longest excursion that ended, in readings, as far as it is remembered. */
   private get longest(): number {
     return Math.round(this.state[LONGEST]);
+  }
+
+  /** The excursion has become a usual level. */
+  private settle(): void {
+    const s = this.state;
+    s[FIRM] = 1;
+    s[LEVEL_LOW] = Math.min(s[EDGE], s[FAR]);
+    s[LEVEL_HIGH] = Math.max(s[EDGE], s[FAR]);
+    s[START] = NONE;
+    this.extend(s[EDGE]);
+    this.extend(s[FAR]);
+    s[SETTLED] = s[COUNT];
   }
 
   private end(y: number, step: number, age: number): boolean {
@@ -101,11 +123,13 @@ export class LevelChange {
     s[START] = NONE;
     this.extend(s[EDGE]);
     this.extend(y);
-    if (accepted) {
-      s[CHANGED] = step;
-      s[SIDE] = 0;
+    if (!accepted) {
+      s[FIRM] = 0;
+      return false;
     }
-    return accepted;
+    s[CHANGED] = step;
+    s[SIDE] = 0;
+    return true;
   }
 
   /** Includes a reading in the range, whose edges move slowly towards it. */
@@ -116,6 +140,18 @@ export class LevelChange {
     s[LOW] = first ? y : Math.min(y, s[LOW] + (y - s[LOW]) / MEMORY);
     s[HIGH] = first ? y : Math.max(y, s[HIGH] + (y - s[HIGH]) / MEMORY);
     s[LONGEST] -= s[LONGEST] / MEMORY;
+    if (s[SETTLED] > 0) this.narrow(y);
+  }
+
+  /** A level that has been the usual one for as long again is the range alone: a return to the former level is a change too. */
+  private narrow(y: number): void {
+    const s = this.state;
+    s[LEVEL_LOW] = Math.min(s[LEVEL_LOW], y);
+    s[LEVEL_HIGH] = Math.max(s[LEVEL_HIGH], y);
+    if (s[COUNT] - s[SETTLED] < LASTING) return;
+    s[LOW] = s[LEVEL_LOW];
+    s[HIGH] = s[LEVEL_HIGH];
+    s[SETTLED] = 0;
   }
 
   private sideOf(y: number, distance: number): number {

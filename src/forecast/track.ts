@@ -417,10 +417,17 @@ export class Track {
     }
   }
 
-  /** After the first reading beyond the range: a third of the distribution moves to the new level, because it may stay or be a spike. */
+  /**
+   * After the first reading beyond the range: a third of the distribution moves to the new level, because it may stay or be a
+   * spike; all of it if the stream's last such reading was not a spike.
+   */
   private admitLevel(naive: Float64Array | null, out: Float64Array): void {
     const side = this.level.doubt;
     if (side === 0 || naive === null) return;
+    if (this.level.isFirm) {
+      for (let i = 0; i < out.length; i += Q) centre(out, naive, i);
+      return;
+    }
     const [from, to] = side > 0 ? [MEDIAN + 2, Q] : [0, MEDIAN - 1];
     for (let k = 0; k < this.leads; k++)
       for (let i = k * Q + from; i < k * Q + to; i++)
@@ -567,6 +574,16 @@ const intervalAt = (row: Float64Array, at: number): IntervalView => ({
 /** Loss of the interval at an index of a row. */
 const lossAt = (row: Float64Array, at: number, y: number): number =>
   pinball3(y, row[at], row[at + 1], row[at + 2]);
+
+/** Moves the quantiles of a lead to the median of others; they stay at least as wide as both were. */
+function centre(out: Float64Array, others: Float64Array, from: number): void {
+  const median = out[from + MEDIAN];
+  const middle = others[from + MEDIAN];
+  for (let i = from; i < from + Q; i++) {
+    const [own, other] = [out[i] - median, others[i] - middle];
+    out[i] = middle + (i < from + MEDIAN ? Math.min(own, other) : Math.max(own, other));
+  }
+}
 
 /** Updates a running mean with a value of weight `rate`. */
 function average(state: Float64Array, at: number, rate: number, value: number): void {

@@ -48,6 +48,31 @@ describe('a change of level', () => {
     expect(detected(values)).toEqual([START + 1, START + 1001]);
   });
 
+  it.each([
+    ['up again', 100],
+    ['back', 0],
+    ['part of the way back', 20],
+    ['below both', -30],
+  ])('is detected a second time, %s, once the new level has been the usual one for some days', (_, third) => {
+    const change = new LevelChange();
+    const values = series((t) => (t < START ? 0 : t < START + 240 ? 50 : third), START + 300);
+    expect(detected(values.subarray(0, START + 60), change)).toEqual([START + 1]);
+    expect(change.isFirm).toBe(false);
+    const rest = [...values.keys()].slice(START + 60).filter((t) => change.observe(values[t]!, t, 0.8));
+    expect(rest).toEqual([START + 241]);
+    expect(change.isFirm).toBe(true);
+  });
+
+  it('is not expected to last by a stream whose newest excursion was a spike', () => {
+    const change = new LevelChange();
+    detected(
+      series((t) => (t < START ? 0 : t === START + 300 ? 100 : 50), START + 400),
+      change,
+    );
+    expect(change.isFirm).toBe(false);
+    expect(change.doubt).toBe(0);
+  });
+
   it('began with the forecast that knew only its first reading, also when the new level has become usual', () => {
     const change = new LevelChange();
     const values = series((t) => (t < START ? 0 : 50), 700);
@@ -152,6 +177,14 @@ describe('the forecasts after a change of level', () => {
     // Two steps after the return.
     for (let k = 0; k < LEADS; k++)
       expect(Math.abs(outs[START + 14]![k * Q + 4]!), `lead ${k + 1}`).toBeLessThan(10);
+  });
+
+  it.each([100, 0])('follow a second change, to %d, after its first reading, at all leads', (third) => {
+    const second = START + 240;
+    const { outs } = play((t) => (t < START ? 0 : t < second ? 50 : third), second + 40, 30);
+    for (let t = second; t < second + 40; t++)
+      for (let k = 0; k < LEADS; k++)
+        expect(Math.abs(outs[t]![k * Q + 4]! - third), `step ${t}, lead ${k + 1}`).toBeLessThan(10);
   });
 
   it('are the same after a restart in the middle of the change', () => {
