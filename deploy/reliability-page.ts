@@ -3,12 +3,18 @@
  * reports of the last complete soaks, `test/soak/last-runs.json`. Reports of
  * vitest (`--reporter json`) given as arguments fill the column of results:
  * `npx tsx deploy/reliability-page.ts REPORT.json ...`.
+ *
+ * `npx tsx deploy/reliability-page.ts --soak` only puts the soak reports of this machine (`test/soak/reports`) on the page: of the
+ * last 20 minutes or more, the newest two, whatever they found.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { ATTACKS, type Attack, FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
 
 const SOAK = join(import.meta.dirname, '../test/soak/last-runs.json');
+const PAGE = 'docs/reliability.md';
+const SOAKS_SHOWN = 2;
+const LEAST_MINUTES = 20;
 
 interface Report {
   readonly testResults: readonly {
@@ -17,7 +23,7 @@ interface Report {
   }[];
 }
 
-interface SoakReport {
+export interface SoakReport {
   readonly minutes: number;
   readonly seed: number;
   readonly faults: Readonly<Record<string, number>>;
@@ -145,7 +151,33 @@ ${soakTable(soak)}
 `;
 }
 
+/** Newest first: reports of `folder`, then those known before, of each seed the newest. */
+export function lastSoaks(folder: string, known: readonly SoakReport[]): SoakReport[] {
+  const found = readdirSync(folder)
+    .filter((name) => name.endsWith('.json'))
+    .map((name) => join(folder, name))
+    .sort((a, b) => statSync(b).mtimeMs - statSync(a).mtimeMs)
+    .map((file) => JSON.parse(readFileSync(file, 'utf8')) as SoakReport)
+    .filter(({ minutes }) => minutes >= LEAST_MINUTES);
+  const others = known.filter(({ seed }) => !found.some((one) => one.seed === seed));
+  return [...found, ...others].slice(0, SOAKS_SHOWN);
+}
+
+/** The page with another table of soaks. */
+export function withSoaks(page: string, reports: readonly SoakReport[]): string {
+  const table = page.indexOf('\n| ', page.indexOf('## Soak')) + 1;
+  return `${page.slice(0, table)}${soakTable(reports)}\n`;
+}
+
 if (process.argv[1]?.endsWith('reliability-page.ts')) {
-  const reports = process.argv.slice(2).map((file) => JSON.parse(readFileSync(file, 'utf8')) as Report);
-  writeFileSync('docs/reliability.md', reliabilityPage(reports));
+  const given = process.argv.slice(2);
+  if (given[0] === '--soak') {
+    const known = JSON.parse(readFileSync(SOAK, 'utf8')) as readonly SoakReport[];
+    const last = lastSoaks(join(import.meta.dirname, '../test/soak/reports'), known);
+    writeFileSync(SOAK, `${JSON.stringify(last, null, 2)}\n`);
+    writeFileSync(PAGE, withSoaks(readFileSync(PAGE, 'utf8'), last));
+  } else {
+    const reports = given.map((file) => JSON.parse(readFileSync(file, 'utf8')) as Report);
+    writeFileSync(PAGE, reliabilityPage(reports));
+  }
 }

@@ -204,6 +204,14 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     const again = await start(configOf(broker.url, dir));
     expect(await shown(again.pageUrl, 'streams')).toContain(spikeMs);
     expect(await shown(again.pageUrl, 'history')).toContain(spikeMs);
+    // Past forecasts at a lead and of a time that are not kept.
+    const past = (await (await fetch(`${again.pageUrl}/api/past/tank?lead=3&from=0`)).json()) as {
+      replayed: boolean;
+      points: number[][];
+    };
+    expect(past.replayed).toBe(true);
+    expect(past.points.length).toBeGreaterThan(10);
+    expect(past.points.flat().every(Number.isFinite)).toBe(true);
   });
 
   test('without a usable model it serves naive forecasts and says that it is degraded', async () => {

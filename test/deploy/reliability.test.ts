@@ -1,8 +1,9 @@
 /** docs/reliability.md names tests that exist, for every fault and every promise. */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { reliabilityPage } from '../../deploy/reliability-page.ts';
+import { lastSoaks, reliabilityPage, withSoaks } from '../../deploy/reliability-page.ts';
 import { ATTACKS, FAULT_ROWS, PROMISES } from '../fault/rows.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
@@ -31,6 +32,30 @@ it('every attack has tests', () => {
 it('every promise is tested by a fault', () => {
   const named = new Set(FAULT_ROWS.flatMap(({ promises }) => promises));
   expect([...named].sort()).toEqual(Object.keys(PROMISES));
+});
+
+it('the newest soaks of 20 minutes are put on the page by a command, whatever they found', () => {
+  const dir = mkdtempSync(join(tmpdir(), 'gatecast-soaks-'));
+  try {
+    const [known] = JSON.parse(readFileSync(join(ROOT, 'test/soak/last-runs.json'), 'utf8')) as [
+      { seed: number },
+    ];
+    const write = (seed: number, minutes: number, change = {}) =>
+      writeFileSync(join(dir, `seed-${seed}.json`), JSON.stringify({ ...known, ...change, seed, minutes }));
+    write(101, 5);
+    write(102, 20, { wrong: ['p3: 2 lost: 7 8'], slowestReturnMs: 12_340 });
+    const last = lastSoaks(dir, [known as never, { ...known, seed: 103 } as never]);
+    expect(last.map(({ seed }) => seed)).toEqual([102, known.seed]);
+    const page = readFileSync(join(ROOT, 'docs/reliability.md'), 'utf8');
+    const next = withSoaks(page, last);
+    expect(next).toContain('20 minutes, seed 102');
+    expect(next).toMatch(/broken invariants \| p3: 2 lost: 7 8 \|/);
+    expect(next).toContain('12.3 s');
+    expect(next.slice(0, next.indexOf('## Soak'))).toBe(page.slice(0, page.indexOf('## Soak')));
+    expect(next).not.toContain('seed 103');
+  } finally {
+    rmSync(dir, { recursive: true });
+  }
 });
 
 it('the page is up to date', () => {
