@@ -97,7 +97,7 @@ describe('past forecasts by replay', () => {
     store.close();
   });
 
-  it('rests as long as it works, and ends after its time with what it has', async () => {
+  it('pauses as long as it works, and returns the results so far when its time is up', async () => {
     const { store, source } = await lived([testSpec('a')], 300);
     let nowMs = 0;
     let sleptMs = 0;

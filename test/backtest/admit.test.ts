@@ -33,7 +33,7 @@ function judged(all: ReturnType<typeof at>[], change: Partial<Parameters<typeof 
 }
 
 describe('admit', () => {
-  it('leaves out what no clock can have stamped and what is beyond the limits', () => {
+  it('excludes impossible time stamps and values beyond the limits', () => {
     const all = [at(0), { ...at(1), timeMs: Date.UTC(1969, 11, 31) }, at(1, 900), at(2)];
     all.push({ ...at(3), timeMs: Date.UTC(2038, 3, 19) });
     const { minutes, reasons } = judged(all, { max: 100, order: 'time' });
@@ -51,7 +51,7 @@ describe('admit', () => {
     expect(judged(all).reasons).toEqual(['absurd-time', 'absurd-time']);
   });
 
-  it('takes rows by time, or as they stand, when those that jump back are late; each series by itself', () => {
+  it('reads rows by time, or in file order, where rows that jump back are late; each series separately', () => {
     const all = [at(5), at(3), at(5.5), at(6), at(3, 1, 1), at(4, 1, 1), at(7)];
     expect(judged(all, { order: 'time' })).toEqual({ minutes: [3, 3, 4, 5, 5.5, 6, 7], reasons: [] });
     expect(judged(all)).toEqual({ minutes: [3, 4, 5, 5.5, 6, 7], reasons: ['late'] });
@@ -88,7 +88,7 @@ describe('readSeries', () => {
   const rows = (...stamps: string[]) =>
     file(`t,v\n${stamps.map((stamp, i) => `${stamp},${i}`).join('\n')}\n`);
 
-  it('refuses a file whose clock was decades off, and plays it as its rows stand', () => {
+  it('refuses a file whose clock was decades off, and plays it in file order on request', () => {
     const hours = Array.from({ length: 9 }, (_, i) => `2021-06-15T0${i}:00:00Z`);
     const path = rows(...hours, '2000-01-01T18:15:00Z');
     expect(() => readSeries(path, request)).toThrow(/from 2000-01-01 to 2021-06-15/);
@@ -103,7 +103,7 @@ describe('readSeries', () => {
     expect(series[0]!.actual).toHaveLength(8 * 60 + 1);
   });
 
-  it('makes what is scored as live makes its buckets: the aggregate, and the first of two at one time', () => {
+  it('builds scored values as live builds its buckets: the aggregate, and the first of two readings at one time', () => {
     const text =
       't,v\n2021-06-15T00:00:00Z,10\n2021-06-15T00:00:30Z,13\n2021-06-15T00:00:30Z,99\n2021-06-15T00:02:00Z,20\n2021-06-15T00:03:00Z,21\n';
     const actual = (aggregate: 'mean' | 'max' | 'delta') => [
@@ -115,7 +115,7 @@ describe('readSeries', () => {
     expect(actual('delta')).toEqual([3, Number.NaN, (7 * 60) / 90, 1]);
   });
 
-  it('leaves what changed too fast out of what is scored, as live leaves it out of its bucket', () => {
+  it('excludes readings that changed too fast from the scored values, as live excludes them from buckets', () => {
     const path = rows(...Array.from({ length: 6 }, (_, i) => `2021-06-15T00:0${i}:00Z`));
     const text = readFileSync(path, 'utf8').replace(',3\n', ',900\n');
     const actual = readSeries(file(text), { ...request, maxRate: 5 / MINUTE }).series[0]!.actual;

@@ -112,7 +112,7 @@ describe('the command line', () => {
     expect((await run('model', 'rollback')).code).toBe(2);
   });
 
-  test('what is no URL of a broker is wrong usage', async () => {
+  test('an invalid broker URL is a usage error', async () => {
     const { code, err } = await run('replay', 'a.csv', '--time', 't', '--broker', 'http://x');
     expect(code).toBe(2);
     expect(err).toContain('--broker must be a URL');

@@ -9,7 +9,7 @@ const config = (change: Record<string, unknown> = {}) =>
     ...change,
   });
 
-test('keys that need no restart are taken up, the others stay as they run', () => {
+test('keys that need no restart are applied, the others keep their running values', () => {
   const running = config();
   const wanted = config({
     node: 'other',
@@ -37,7 +37,7 @@ test('keys that need no restart are taken up, the others stay as they run', () =
   expect(diffConfig(running, wanted).reconnect).toEqual(['mqtt.url', 'mqtt.username']);
 });
 
-test('an optional key that is gone is gone', () => {
+test('a removed optional key is removed from the result', () => {
   const rule = { match: 'a', thresholds: [{ name: 't', above: 1 }], unit: 'bar' };
   const next = takeHot(config({ streams: [rule] }), config({ streams: [{ match: 'a' }] }));
   expect(next.streams[0]).not.toHaveProperty('unit');

@@ -23,7 +23,7 @@ describe('the generated reference', () => {
     expect(staleDocs(root)).toEqual([]);
   });
 
-  it('says of every key what it means and whether a change is taken up while running', () => {
+  it('describes every key, and whether a change applies without a restart', () => {
     const silent: string[] = [];
     const walk = (schema: Schema, path: string): void => {
       for (const [key, inner] of Object.entries(schema.properties ?? {})) {

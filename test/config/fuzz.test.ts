@@ -18,7 +18,7 @@ function holds(load: () => unknown): void {
   expect(({} as Record<string, unknown>).polluted).toBeUndefined();
 }
 
-it('answers mutated files with a config or with what is wrong', () => {
+it('answers mutated files with a config or a list of problems', () => {
   const token = fc.oneof(
     fc.string({ unit: 'binary', maxLength: 12 }),
     fc.constantFrom(
@@ -48,7 +48,7 @@ it('answers mutated files with a config or with what is wrong', () => {
   );
 });
 
-it('answers any data with a config or with what is wrong', () => {
+it('answers any data with a config or a list of problems', () => {
   const key = fc.constantFrom(
     'node',
     'mqtt',

@@ -64,7 +64,7 @@ describe('mistakes in a config', () => {
   });
 });
 
-describe('what is valid but hardly meant', () => {
+describe('a valid config that is probably a mistake', () => {
   const warnings = (rules: string, url = 'mqtt://b', more = ''): string[] =>
     configWarnings(parseConfig(`node: n\nmqtt: { url: "${url}" }\n${more}\nstreams: [${rules}]\n`)).map(
       ({ path, message }) => `${path}: ${message}`,

@@ -8,7 +8,7 @@ const config = (rule: string, rest = '') =>
 const stream = (rule: string, rest = '') => resolveRules(config(rule, rest))[0]?.stream;
 
 describe('resolving a config', () => {
-  it('gives the series core what it needs', () => {
+  it('resolves a rule into the settings of the series core', () => {
     expect(
       stream(
         ', interval: 5m, limits: { min: 0, max_rate: 6/1m }, thresholds: [{ name: full, above: 9 }, { name: dry, below: 1 }]',

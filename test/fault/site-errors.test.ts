@@ -1,4 +1,4 @@
-// What goes wrong at NATS while a site runs: the member says so, raises an alert, does not spin, and goes on when it is mended.
+// Faults of NATS while a site runs: the member raises an alert, does not spin, and resumes when the fault is over.
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
 import { inputStream, inputSubject } from '../../src/site/names.ts';

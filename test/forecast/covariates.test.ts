@@ -152,37 +152,33 @@ describe('covariates', () => {
     for (const [j, value] of beside.entries()) expect(value / without[j]).toBeLessThan(1.02);
   });
 
-  it.each([0.3, 0.5, 0.77, 0.9])(
-    'go on as if nothing had happened after a clean restart, at %d of the way',
-    async (at) => {
-      const tickMs = 5000;
-      const samples = arrivals(readings(300), { delayMs: 20_000, tickMs, seed: 9 });
-      const cut = Math.floor(at * samples.length);
-      // A restart falls between two ticks.
-      const cutMs = Math.floor(samples[cut].arrivalMs / tickMs) * tickMs;
-      const before = samples.filter(({ arrivalMs }) => arrivalMs <= cutMs);
-      const after = samples.slice(before.length);
-      const steady = engineOf();
-      const expected = await live(steady, samples, tickMs);
+  it.each([0.3, 0.5, 0.77, 0.9])('continue unchanged after a clean restart, at %d of the way', async (at) => {
+    const tickMs = 5000;
+    const samples = arrivals(readings(300), { delayMs: 20_000, tickMs, seed: 9 });
+    const cut = Math.floor(at * samples.length);
+    // A restart falls between two ticks.
+    const cutMs = Math.floor(samples[cut].arrivalMs / tickMs) * tickMs;
+    const before = samples.filter(({ arrivalMs }) => arrivalMs <= cutMs);
+    const after = samples.slice(before.length);
+    const steady = engineOf();
+    const expected = await live(steady, samples, tickMs);
 
-      const first = engineOf();
-      await live(first, before, tickMs, cutMs);
-      const second = new Engine(fakeModel());
-      const from = new Map<string, number>();
-      for (const one of SPECS) {
-        const snapshot = first.snapshot(one.name);
-        second.add(one, snapshot ?? undefined);
-        from.set(one.name, snapshot?.replayFromMs ?? 0);
-      }
-      for (const sample of before)
-        if (sample.timeMs >= (from.get(sample.stream) ?? 0))
-          second.push({ ...sample, arrivalMs: Number.NaN });
-      const got = await live(second, after, tickMs);
-      expect(got.length).toBeGreaterThan(20);
-      const known = new Map(expected.map((one) => [`${one.stream} ${one.seq}`, essence(one)]));
-      for (const one of got) expect(essence(one)).toEqual(known.get(`${one.stream} ${one.seq}`));
-    },
-  );
+    const first = engineOf();
+    await live(first, before, tickMs, cutMs);
+    const second = new Engine(fakeModel());
+    const from = new Map<string, number>();
+    for (const one of SPECS) {
+      const snapshot = first.snapshot(one.name);
+      second.add(one, snapshot ?? undefined);
+      from.set(one.name, snapshot?.replayFromMs ?? 0);
+    }
+    for (const sample of before)
+      if (sample.timeMs >= (from.get(sample.stream) ?? 0)) second.push({ ...sample, arrivalMs: Number.NaN });
+    const got = await live(second, after, tickMs);
+    expect(got.length).toBeGreaterThan(20);
+    const known = new Map(expected.map((one) => [`${one.stream} ${one.seq}`, essence(one)]));
+    for (const one of got) expect(essence(one)).toEqual(known.get(`${one.stream} ${one.seq}`));
+  });
 
   it('are part of the state: the same after a restart, made anew for others', async () => {
     const all = readings(300);

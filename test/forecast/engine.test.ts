@@ -322,7 +322,7 @@ describe('a network of the gateway beside the first', () => {
     expect(judged(joined)).not.toEqual(judged(unchanged));
   });
 
-  it('goes on after a restart as if there had been none', async () => {
+  it('continues after a restart as if there had been none', async () => {
     const { engine, forecasts } = await second(network(1), async (one) => one.adopt(network(1, 2)));
     const before = new Engine(network(1, 2));
     const half = new Engine(network(1), { warmUpSteps: 8 });
@@ -377,7 +377,7 @@ describe('another model', () => {
     expect(widest(all, blank)).toBeGreaterThan(5 * widest(all, last));
   });
 
-  it('is not taken up when it does not fit, and the old one goes on as if nothing had been', async () => {
+  it('is refused if it does not fit, and the old one continues unchanged', async () => {
     const steady = new Engine(fakeModel(), { warmUpSteps: 32 });
     const asked = new Engine(fakeModel(), { warmUpSteps: 32 });
     for (const engine of [steady, asked]) {

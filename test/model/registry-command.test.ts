@@ -126,7 +126,7 @@ describe('gatecast model', () => {
     expect(registry.open('again').hash).toBe(registry.open('tuned').hash);
   });
 
-  it('refuses what it cannot use and leaves the registry as it was', async () => {
+  it('refuses unusable models and leaves the registry unchanged', async () => {
     writeFileSync(at('bad.safetensors'), 'not one');
     writeFileSync(at('bad.onnx'), 'not one');
     const lstm = writeSafetensors(
@@ -180,14 +180,14 @@ describe('gatecast model', () => {
     expect(() => rollBack(registry, slotsFile, 'other')).toThrow(/no model 'gone'/);
   });
 
-  it('does not go back beside a running agent, which would write over it', () => {
+  it('does not roll back while an agent runs, which would overwrite the choice', () => {
     const lock = lockDataDir(folder);
     expect(() => rollBack(registry, slotsFile, 'default')).toThrow(/another agent/);
     lock.release();
     expect(() => rollBack(registry, slotsFile, 'default')).toThrow(/no previous/);
   });
 
-  it('lists what there is beside a damaged choice, and leaves it as it is', () => {
+  it('lists the models beside a damaged choice, and does not change it', () => {
     mkdirSync(join(folder, 'models'), { recursive: true });
     writeFileSync(slotsFile, 'junk');
     listModels(registry, slotsFile, true);

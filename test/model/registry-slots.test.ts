@@ -103,7 +103,7 @@ describe('ModelSlots', () => {
     expect(slots.get('g', 'base').current).toBe('base');
   });
 
-  it('keeps the slots of each configured model apart, so that going back finds what was tuned', () => {
+  it('keeps separate slots for each configured model, so that switching back finds its fine-tuned models', () => {
     const slots = new ModelSlots(path);
     slots.stage('g', 'base', 'tuned');
     slots.promote('g', 'base', 0, 'better');

@@ -94,7 +94,7 @@ describe('ModelRegistry', () => {
     expect(() => registry.open('small')).toThrow(/same inputs/);
   });
 
-  it('gives back what was saved, bit by bit', () => {
+  it('returns saved models bit for bit', () => {
     const given = options();
     const saved = registry.save(packModel(given));
     const opened = registry.open('small');

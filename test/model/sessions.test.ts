@@ -149,7 +149,7 @@ describe('models of others', () => {
 });
 
 describe('session', () => {
-  it('names what goes in and out, and runs what is asked for', async () => {
+  it('names inputs and outputs, and runs only the requested outputs', async () => {
     const session = await createSession(foreign(keep));
     expect(session.inputs).toEqual(['x', 'h']);
     expect(session.outputs).toEqual(['quantiles', 'h_next']);

@@ -286,7 +286,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     },
   );
 
-  it('remembers what is not wanted any more until the broker has taken it back', async () => {
+  it('remembers unwanted filters until the broker has unsubscribed them', async () => {
     const up = await broker();
     const feeder = await watching(up.url, 'nothing');
     await leaveSession(up.url, feeder);
@@ -360,7 +360,7 @@ describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
     expect(client.status()).toMatchObject({ connected: true, connects: 1, dropped: { 'refused-out': 5 } });
   });
 
-  it('logs in with a password file, and says what is wrong without one', async () => {
+  it('logs in with a password file, and reports the problem without one', async () => {
     const dir = temp();
     writeFileSync(join(dir, 'password'), 'secret\n');
     writeFileSync(join(dir, 'users'), 'u:secret\n');

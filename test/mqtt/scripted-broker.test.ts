@@ -322,7 +322,7 @@ describe.concurrent('another broker', () => {
     expect(remembered.at(-1)).toEqual(['s/#']);
   });
 
-  it('is connected to at once where there was no connection, and not after the end', async () => {
+  it('is connected to at once if there was no connection, and never after the end', async () => {
     const next = await scripted();
     const options = plainBrokerOptions(next.url, 'scripted');
     const { client } = make('mqtt://127.0.0.1:1', { maxBackoffMs: 60_000 });

@@ -29,12 +29,15 @@ it('a retained push comes again with each reconnect, a retained reading does not
   ]);
 });
 
-it.each(['#', 'gatecast/#', '$share/group/#'])('a desired config is asked for also beside %s', (filter) => {
-  expect(subscriptionsFor([filter], 0, ['gatecast/n/config/desired', 'gatecast/n/request/+'])).toEqual([
-    { filter, qos: 0 },
-    { filter: 'gatecast/n/config/desired', qos: 1, again: true },
-  ]);
-});
+it.each(['#', 'gatecast/#', '$share/group/#'])(
+  'a desired config is subscribed to also beside %s',
+  (filter) => {
+    expect(subscriptionsFor([filter], 0, ['gatecast/n/config/desired', 'gatecast/n/request/+'])).toEqual([
+      { filter, qos: 0 },
+      { filter: 'gatecast/n/config/desired', qos: 1, again: true },
+    ]);
+  },
+);
 
 it('the inbox is always at QoS 1, and never asked for twice', () => {
   expect(subscriptionsFor(['sensors/#'], 0, ['gatecast/n/request/+', 'homeassistant/status'])).toEqual([

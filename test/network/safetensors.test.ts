@@ -19,7 +19,7 @@ const padded = (file: Uint8Array, more: number) => Uint8Array.from([...file, ...
 const tensor = (entry: object) => JSON.stringify({ w: entry });
 
 describe('safetensors', () => {
-  it('gives back what was written', () => {
+  it('returns the written tensors', () => {
     const { weights: read, metadata } = readSafetensors(writeSafetensors(weights, { cell: 'gru' }));
     expect(read).toEqual(weights);
     expect(metadata).toEqual({ cell: 'gru' });

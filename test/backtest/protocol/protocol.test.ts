@@ -155,7 +155,7 @@ describe('what may be learnt from', () => {
     expect([...leads].every((lead) => lead >= 1 && lead <= HORIZON)).toBe(true);
   });
 
-  it('and what is learnt does not depend on anything later', () => {
+  it('and nothing learnt depends on later values', () => {
     const values = ordinary(4, 24)(700);
     const cut = values.slice();
     cut.fill(99, 500);

@@ -40,7 +40,7 @@ describe('a config that is added to', () => {
     if (text.includes('# kept')) expect(merged.text).toContain('# kept');
   });
 
-  it('is the same text where there is nothing to add', () => {
+  it('is unchanged if there is nothing to add', () => {
     const text = 'node:   n\nmqtt: {url: mqtt://b}\nstreams: [{match: a}]\n';
     expect(mergedConfig(text, new Survey())).toEqual({ text, rules: 0 });
   });

@@ -241,7 +241,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     );
   });
 
-  it('adds to a config what it does not read yet, and leaves the rest as it is', async () => {
+  it('adds rules for devices that the config does not read yet, and changes nothing else', async () => {
     const path = file('merge.yaml');
     const before = `# mine\nnode: pi\nmqtt: { url: "${broker.url}", username: me, password_file: ${file('right')} }\nstreams:\n  # the freezers\n  - match: "zigbee2mqtt/{device}"\n    fields: [temperature]\n    interval: 10m\n`;
     writeFileSync(path, before);

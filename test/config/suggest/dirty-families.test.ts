@@ -83,7 +83,7 @@ describe.each(Object.entries(CASES))('%s on a bad day', (_family, { messages, ev
     }
   });
 
-  it('takes no plain number for what it is not', () => {
+  it('does not misread plain numbers', () => {
     for (const { topic, payload } of good) {
       if (typeof payload !== 'string') continue;
       for (const word of [

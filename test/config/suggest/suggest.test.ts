@@ -87,7 +87,7 @@ describe('a suggested config', () => {
     expect(byMatch['spBv1.0/{group}/+/{node}/#']).toMatchObject({ unit: 'kW', fields: ['Motor/Power'] });
   });
 
-  it('reads what it was made from', () => {
+  it('matches the messages it was made from', () => {
     const heard: Heard[] = [
       ['zigbee2mqtt/cellar', '{"temperature":4.5,"nested":{"deep.er":1,"x":[1,2]}}'],
       ['tele/cpu', 'cpu,host=a usage=0.5'],

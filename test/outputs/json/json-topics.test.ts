@@ -97,7 +97,7 @@ describe('forecasts', () => {
     });
   });
 
-  it('say what was found wrong with their origin', () => {
+  it('carry the marks of their origin', () => {
     const { publish, json } = make();
     const input = { quality: 'filled', observedMs: T0, ageMs: 0, marks: ['spike', 'too-fast'] } as const;
     publish([forecast({ input })], T0);
@@ -134,7 +134,7 @@ describe('forecasts', () => {
     expect(sent[1]!.payload).toBe(String(json(0).p50[0]));
   });
 
-  it('say null where there is nothing to say', () => {
+  it('are null where a value is unknown', () => {
     const { publish, json } = make();
     const coverage = { target: 0.8, observed: null, n: 0 };
     publish(
