@@ -16,6 +16,8 @@ const MOST_SLICES = 24;
 /** One reading and its forecast, made when the stream had seen `count` buckets. */
 export interface ColdPoint {
   readonly series: number;
+  /** Whether the slice is in the first half of its series: for choosing settings; the second half is for reporting them. */
+  readonly isFirstHalf: boolean;
   readonly count: number;
   readonly lead: number;
   /** [count] values seen before the forecast. */
@@ -86,6 +88,7 @@ export async function playCold(
           const loss = quantileLoss(outcome, quantiles, 0) / scale;
           point({
             series,
+            isFirstHalf: from + length <= all.length / 2,
             count,
             lead: k + 1,
             past: actual.subarray(0, count),
@@ -126,16 +129,53 @@ export function coldScores(points: readonly ColdPoint[]): ColdScore[] {
   });
 }
 
-export function coldText(scores: readonly ColdScore[]): string {
-  const rows = scores.map(
-    ({ count, n, coverage, sql }) =>
-      `${String(count).padEnd(16)}${String(n).padStart(9)}${`${(100 * coverage).toFixed(1)} %`.padStart(10)}${sql.toFixed(3).padStart(9)}`,
+/** Scores of all slices, of those in each half of the series, and of each series. */
+export interface ColdReport {
+  readonly cold: readonly ColdScore[];
+  readonly firstHalf: readonly ColdScore[];
+  readonly secondHalf: readonly ColdScore[];
+  readonly series: readonly { readonly name: string; readonly scores: readonly ColdScore[] }[];
+}
+
+/** @param names of the series */
+export function coldReport(points: readonly ColdPoint[], names: readonly string[]): ColdReport {
+  const bySeries = names.map((): ColdPoint[] => []);
+  for (const point of points) bySeries[point.series]?.push(point);
+  return {
+    cold: coldScores(points),
+    firstHalf: coldScores(points.filter(({ isFirstHalf }) => isFirstHalf)),
+    secondHalf: coldScores(points.filter(({ isFirstHalf }) => !isFirstHalf)),
+    series: names.map((name, at) => ({ name, scores: coldScores(bySeries[at] ?? []) })),
+  };
+}
+
+const percent = (share: number): string => (Number.isNaN(share) ? '-' : `${(100 * share).toFixed(1)} %`);
+const loss = (sql: number): string => (Number.isNaN(sql) ? '-' : sql.toFixed(3));
+
+export function coldText({ cold, firstHalf, secondHalf, series }: ColdReport): string {
+  const pair = (score: ColdScore | undefined): string =>
+    percent(score?.coverage ?? Number.NaN).padStart(10) + loss(score?.sql ?? Number.NaN).padStart(9);
+  const rows = cold.map(
+    (score, at) =>
+      `${String(score.count).padEnd(16)}${String(score.n).padStart(9)}${pair(score)}${pair(firstHalf[at])}${pair(secondHalf[at])}`,
+  );
+  const each = series.map(
+    ({ name, scores }) =>
+      `${name.slice(0, 31).padEnd(32)}${scores.map(({ coverage }) => percent(coverage).padStart(9)).join('')}`,
   );
   return [
-    'buckets seen            n  coverage      SQL',
+    'buckets seen            n  coverage      SQL  1st half      SQL  2nd half      SQL',
     ...rows,
     '',
+    ...(series.length < 2
+      ? []
+      : [
+          `${'coverage after'.padEnd(32)}${COLD_COUNTS.map((count) => String(count).padStart(9)).join('')}`,
+          ...each,
+          '',
+        ]),
     'Each slice of a series starts as a new stream. coverage: share of the readings between p10 and p90; the target is 80 %.',
+    'Choose settings by slices of the first half of the series, and report their scores on those of the second half.',
     'SQL: loss of all nine quantiles divided by the error of the seasonal naive on the whole series, lower is better.',
     '',
   ].join('\n');

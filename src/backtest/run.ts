@@ -9,7 +9,7 @@ import type { StoredModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
 import { MAX_LEADS } from '../series/spec.ts';
 import { prepareOutput, writeOutput } from '../system/output-file.ts';
-import { type ColdPoint, coldScores, coldText, playCold } from './cold.ts';
+import { type ColdPoint, coldReport, coldText, playCold } from './cold.ts';
 import { writeForecasts } from './forecasts-csv.ts';
 import { type PeriodScore, periodText, scoreByPeriod } from './periods.ts';
 import { type Grid, grids, type Played, type PlayHooks, type PlayOptions, play } from './play.ts';
@@ -101,17 +101,18 @@ export async function runCold(files: readonly string[], request: BacktestRequest
   const { model } = openModel(request);
   const engine = new Engine(model);
   const points: ColdPoint[] = [];
-  let before = 0;
+  const names: string[] = [];
   for (const file of files) {
     const { series, hints } = readSeries(file, request);
     for (const hint of hints) request.warn?.(hint);
+    const before = names.length;
     const add = (point: ColdPoint): void => void points.push({ ...point, series: before + point.series });
     await playCold(engine, series, playOptions(request), add);
-    before += series.length;
+    names.push(...series.map(({ name }) => name));
   }
   await engine.release();
-  const scores = coldScores(points);
-  return request.json === true ? `${JSON.stringify({ cold: scores }, null, 2)}\n` : coldText(scores);
+  const report = coldReport(points, names);
+  return request.json === true ? `${JSON.stringify(report, null, 2)}\n` : coldText(report);
 }
 
 /** Throws USAGE if an output path is an input file or the other output. */
