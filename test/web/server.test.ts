@@ -7,6 +7,7 @@ import { Board } from '../../src/web/board.ts';
 import { hostAllowed } from '../../src/web/headers.ts';
 import { renderMetrics } from '../../src/web/metrics.ts';
 import type { PageServer } from '../../src/web/server.ts';
+import type { PastSpan, ReplayedPast } from '../../src/web/views.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 import { fakeStatus, fakeViews, startPage } from '../support/page.ts';
 
@@ -301,4 +302,38 @@ test('a site that does not answer is 503, and is asked again', async () => {
   expect(refused.code).toBe(503);
   expect(JSON.parse(refused.body)).toMatchObject({ error: { code: 'SITE_UNREACHABLE' } });
   expect((await raw(url, '/api/site')).code).toBe(200);
+});
+
+test('one replay of past forecasts runs at a time, and its place is free after a failure too', async () => {
+  const asked: PastSpan[] = [];
+  let end: (fails: boolean) => void = () => {};
+  const replay = async (_stream: string, span: PastSpan): Promise<ReplayedPast> => {
+    asked.push(span);
+    const fails = await new Promise<boolean>((resolve) => {
+      end = resolve;
+    });
+    if (fails) throw new GatecastError('STORE_FAILED', 'no disk');
+    return { points: [{ timeMs: 5000, p10: 1, p50: 2, p90: 3 }], trainedToMs: 4000 };
+  };
+  const board = new Board();
+  board.announce('tank', null);
+  const { url } = await start({ board, views: fakeViews({ replay }) });
+  const path = '/api/past/tank?lead=7&from=1000&to=9000';
+  for (const fails of [true, false]) {
+    const first = raw(url, path);
+    await expect.poll(() => asked.length).toBe(fails ? 1 : 2);
+    const second = await raw(url, path);
+    expect([second.code, JSON.parse(second.body).error.code]).toEqual([503, 'BUSY']);
+    end(fails);
+    const { code, body } = await first;
+    expect(code).toBe(fails ? 409 : 200);
+    if (!fails)
+      expect(JSON.parse(body)).toEqual({
+        lead: 7,
+        replayed: true,
+        trained_to_ms: 4000,
+        points: [[5000, 1, 2, 3]],
+      });
+  }
+  expect(asked).toEqual([0, 1].map(() => ({ lead: 7, fromMs: 1000, toMs: 9000 })));
 });
