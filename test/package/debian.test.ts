@@ -306,7 +306,7 @@ describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () 
     expect(forecast('press/vibration').p50.length).toBeGreaterThan(0);
     debian.mustCall('apt-get', 'purge', '--yes', 'gatecast');
     expect(debian.call('systemctl', 'cat', unit).code).not.toBe(0);
-    expect(debian.call('sh', '-c', 'grep -l [/]usr/lib/gatecast/ /proc/[0-9]*/cmdline').text).not.toContain(
+    expect(debian.call('sh', '-c', 'grep -ls [/]usr/lib/gatecast/ /proc/[0-9]*/cmdline').text).not.toContain(
       '/proc',
     );
     for (const path of ['/etc/gatecast', '/var/lib/gatecast', '/usr/lib/gatecast', '/usr/bin/gatecast'])

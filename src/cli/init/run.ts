@@ -2,6 +2,7 @@
 
 import { existsSync, readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
+import { checkBrokerUrl } from '../../config/checks.ts';
 import { type Config, loadConfig, parseConfig } from '../../config/index.ts';
 import { suggestRules } from '../../config/suggest/rules.ts';
 import { GatecastError } from '../../errors.ts';
@@ -14,7 +15,7 @@ import { type CommandOutput, jsonText } from '../shared/output.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { waitUnlessSignal } from '../shared/until-signal.ts';
-import { findBrokers } from './brokers.ts';
+import { type FoundBroker, findBrokers } from './brokers.ts';
 import {
   defaultPath,
   giveToService,
@@ -31,6 +32,8 @@ import { hasService, startService } from './service.ts';
 
 export interface InitOutput extends CommandOutput {
   readonly terminal: Terminal;
+  /** Finds brokers; for tests. */
+  readonly find?: () => Promise<FoundBroker[]>;
 }
 
 type Login = LoginFlags & { readonly password?: string };
@@ -38,7 +41,8 @@ type Login = LoginFlags & { readonly password?: string };
 const LOGIN_ATTEMPTS = 3;
 
 /** @throws GatecastError USAGE, BROKER_UNREACHABLE, FILE_UNWRITABLE, CONFIG_INVALID */
-export async function init(flags: InitFlags, { out, err, terminal }: InitOutput): Promise<void> {
+export async function init(flags: InitFlags, output: InitOutput): Promise<void> {
+  const { out, err, terminal } = output;
   const path = resolve(flags.config ?? defaultPath());
   const credential = flags.credential === true;
   if (credential && !(path === SYSTEM_CONFIG && hasService()))
@@ -52,9 +56,7 @@ export async function init(flags: InitFlags, { out, err, terminal }: InitOutput)
   const existing = await mergeInto(path, flags, terminal);
   prepareOutput(path);
   const wanted: Login =
-    existing === null
-      ? { ...flags, broker: await chooseBroker(flags, err, terminal) }
-      : loginOf(existing, flags);
+    existing === null ? { ...flags, broker: await chooseBroker(flags, output) } : loginOf(existing, flags);
   const used = await logIn(wanted, err, terminal);
   // The user of the service may not read the file.
   const login = existing === null && path === SYSTEM_CONFIG ? withTypedPassword(used) : used;
@@ -108,10 +110,13 @@ async function mergeInto(path: string, flags: InitFlags, terminal: Terminal): Pr
   return loadConfig(path);
 }
 
-async function chooseBroker(flags: InitFlags, err: InitOutput['err'], terminal: Terminal): Promise<string> {
+async function chooseBroker(
+  flags: InitFlags,
+  { err, terminal, find = findBrokers }: InitOutput,
+): Promise<string> {
   if (flags.broker !== undefined) return flags.broker;
   err('looking for brokers: on this machine, and by mDNS\n');
-  const found = await findBrokers();
+  const found = await find();
   for (const [at, { url, from }] of found.entries()) err(`  ${at + 1}  ${url}  (${from})\n`);
   if (!terminal.interactive) {
     const [only, ...others] = found;
@@ -126,13 +131,17 @@ async function chooseBroker(flags: InitFlags, err: InitOutput['err'], terminal: 
       },
     );
   }
-  const [best] = found;
-  const answer = await terminal.ask(
-    best === undefined ? 'URL of the broker, such as mqtt://192.168.1.5' : 'number or URL of the broker',
-    best === undefined ? '' : '1',
-  );
-  const chosen = found[Number(answer) - 1]?.url ?? answer;
-  return /^[a-z]+:\/\//.test(chosen) ? chosen : `mqtt://${chosen}`;
+  for (;;) {
+    const answer =
+      found.length === 0
+        ? await terminal.ask('URL of the broker, such as mqtt://192.168.1.5')
+        : await terminal.ask('number or URL of the broker', '1');
+    const chosen = /^\d*$/.test(answer) ? (found[Number(answer) - 1]?.url ?? '') : answer;
+    const url = /^[a-z]+:\/\//.test(chosen) ? chosen : `mqtt://${chosen}`;
+    const wrong = chosen === '' ? 'is not in the list' : checkBrokerUrl(url);
+    if (wrong === null) return url;
+    err(answer === '' ? 'an answer is needed\n' : `'${answer}' ${wrong}\n`);
+  }
 }
 
 /** The login of a config, overridden by options. */

@@ -72,9 +72,16 @@ function collected(): {
   return said;
 }
 
-async function run(flags: Partial<Parameters<typeof init>[0]>, terminal: Terminal = nobody) {
-  const said = collected();
-  await init({ listen: 1500, ...flags }, { ...said.write, terminal });
+type Found = { readonly url: string; readonly from: string };
+
+/** @param found brokers on this machine and on the network */
+async function run(
+  flags: Partial<Parameters<typeof init>[0]>,
+  terminal: Terminal = nobody,
+  found: readonly Found[] = [],
+  said = collected(),
+) {
+  await init({ listen: 1500, ...flags }, { ...said.write, terminal, find: async () => [...found] });
   return said;
 }
 
@@ -228,6 +235,66 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     expect(shown).toContain(`wrote ${path}`);
     expect(shown).toMatch(/█+░* +\d+% {2}\d s left, \d+ messages? on \d+ topics?/);
     expect(readFileSync(file('mqtt-password'), 'utf8')).toBe('right\n');
+  });
+
+  describe('chooses the broker', () => {
+    const elsewhere: Found = { url: 'mqtt://192.0.2.7:1883', from: 'attic' };
+    const here = (): Found => ({ url: broker.url, from: 'cellar' });
+    const question = 'number or URL of the broker';
+    /** @returns the URL in the written config, and what was asked and said */
+    async function choose(found: readonly Found[], ...answers: readonly string[]) {
+      const [path, someone] = [file(`chosen${chosen++}.yaml`), person(...answers)];
+      const { err } = await run(
+        { username: 'me', passwordFile: file('right'), config: path, listen: 700 },
+        answers.length === 0 ? nobody : someone,
+        found,
+      );
+      return { url: loadConfig(path).mqtt.url, asked: someone.asked, err };
+    }
+    let chosen = 0;
+
+    it('by its number among several, or by its URL', async () => {
+      const { url, asked, err } = await choose([elsewhere, here()], '2');
+      expect(url).toBe(broker.url);
+      expect(asked).toEqual([question]);
+      expect(err).toContain('  1  mqtt://192.0.2.7:1883  (attic)\n  2  ');
+      expect((await choose([elsewhere], broker.url)).url).toBe(broker.url);
+      // A host without a scheme.
+      expect((await choose([elsewhere], `127.0.0.1:${broker.port}`)).url).toBe(broker.url);
+      expect((await choose([here()], '')).url).toBe(broker.url);
+    });
+
+    it('asks again after a number that is not in the list, and after no answer', async () => {
+      const { asked, err } = await choose([here(), elsewhere], '3', '0', '1');
+      expect(asked).toEqual([question, question, question]);
+      expect(err).toContain("'3' is not in the list");
+      const none = await choose([], '', 'mqtt://', broker.url);
+      expect(none.asked).toEqual(Array(3).fill('URL of the broker, such as mqtt://192.168.1.5'));
+      expect(none.err).toContain("an answer is needed\n'mqtt://' must be a URL");
+    });
+
+    it('without a terminal: that of this machine, else the only one, else none', async () => {
+      expect((await choose([elsewhere, { ...here(), from: 'this machine' }])).url).toBe(broker.url);
+      expect((await choose([here()])).url).toBe(broker.url);
+      await expect(choose([here(), elsewhere])).rejects.toMatchObject({
+        code: 'USAGE',
+        message: 'several brokers were found',
+        hint: expect.stringContaining('--broker'),
+      });
+      await expect(choose([])).rejects.toMatchObject({ message: 'no broker was found' });
+    });
+
+    it('gives up after three wrong passwords', async () => {
+      const someone = person('me', 'wrong', 'me', 'wronger');
+      const said = collected();
+      const attempt = run({ broker: broker.url, config: file('never.yaml') }, someone, [], said);
+      await expect(attempt).rejects.toMatchObject({
+        code: 'BROKER_UNREACHABLE',
+        message: expect.stringContaining('the login was refused'),
+      });
+      expect(said.err).toContain('requires a login');
+      expect(() => statSync(file('never.yaml'))).toThrow();
+    });
   });
 
   it('says that the login was refused where nobody can be asked', async () => {
