@@ -180,7 +180,7 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
     files: new Map([['x', Buffer.from(name)]]),
   });
   const setting = (change: { probationMs?: number; after?: number; byBridges?: boolean } = {}) => ({
-    timeoutMs: 20_000,
+    timeoutMs: 90_000,
     nowMs: Date.now(),
     wait: sleep,
     ...change,

@@ -57,7 +57,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
 
   async function ask(stream: string): Promise<Record<string, unknown>> {
     const subject = lastSubject(config.name, partitionOf(stream, PARTITIONS));
-    return (await observer.nc.request(subject, stream, { timeout: 2000 })).json();
+    return (await observer.nc.request(subject, stream, { timeout: 30_000 })).json();
   }
 
   it('share the partitions, take over those of one that is killed, and make the forecasts of one process', async () => {
@@ -171,7 +171,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     feed.start();
     const [a, b] = [await start('a'), await start('b')];
     const options = {
-      timeoutMs: 20_000,
+      timeoutMs: 90_000,
       nowMs: Date.now(),
       wait: (ms: number) => new Promise<void>((resolve) => setTimeout(resolve, ms)),
     };

@@ -214,7 +214,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     expect(`${err}${readFileSync(path, 'utf8')}`).not.toMatch(/right\b(?!\/)/);
   });
 
-  it.skipIf(!hasTerminal)('shows nothing of a password that is typed', { timeout: 30_000 }, async () => {
+  it.skipIf(!hasTerminal)('shows nothing of a password that is typed', async () => {
     const path = file('typed.yaml');
     const words = [MAIN, 'init', '-c', path, '--broker', broker.url, '--listen', '1s'];
     const command = `${process.execPath} --import tsx ${words.join(' ')}`;
