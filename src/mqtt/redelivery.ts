@@ -37,6 +37,7 @@ export class Redelivery {
 function digestOf(topic: string, payload: Uint8Array): number {
   let digest = 0x811c9dc5 ^ payload.length;
   for (let at = 0; at < topic.length; at++) digest = Math.imul(digest ^ topic.charCodeAt(at), 0x01000193);
-  for (const byte of payload.subarray(0, DIGEST_BYTES)) digest = Math.imul(digest ^ byte, 0x01000193);
+  const bytes = Math.min(payload.length, DIGEST_BYTES);
+  for (let at = 0; at < bytes; at++) digest = Math.imul(digest ^ (payload[at] ?? 0), 0x01000193);
   return digest >>> 0;
 }
