@@ -45,11 +45,16 @@ export function memberFile({
 
 export async function startMember(options: MemberOptions): Promise<Daemon> {
   const daemon = spawnProgram(['run', '-c', memberFile(options)]);
-  await waitFor(`the member ${options.node}`, () => {
-    const { exitCode, signalCode } = daemon.process;
-    if (exitCode !== null || signalCode !== null) throw new Error(`it ended: ${daemon.output()}`);
-    return daemon.output().includes('site opened');
-  });
+  try {
+    await waitFor(`the member ${options.node}`, () => {
+      const { exitCode, signalCode } = daemon.process;
+      if (exitCode !== null || signalCode !== null) throw new Error(`it ended: ${daemon.output()}`);
+      return daemon.output().includes('site opened');
+    });
+  } catch (error) {
+    daemon.process.kill('SIGKILL');
+    throw error;
+  }
   return daemon;
 }
 
