@@ -15,6 +15,7 @@ import { JsonTopics } from '../outputs/json/json-topics.ts';
 import { digitsOf } from '../outputs/json/messages.ts';
 import type { ModelName } from '../outputs/output.ts';
 import { SiteBridge } from '../site/bridge.ts';
+import { LogWriter } from '../site/log-writer.ts';
 import { memberKey } from '../site/names.ts';
 import { openSite, removeKey, type Site, type SiteConfig } from '../site/nats.ts';
 import { ModelRelay } from '../site/set-model.ts';
@@ -353,15 +354,18 @@ export class SitePart implements Part {
       role: this.parts.settings.role.join('+'),
     });
     if (this.isBridge) {
+      const { createInbox } = await import('@nats-io/transport-node');
+      const writer = new LogWriter(site.nc, createInbox(), clock);
+      const own = { ...site, publish: (subject: string, text: string) => writer.publish(subject, text) };
       if (this.bridge === null)
         this.bridge = new SiteBridge({
-          site,
+          site: own,
           member: this.member,
           clock,
           log,
           isCovariate: (stream) => this.covariates.has(stream),
         });
-      else this.bridge.reconnected(site);
+      else this.bridge.reconnected(own);
       this.flush();
     }
     if (this.isWorker) {

@@ -19,7 +19,10 @@ export interface BridgeMessage {
   readonly acknowledge: (() => void) | null;
 }
 
-export type BridgeSite = Pick<Site, 'js' | 'nc' | 'name' | 'partitions'>;
+export interface BridgeSite extends Pick<Site, 'nc' | 'name' | 'partitions'> {
+  /** Resolves when JetStream has stored the message. */
+  readonly publish: (subject: string, text: string) => Promise<void>;
+}
 
 export interface BridgeParts {
   readonly site: BridgeSite;
@@ -240,8 +243,7 @@ export class SiteBridge {
     const { clock, log } = this.parts;
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
-        const { js, name } = this.site;
-        await js.publish(inputSubject(name, partition), text, { retries: 0 });
+        await this.site.publish(inputSubject(this.site.name, partition), text);
         route.failingSinceMs = null;
         route.sentS = Math.floor(clock.now() / 1000);
         this.messages++;

@@ -2,9 +2,8 @@
 import { describe, expect, it } from 'vitest';
 import { createLogger } from '../../src/log.ts';
 import { decodeBatch } from '../../src/site/batch.ts';
-import { type BridgeMessage, SiteBridge } from '../../src/site/bridge.ts';
+import { type BridgeMessage, type BridgeSite, SiteBridge } from '../../src/site/bridge.ts';
 import { partitionOf } from '../../src/site/names.ts';
-import type { Site } from '../../src/site/nats.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { testSpec } from '../support/specs.ts';
 
@@ -19,14 +18,12 @@ function setUp(covariates: readonly string[] = []) {
   const site = {
     name: 'p',
     partitions: PARTITIONS,
-    js: {
-      publish: (subject: string, text: string) =>
-        new Promise((resolve, reject) => {
-          sent.push({ subject, text, answer: (error) => (error ? reject(error) : resolve({})) });
-        }),
-    },
+    publish: (subject: string, text: string) =>
+      new Promise<void>((resolve, reject) => {
+        sent.push({ subject, text, answer: (error) => (error ? reject(error) : resolve()) });
+      }),
     nc: { publish: (subject: string) => void beats.push(subject), isClosed: () => false },
-  } as unknown as Site;
+  } as unknown as BridgeSite;
   const bridge = new SiteBridge({
     site,
     member: 'b',
@@ -154,8 +151,8 @@ describe('a bridge', () => {
     bridge.take([message('1', inPartition(0)), message('2', inPartition(1))], 5000);
     await settle();
     const again: string[] = [];
-    const publish = (_: string, text: string) => Promise.resolve(again.push(text));
-    bridge.reconnected({ ...site, js: { ...site.js, publish } as unknown as Site['js'] });
+    const publish = async (_: string, text: string) => void again.push(text);
+    bridge.reconnected({ ...site, publish });
     for (const { answer } of sent) answer(new Error('closed connection'));
     await settle();
     clock.advance(100);
