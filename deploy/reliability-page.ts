@@ -9,7 +9,7 @@
  */
 import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { ATTACKS, type Attack, FAULT_ROWS, type FaultRow, PROMISES } from '../test/fault/rows.ts';
+import { ATTACKS, type Attack, FAULT_ROWS, type FaultRow, PROMISES, SITE_ROWS } from '../test/fault/rows.ts';
 
 const SOAK = join(import.meta.dirname, '../test/soak/last-runs.json');
 const PAGE = 'docs/reliability.md';
@@ -62,6 +62,9 @@ const cell = (text: string): string => text.replaceAll('|', '\\|');
 
 const faultLines = ({ row, fault, holds, promises, tests }: FaultRow, results: Results): string[] =>
   lines([String(row), fault, holds, promises.join(' ')], tests, results);
+
+const siteLines = ({ fault, holds, tests }: (typeof SITE_ROWS)[number], results: Results): string[] =>
+  lines([fault, holds], tests, results);
 
 const attackLines = ({ attack, holds, tests }: Attack, results: Results): string[] =>
   lines([attack, holds], tests, results);
@@ -130,6 +133,14 @@ The result is that of the last complete run of both suites, with the number of t
 | row | fault | what holds | promises | test | result |
 | --- | --- | --- | --- | --- | --- |
 ${FAULT_ROWS.flatMap((row) => faultLines(row, results)).join('\n')}
+
+## A site
+
+What must hold in a [group of agents](site.md), whatever fails.
+
+| fault | what holds | test | result |
+| --- | --- | --- | --- |
+${SITE_ROWS.flatMap((row) => siteLines(row, results)).join('\n')}
 
 ## Found by attack
 

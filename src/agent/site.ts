@@ -23,6 +23,7 @@ import { sharedModel } from '../site/shared-model.ts';
 import { readMembers, readPartitions } from '../site/status.ts';
 import { SiteWorker } from '../site/worker.ts';
 import type { Facts } from '../system/facts.ts';
+import { allowHeapGrowth } from '../system/heap.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { SiteView } from '../web/views.ts';
@@ -80,6 +81,8 @@ export class SitePart implements Part {
   private stopped = false;
   private cancelFlush: (() => void) | null = null;
   private waitingMessages = 0;
+  /** Whether the next batch no longer waits for further messages. */
+  private flushesSoon = false;
   private heldBack = false;
   private ends: (() => void)[] = [];
   private wakeUp: () => void = () => {};
@@ -133,7 +136,10 @@ export class SitePart implements Part {
 
   start(): void {
     const { clock, log } = this.context;
-    if (this.isBridge) this.ends.push(every(clock, BEAT_MS, () => this.beat(), log));
+    if (this.isBridge) {
+      allowHeapGrowth();
+      this.ends.push(every(clock, BEAT_MS, () => this.beat(), log));
+    }
     this.running = this.run();
   }
 
@@ -295,15 +301,17 @@ export class SitePart implements Part {
   private arrived(): void {
     if (this.bridge === null) return;
     const { clock } = this.context;
-    const delayMs = this.waitingMessages >= GATHER_MOST ? 0 : this.parts.settings.batch;
-    if (this.cancelFlush !== null && delayMs > 0) return;
+    const soon = this.waitingMessages >= GATHER_MOST;
+    if (this.cancelFlush !== null && (this.flushesSoon || !soon)) return;
     this.cancelFlush?.();
-    this.cancelFlush = clock.after(delayMs, () => this.flush());
+    this.flushesSoon = soon;
+    this.cancelFlush = clock.after(soon ? 0 : this.parts.settings.batch, () => this.flush());
   }
 
   private flush(): void {
     this.cancelFlush?.();
     this.cancelFlush = null;
+    this.flushesSoon = false;
     if (this.bridge === null) return;
     this.waitingMessages = 0;
     const { hold } = this.parts;

@@ -16,6 +16,14 @@ export function limitHeapGrowth(): void {
 }
 
 /**
+ * For a process that allocates much all the time, as a bridge of a site does: lets the young generation grow again, which needs up to
+ * 30 MB more and halves the time of collections.
+ */
+export function allowHeapGrowth(): void {
+  setFlagsFromString('--semi-space-growth-factor=2');
+}
+
+/**
  * Call it when the start is complete. Collects the heap; from then on the old generation may grow by a fifth instead of to
  * twice its size. The share alone would not limit it, because V8 always allows 8 MB, a third of the memory for a thousand
  * streams. So marking starts when 80 % of that are used. An earlier start costs processor time (11 % at 30 %, with 1,000

@@ -4,7 +4,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lastSoaks, reliabilityPage, withSoaks } from '../../deploy/reliability-page.ts';
-import { ATTACKS, FAULT_ROWS, PROMISES } from '../fault/rows.ts';
+import { ATTACKS, FAULT_ROWS, PROMISES, SITE_ROWS } from '../fault/rows.ts';
 
 const ROOT = join(import.meta.dirname, '../..');
 
@@ -13,7 +13,7 @@ it('every fault has a row, and every row has tests', () => {
   for (const { row, tests } of FAULT_ROWS) expect(tests.length, `row ${row}`).toBeGreaterThan(0);
 });
 
-const NAMED = [...FAULT_ROWS, ...ATTACKS].flatMap(({ holds, tests }) =>
+const NAMED = [...FAULT_ROWS, ...SITE_ROWS, ...ATTACKS].flatMap(({ holds, tests }) =>
   tests.map(([file, title]) => [file, title, holds] as const),
 );
 
@@ -23,6 +23,10 @@ it.each(NAMED)('%s has the test "%s": %s', (file, title) => {
   const source = readFileSync(path, 'utf8');
   const quoted = ["'", '"', '`'].map((quote) => `${quote}${title}`);
   expect(title === '' || quoted.some((start) => source.includes(start)), title).toBe(true);
+});
+
+it('every fault of a site has tests', () => {
+  for (const { fault, tests } of SITE_ROWS) expect(tests.length, fault).toBeGreaterThan(0);
 });
 
 it('every attack has tests', () => {

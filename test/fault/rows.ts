@@ -395,6 +395,137 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   },
 ];
 
+/** Faults of a site (docs/site.md): what must hold in the group, whatever fails. */
+export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
+  {
+    fault: 'a worker is killed, also between its mark and its publication',
+    holds: 'others serve its partitions within 15 s; the forecasts equal those of an undisturbed run',
+    tests: [
+      ['fault/site.test.ts', 'goes on when a worker is killed'],
+      ['site/worker.test.ts', 'share the partitions, take over those of one that is killed'],
+      ['site/worker.test.ts', 'lose nothing when one dies between its mark and its publication'],
+      ['site/partition.test.ts', 'continued from checkpoints equals one that never stopped'],
+    ],
+  },
+  {
+    fault: 'a worker is suspended for longer than its leases, then goes on',
+    holds: 'it publishes nothing for partitions that it has lost',
+    tests: [
+      ['fault/site.test.ts', 'gets nothing from a worker that is stopped for a while and continued'],
+      ['site/worker.test.ts', 'publish nothing once another member has taken over'],
+    ],
+  },
+  {
+    fault: 'the network between a worker and the servers is cut',
+    holds:
+      'others serve its partitions; it comes back by itself; nothing is lost or published twice in an epoch',
+    tests: [
+      ['fault/site-network.test.ts', 'goes on without a worker whose network is cut'],
+      ['site/worker.test.ts', 'send again what a lost connection may have taken with it'],
+    ],
+  },
+  {
+    fault: 'nats-server is killed and started again, or suspended',
+    holds: 'all go on by themselves; nothing acknowledged is lost',
+    tests: [['fault/site.test.ts', 'goes on when nats-server is %s']],
+  },
+  {
+    fault: 'three servers: each is killed in turn, also the leader of the logs',
+    holds:
+      'forecasts go on with two; nothing acknowledged is lost; no right of the shipped accounts is missing',
+    tests: [['fault/site-cluster.test.ts', 'is created, and served with the rights of the shipped accounts']],
+  },
+  {
+    fault: 'a bridge is killed between the acknowledgement of JetStream and its own',
+    holds: 'the broker sends again; no reading is lost or used twice',
+    tests: [
+      ['fault/site.test.ts', 'takes no reading twice when a bridge is killed again and again'],
+      ['site/bridge.test.ts', 'sends over a new connection what was under way on one that was closed'],
+    ],
+  },
+  {
+    fault: 'workers come and go: 4, 6, then 3',
+    holds: 'each partition has one owner, and moves at most once for each change',
+    tests: [
+      ['fault/site.test.ts', 'moves each partition at most once'],
+      ['site/assignment.test.ts', 'moves little more than the share of a member'],
+    ],
+  },
+  {
+    fault: 'the clock of a worker is wrong by a minute',
+    holds: 'neither leases nor forecasts depend on it',
+    tests: [
+      ['site/worker.test.ts', 'share the partitions, take over those of one that is killed'],
+      ['site/partition.test.ts', 'forecasts every stream, by the clock of the log'],
+    ],
+  },
+  {
+    fault: 'wrong credentials, TLS or rights',
+    holds: 'a clear error; no user may do more than it needs',
+    tests: [
+      ['fault/site-cluster.test.ts', 'says what is wrong with a login, a CA or an address'],
+      ['fault/site-cluster.test.ts', 'gives each user no more rights than it needs'],
+    ],
+  },
+  {
+    fault: 'a log is deleted, made anew, or full',
+    holds:
+      'an alert names the partition; the others are served; readings wait at the MQTT broker; no hot loop',
+    tests: [
+      ['fault/site-errors.test.ts', 'of which a log was deleted'],
+      ['fault/site-errors.test.ts', 'whose server has no space left'],
+      ['site/worker.test.ts', 'read a log that was made anew'],
+      ['site/log-writer.test.ts', 'says why a message is refused'],
+    ],
+  },
+  {
+    fault: 'the servers are away for long, or do not answer while a member stops',
+    holds: 'an alert without a hot loop; the stop is in time',
+    tests: [
+      ['fault/site-errors.test.ts', 'whose server is away is an alert'],
+      ['fault/site-errors.test.ts', 'is left in time while its server %s'],
+    ],
+  },
+  {
+    fault: 'a checkpoint is damaged, or of another model or format',
+    holds: 'the states are made anew from the log',
+    tests: [
+      ['site/partition.test.ts', 'refuses a damaged checkpoint'],
+      ['site/partition.test.ts', 'is read from the beginning of its log by another model'],
+    ],
+  },
+  {
+    fault: 'a change of the model is cut off at any point, or refused by a worker',
+    holds: 'nothing changes, or all partitions switch, each at one message of its log',
+    tests: [
+      ['fault/site-tuning.test.ts', 'survives a change of the model that is cut off at any point'],
+      ['site/worker.test.ts', 'switch to another model at one message of each log, and refuse it together'],
+      ['fault/site.test.ts', 'switches to another model while it runs'],
+    ],
+  },
+  {
+    fault: 'a model that does harm, fine-tuned or given by the operator',
+    holds: 'its live scores over the group are bad: all partitions go back to the former model',
+    tests: [
+      [
+        'fault/site-tuning.test.ts',
+        'learns from the logs, gives all workers the candidate, and takes it back',
+      ],
+      ['fault/site-tuning.test.ts', 'confirms a model of the operator whose live scores are good'],
+    ],
+  },
+  {
+    fault: 'the worker that fine-tunes is killed or drained in a run',
+    holds: 'another one takes over, with the state of the run and of the probation',
+    tests: [['fault/site-tuning.test.ts', 'goes on elsewhere when its worker is killed in a run']],
+  },
+  {
+    fault: 'all of these by a seeded random schedule',
+    holds: 'every reading is used once; every forecast of an undisturbed run is published',
+    tests: [['fault/site-random.test.ts', 'keeps its promises']],
+  },
+];
+
 /** A weakness that an attack from outside found, and the tests that would find it again. */
 export interface Attack {
   readonly attack: string;

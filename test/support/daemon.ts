@@ -25,12 +25,19 @@ export interface Daemon {
   end(signal: NodeJS.Signals): Promise<number | NodeJS.Signals>;
 }
 
-export function spawnProgram(
+export const spawnProgram = (
+  args: readonly string[],
+  env: Record<string, string> = {},
+  cwd: string = process.cwd(),
+): Daemon => spawnCommand(process.execPath, [PROGRAM, ...args], env, cwd);
+
+export function spawnCommand(
+  command: string,
   args: readonly string[],
   env: Record<string, string> = {},
   cwd: string = process.cwd(),
 ): Daemon {
-  const child = spawn(process.execPath, [PROGRAM, ...args], {
+  const child = spawn(command, [...args], {
     stdio: ['ignore', 'pipe', 'pipe'],
     env: { ...process.env, ...env },
     cwd,
