@@ -401,7 +401,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     fault: 'a worker is killed, also between its mark and its publication',
     holds: 'others serve its partitions within 15 s; the forecasts equal those of an undisturbed run',
     tests: [
-      ['fault/site.test.ts', 'goes on when a worker is killed'],
+      ['fault/site.test.ts', 'survives the kill of a worker: within 15 s others serve its partitions'],
       ['site/worker.test.ts', 'share the partitions, take over those of one that is killed'],
       ['site/worker.test.ts', 'lose nothing when one dies between its mark and its publication'],
       ['site/partition.test.ts', 'continued from checkpoints equals one that never stopped'],
@@ -411,7 +411,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     fault: 'a worker is suspended for longer than its leases, then goes on',
     holds: 'it publishes nothing for partitions that it has lost',
     tests: [
-      ['fault/site.test.ts', 'gets nothing from a worker that is stopped for a while and continued'],
+      ['fault/site.test.ts', 'receives nothing from a worker that was suspended and has lost its partitions'],
       ['site/worker.test.ts', 'publish nothing once another member has taken over'],
     ],
   },
@@ -427,7 +427,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
   {
     fault: 'nats-server is killed and started again, or suspended',
     holds: 'all go on by themselves; nothing acknowledged is lost',
-    tests: [['fault/site.test.ts', 'goes on when nats-server is %s']],
+    tests: [['fault/site.test.ts', 'loses nothing when nats-server is %s']],
   },
   {
     fault: 'three servers: each is killed in turn, also the leader of the logs',
@@ -463,7 +463,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     fault: 'wrong credentials, TLS or rights',
     holds: 'a clear error; no user may do more than it needs',
     tests: [
-      ['fault/site-cluster.test.ts', 'says what is wrong with a login, a CA or an address'],
+      ['fault/site-cluster.test.ts', 'names what is wrong with a login or a CA'],
       ['fault/site-cluster.test.ts', 'gives each user no more rights than it needs'],
     ],
   },
@@ -472,7 +472,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     holds:
       'an alert names the partition; the others are served; readings wait at the MQTT broker; no hot loop',
     tests: [
-      ['fault/site-errors.test.ts', 'of which a log was deleted'],
+      ['fault/site-errors.test.ts', 'whose log was deleted raises an alert'],
       ['fault/site-errors.test.ts', 'whose server has no space left'],
       ['site/worker.test.ts', 'read a log that was made anew'],
       ['site/log-writer.test.ts', 'says why a message is refused'],

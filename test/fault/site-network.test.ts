@@ -3,22 +3,13 @@
 import { spawnSync } from 'node:child_process';
 import { join } from 'node:path';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { openSite, type Site } from '../../src/site/nats.ts';
-import { readPartitions } from '../../src/site/status.ts';
-import { type Daemon, ensureBuilt, spawnCommand } from '../support/daemon.ts';
-import { freePort, hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
-import { hasNats, type NatsServer, startNatsFile } from '../support/nats.ts';
-import { listen, type Published, siteConfig, textOf, verdict } from '../support/site.ts';
-import {
-  command,
-  type MemberOptions,
-  memberFile,
-  Sensors,
-  shippedModel,
-  startMember,
-} from '../support/site-process.ts';
+import { ensureBuilt, spawnCommand } from '../support/daemon.ts';
+import { freePort, hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasNats, startNatsFile } from '../support/nats.ts';
+import { memberFile } from '../support/site-process.ts';
+import { SiteRun } from '../support/site-run.ts';
 import { tempDirs } from '../support/temp.ts';
-import { sleep, waitFor } from '../support/wait.ts';
+import { waitFor } from '../support/wait.ts';
 
 const tempDir = tempDirs();
 const STREAMS = 16;
@@ -60,106 +51,52 @@ else
 describe.skipIf(!canCut)('a site', () => {
   beforeAll(() => ensureBuilt());
 
-  let nats: NatsServer;
-  let broker: Mosquitto;
-  let observer: Site;
-  let seen: Published[];
-  let sensors: Sensors;
-  const members: Daemon[] = [];
+  let run: SiteRun | null = null;
 
   afterEach(async () => {
-    for (const { process } of members.splice(0)) process.kill('SIGKILL');
-    await observer?.nc.close();
-    await nats?.stop();
-    await broker?.stop();
+    await run?.end();
+    run = null;
     removeNamespace();
   });
 
-  const owners = async () => (await readPartitions(observer)).map(({ owner }) => owner);
-
   it('goes on without a worker whose network is cut, and with it when the network is back', async () => {
     expect(makeNamespace()).toBe(true);
-    const dir = tempDir();
     const port = await freePort();
-    nats = await startNatsFile(
+    const nats = await startNatsFile(
       port,
       `listen: 0.0.0.0:${port}\nserver_name: gatecast_test\njetstream { store_dir: "DIR/js" }\n`,
     );
-    broker = await startMosquitto();
-    const member = (node: string, role: MemberOptions['role'], host = '127.0.0.1'): MemberOptions => ({
-      node,
-      role,
-      mqttUrl: broker.url,
-      natsUrls: [`nats://${host}:${port}`],
-      dir,
-    });
-    await command([
-      'site',
-      'create',
-      '-c',
-      memberFile(member('bridge', ['bridge'])),
-      '--partitions',
-      String(PARTITIONS),
-      '--ttl',
-      '3s',
-    ]);
-    observer = await openSite(siteConfig([nats.url]), 'observer');
-    seen = listen(observer.nc);
-    members.push(
-      await startMember(member('here', ['worker'])),
-      await startMember(member('bridge', ['bridge'])),
-    );
+    const site = new SiteRun(tempDir(), await startMosquitto(), [nats]);
+    run = site;
+    await site.create(site.member('bridge', ['bridge']), PARTITIONS, '3s');
+    await site.open();
+    await site.start(site.member('here', ['worker']));
+    await site.start(site.member('bridge', ['bridge']));
     // Its MQTT broker is out of reach, which a worker does not need.
-    const there = spawnCommand('ip', [
-      'netns',
-      'exec',
-      NAMESPACE,
-      process.execPath,
-      join('dist', 'gatecast.js'),
-      'run',
-      '-c',
-      memberFile(member('there', ['worker'], HERE)),
-    ]);
-    members.push(there);
-    const both = () =>
-      waitFor(
-        'both to own partitions',
-        async () => new Set(await owners()).size === 2 && !(await owners()).includes(null),
-        60_000,
-      );
-    await both();
-    sensors = await Sensors.connect(broker.url, STREAMS);
-    sensors.start();
-    await waitFor(
-      'forecasts of all streams',
-      () => new Set(seen.map(({ stream }) => stream)).size === STREAMS,
-      60_000,
-    );
+    const there = memberFile(site.member('there', ['worker'], { natsUrls: [`nats://${HERE}:${port}`] }));
+    const program = [process.execPath, join('dist', 'gatecast.js'), 'run', '-c', there];
+    site.members.set('there', spawnCommand('ip', ['netns', 'exec', NAMESPACE, ...program]));
+    const shared = () =>
+      waitFor('both to own partitions', async () => {
+        const owners = new Set(await site.owners());
+        return owners.has('here') && owners.has('there') && !owners.has(null);
+      });
+    await shared();
+    await site.startSensors(STREAMS);
+    await site.forecastsOf(STREAMS);
     expect(ip('link', 'set', OUTER, 'down')).toBe(true);
-    await waitFor(
-      'the other to own all',
-      async () => (await owners()).every((owner) => owner === 'here'),
-      15_000,
-    );
-    const before = seen.length;
-    await waitFor(
-      'forecasts of all by the other',
-      () => new Set(seen.slice(before).map(({ stream }) => stream)).size === STREAMS,
-      60_000,
-    );
+    await site.allOwned(['here']);
+    const before = site.seen.length;
+    await site.forecastsOf(STREAMS, (_, at) => at >= before);
     expect(ip('link', 'set', OUTER, 'up')).toBe(true);
-    await both();
-    await sleep(3000);
-    await sensors.stop();
-    // The last buckets close, and both workers catch up.
-    await sleep(4500);
-    await members[1].end('SIGTERM');
-    await sleep(1000);
-    const name = JSON.parse(seen[0].text) as { model: { id: string; version: string } };
-    const found = await verdict(observer, seen, shippedModel(), textOf(name.model));
+    await shared();
+    const after = site.seen.length;
+    await site.forecastsOf(STREAMS, (_, at) => at >= after);
+    await site.finish();
+    const { violations, readings, late } = await site.verdict();
     // What it had sent last, it sends again over its new connection: the same text, in its former epoch.
-    expect(found.violations.filter((text) => !text.startsWith('sent twice'))).toEqual([]);
-    expect(found.readings).toBe(sensors.sent);
-    expect(found.late).toEqual([]);
+    expect(violations.filter((text) => !text.startsWith('sent twice'))).toEqual([]);
+    expect(readings).toBe(site.sensors.sent);
+    expect(late).toEqual([]);
   });
 });
