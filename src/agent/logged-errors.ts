@@ -44,6 +44,8 @@ export const ERROR_EVENTS: Readonly<Record<string, AlertId | null>> = {
   'message of the log not taken': 'dropped',
   'messages of the log are lost': 'dropped',
   'checkpoint not saved': 'internal',
+  'fine-tuning of the site': 'internal',
+  'the model of the site is replaced by the former one': 'internal',
   ...({
     'store unavailable': 'store',
     'store disk-full': 'disk-full',

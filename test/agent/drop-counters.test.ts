@@ -27,6 +27,8 @@ const COUNTERS: Readonly<Record<string, readonly string[] | string>> = {
   'outputs/sparkplug/sparkplug.ts droppedCount': ['sparkplug-backlog'],
   'remote/push-lifecycle.ts dropped': ['push-unread'],
   'site/bridge.ts failures': 'attempts to send: the messages stay unacknowledged and come again',
+  'site/history.ts unreadable':
+    'messages of a log that a fine-tuning reads again: the owner of the partition has counted them as `log-unreadable`',
   'site/owned-partition.ts lostMessages': ['log-lost'],
   'site/owned-partition.ts unreadable': ['log-unreadable'],
   'store/batch.ts refused': ['row-refused'],
