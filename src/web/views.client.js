@@ -95,7 +95,9 @@ const factList = (facts) =>
   el(
     'dl',
     { class: 'facts' },
-    ...facts.map(([term, text]) => el('div', {}, el('dt', {}, term), el('dd', {}, text))),
+    ...facts.map(([term, text]) =>
+      el('div', { class: (text ?? '').length > 40 ? 'long' : null }, el('dt', {}, term), el('dd', {}, text)),
+    ),
   );
 
 /** Renews the progress of a training until it ends; then the whole view is shown again. */

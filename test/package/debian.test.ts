@@ -334,6 +334,55 @@ describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () 
 });
 
 describe('a Raspberry Pi 4, emulated', () => {
+  /**
+   * Debian's own way to have packages of another architecture: apt takes what the arm64 package depends on for arm64 too. Its
+   * programs run in a user namespace that has the emulator registered for them; the machine itself does not.
+   */
+  it.skipIf(!ready)(
+    'apt installs the package with what it depends on, and its command runs',
+    {
+      timeout: 8 * MINUTE,
+    },
+    () => {
+      makeDebian();
+      call('dpkg', '--purge', 'gatecast');
+      execFileSync('cp', [file('arm64'), join(ROOT, 'root/gatecast-arm64.deb')]);
+      mustCall('dpkg', '--add-architecture', 'arm64');
+      mustCall('apt-get', 'update');
+      const local = '/root/gatecast-arm64.deb';
+      const installed = mustCall('apt-get', 'install', '--yes', '--no-install-recommends', local);
+      expect(installed).toContain('sudo gatecast init');
+      expect(mustCall('dpkg', '--status', 'gatecast')).toMatch(
+        /^Status: install ok installed$[\s\S]*^Architecture: arm64$/m,
+      );
+      const magic =
+        '\\x7fELF\\x02\\x01\\x01\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x00\\x02\\x00\\xb7\\x00';
+      const mask = `${'\\xff'.repeat(7)}\\x00${'\\xff'.repeat(8)}\\xfe${'\\xff'.repeat(3)}`;
+      const script = [
+        'set -e',
+        'mount -t binfmt_misc binfmt_misc /proc/sys/fs/binfmt_misc',
+        `printf '%s' ':arm64:M::${magic}:${mask}:${emulator}:F' >/proc/sys/fs/binfmt_misc/register`,
+        `mount --rbind /proc "${ROOT}/proc"`,
+        `exec chroot "${ROOT}" "$@"`,
+      ].join('\n');
+      const inPi = (...command: readonly string[]): string => {
+        const options = ['--user', '--map-root-user', '--mount', 'sh', '-c', script, 'sh', ...command];
+        const { status, stdout, stderr } = spawnSync('unshare', options, {
+          encoding: 'utf8',
+          env: { PATH: '/usr/sbin:/usr/bin:/sbin:/bin', LC_ALL: 'C', QEMU_CPU: 'cortex-a72' },
+          timeout: 3 * MINUTE,
+        });
+        expect(status, stdout + stderr).toBe(0);
+        return stdout;
+      };
+      expect(inPi('gatecast', '--version')).toMatch(/^\d+\.\d+\.\d+/);
+      expect(inPi('/usr/lib/gatecast/bin/node', '-p', 'process.arch')).toBe('arm64\n');
+      mustCall('dpkg', '--purge', 'gatecast');
+      for (const path of ['/etc/gatecast', '/var/lib/gatecast', '/usr/lib/gatecast', '/usr/bin/gatecast'])
+        expect(existsSync(join(ROOT, path)), path).toBe(false);
+    },
+  );
+
   const folder = join(CACHE, 'pi4');
   const emulator = resolve('.cache/arm64/root/usr/bin/qemu-aarch64-static');
   const environment = {
