@@ -9,6 +9,7 @@ import {
   listen,
   type Outage,
   type Published,
+  readingsIn,
   siteConfig,
   textOf,
   type Undisturbed,
@@ -126,7 +127,7 @@ export class SiteRun {
   async allLogged(): Promise<void> {
     await waitFor('all readings in the logs', async () => {
       await sleep(300);
-      return (await undisturbed(this.observer, null).catch(() => null))?.readings === this.sensors.sent;
+      return (await readingsIn(this.observer).catch(() => -1)) === this.sensors.sent;
     });
   }
 

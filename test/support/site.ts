@@ -159,6 +159,29 @@ export interface Undisturbed {
   readonly late: string[];
 }
 
+const keyOf = ({ stream, timeMs }: Sample): string => `${stream} ${timeMs}`;
+
+/** All messages that the log of a partition has now. */
+async function* messagesOf({ js, jsm, name }: Pick<Site, 'js' | 'jsm' | 'name'>, partition: number) {
+  const log = inputStream(name, partition);
+  const { state } = await jsm.streams.info(log);
+  if (state.messages === 0) return;
+  const consumer = await js.consumers.get(log);
+  for await (const message of await consumer.fetch({ max_messages: state.messages, expires: 10_000 })) {
+    yield message;
+    if (message.seq === state.last_seq) return;
+  }
+}
+
+/** Number of readings in the logs, each counted once however often it was sent. */
+export async function readingsIn(site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>): Promise<number> {
+  const known = new Set<string>();
+  for (let at = 0; at < site.partitions; at++)
+    for await (const { data } of messagesOf(site, at))
+      for (const sample of decodeBatch(data).samples) known.add(keyOf(sample));
+  return known.size;
+}
+
 /** What one process that reads all logs from their beginning publishes. */
 export async function undisturbed(
   site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>,
@@ -177,14 +200,8 @@ export async function undisturbed(
     // Takes each reading once, so that none is late because it was sent twice.
     const once = new Partition(null);
     const taken = new Set<string>();
-    const name = inputStream(site.name, at);
-    const { state } = await site.jsm.streams.info(name);
-    const consumer = await site.js.consumers.get(name);
-    const messages =
-      state.messages === 0 ? [] : await consumer.fetch({ max_messages: state.messages, expires: 10_000 });
-    for await (const message of messages) {
+    for await (const message of messagesOf(site, at)) {
       const batch = decodeBatch(message.data);
-      const keyOf = ({ stream, timeMs }: Sample): string => `${stream} ${timeMs}`;
       const fresh = batch.samples.filter((sample) => !taken.has(keyOf(sample)));
       for (const sample of fresh) {
         taken.add(keyOf(sample));
@@ -201,7 +218,6 @@ export async function undisturbed(
         late.push(
           `${new Date(loggedMs).toISOString()} in ${at}, seq ${message.seq}: ${JSON.stringify(batch.samples.map((one) => [one.stream, new Date(one.timeMs), one.arrivalMs - one.timeMs]))}`,
         );
-      if (message.seq === state.last_seq) break;
     }
   }
   return { texts, readings: known.size, late };
