@@ -183,11 +183,39 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   test('a reading that hardly agrees with its forecast is reported, on the broker and on the page, also after a restart', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
-    const agent = await start(configOf(broker.url, dir));
-    await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 70);
-    await eyes.client.publishAsync('sensors/tank', '5000', { qos: 1 });
+    const place = { match: 'sensors/{place}', interval: '100ms', horizon: '2s', name: '{place}' };
+    const config = configOf(broker.url, dir, { lateness: '2s', streams: [place] });
+    const agent = await start(config);
+    // Stamped, so that a busy machine makes no gaps.
+    let timeMs = Date.now();
+    const speakStamped = async (enough: () => boolean): Promise<void> => {
+      const patience = performance.now() + 80_000;
+      for (let i = 0; !enough(); i++) {
+        if (performance.now() > patience) throw new Error('spoke in vain');
+        for (; timeMs <= Date.now(); timeMs += 50) await reading(10 + (i % 7));
+        await sleep(50);
+      }
+    };
+    const reading = (value: number) =>
+      eyes.client.publishAsync(
+        'sensors/tank',
+        JSON.stringify({ time: new Date(timeMs).toISOString(), value }),
+        {
+          qos: 1,
+        },
+      );
+    // A bucket counts only if the one before it has a reading, too.
+    const counted = (): number => {
+      const good = json(eyes, 'gatecast/test/forecast/tank')
+        .filter(({ input }) => (input as { quality: string }).quality === 'good')
+        .map(({ origin }) => Date.parse(String(origin)));
+      return good.filter((originMs, at) => originMs - (good[at - 1] ?? 0) === 100).length;
+    };
+    await speakStamped(() => counted() >= 70);
+    timeMs += 50;
+    await reading(5000);
     const anomalies = () => json(eyes, 'gatecast/test/anomaly/tank');
-    await speak(eyes, () => anomalies().some(({ observed }) => Number(observed) > 100));
+    await speakStamped(() => anomalies().some(({ observed }) => Number(observed) > 100));
     const spike = anomalies().find(({ observed }) => Number(observed) > 100)!;
     expect(Object.keys(spike)).toEqual(['time', 'observed', 'p50', 'low', 'high', 'score']);
     expect(spike.score).toBeGreaterThanOrEqual(5);
@@ -201,7 +229,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     const spikeMs = Date.parse(String(spike.time));
     expect(await shown(agent.pageUrl, 'streams')).toContain(spikeMs);
     await stop(agent);
-    const again = await start(configOf(broker.url, dir));
+    const again = await start(config);
     expect(await shown(again.pageUrl, 'streams')).toContain(spikeMs);
     expect(await shown(again.pageUrl, 'history')).toContain(spikeMs);
     // Past forecasts at a lead and of a time that are not kept.
