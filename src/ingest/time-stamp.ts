@@ -1,7 +1,8 @@
 /**
- * Parses time stamps of devices: seconds, ms, us or ns since 1970, ISO 8601 with any offset, and the usual forms of local
+ * Parses time stamps of devices: seconds, ms, us or ns since 1970, ISO 8601 with any offset, RFC 2822, and the usual forms of local
  * time. A time without an offset is in the given zone, UTC by default.
  */
+import { FUTURE_MS } from '../series/admission.ts';
 import { civilMs, MS_FROM, offsetMinutes, UTC, type ZoneOffset } from '../series/calendar.ts';
 
 /** With `MS_FROM`, the magnitudes that separate the units; each covers the years 1973 to 5138 of its unit. */
@@ -18,8 +19,22 @@ const YEAR_FIRST =
 /** `29.11.2026 01:44:45`. With slashes, day and month would be ambiguous. */
 const DAY_FIRST =
   /^(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
-/** `20261129014445`, `202611290144`. */
-const DIGITS = /^(20\d{2}|19\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?$/;
+/** `20261129014445`, `202611290144`, `20261129014445Z`. */
+const DIGITS = /^(20\d{2}|19\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?([Zz])?$/;
+/** `Sun, 29 Nov 2026 01:44:45 +0100` (RFC 2822, HTTP), `29-Nov-2026 01:44`. */
+const DAY_MONTH =
+  /^(?:[a-z]{3,9},?\s+)?(\d{1,2})[\s-]([a-z]{3})[a-z]{0,6}[\s-](\d{4}),?\s+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/i;
+/** `Sun Nov 29 01:44:45 2026` (C's `ctime`), `Sun Nov 29 01:44:45 UTC 2026` (`date`). */
+const YEAR_LAST =
+  /^(?:[a-z]{3}\s+)?([a-z]{3})\s+(\d{1,2})\s+(\d{1,2}):(\d{2}):(\d{2})\s+(?:(UTC|GMT|Z)\s+)?(\d{4})$/i;
+/** `Sun Nov 29 2026 01:44:45 +0100`: a `Date` of JavaScript as text. */
+const MONTH_DAY =
+  /^(?:[a-z]{3},?\s+)?([a-z]{3})\s+(\d{1,2}),?\s+(\d{4}),?\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/i;
+const MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
+/** A named UTC at the end, with or without an offset and the zone's name in brackets: ` UTC`, ` GMT+0100 (CET)`, ` UTC+1`. */
+const UTC_NAME = /(?<=\d)\s*(?:UTC|GMT|UT)\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?\s*(?:\([^()]{0,60}\))?$/i;
+const BRACKETS = /(?<=[\dZz])\s*\([^()]{0,60}\)$/;
+const LONGEST = 100;
 /** Dutch and Belgian meters (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
 const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;
 const EPOCH = /^[+-]?\d{1,20}(?:\.\d{1,12})?$/;
@@ -36,16 +51,16 @@ export function epochToMs(value: number): number | null {
 /**
  * ms since 1970 UTC from a number or a text; null if invalid.
  * @param zone of times without an offset
- * @param nearMs in the hour that occurs twice at the end of summer time, the nearer time is used
+ * @param nearMs in the hour that occurs twice at the end of summer time, the later time that is not ahead of this one (by more than FUTURE_MS)
  */
 export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: number): number | null {
   if (typeof value === 'number')
     // 20261129014445 would be the year 2612 in ms.
     return value >= 19e12 && value < 21e12 ? digitsToMs(String(value), zone, nearMs) : epochToMs(value);
-  if (typeof value !== 'string' || value.length > 40) return null;
+  if (typeof value !== 'string' || value.length > LONGEST) return null;
   const usual = usualIsoToMs(value);
   if (usual !== null) return usual;
-  const text = value.trim();
+  const text = withoutZoneName(value.trim());
   return (
     isoToMs(text, zone, nearMs) ??
     digitsToMs(text, zone, nearMs) ??
@@ -57,14 +72,19 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
 
 /** Whether a value is a time without a zone or offset. */
 export function isLocalTime(value: unknown): boolean {
-  const text = typeof value === 'number' || typeof value === 'string' ? String(value).trim() : '';
-  const zoned = (ISO.exec(text) ?? YEAR_FIRST.exec(text) ?? DAY_FIRST.exec(text))?.[8];
+  if (typeof value !== 'number' && typeof value !== 'string') return false;
+  const text = withoutZoneName(String(value).trim());
+  const zoned =
+    (ISO.exec(text) ?? YEAR_FIRST.exec(text) ?? DAY_FIRST.exec(text))?.[8] ??
+    DIGITS.exec(text)?.[7] ??
+    namedMonth(text)?.offset;
   if (zoned !== undefined) return false;
   return (
     parseTime(value) !== null &&
     (DIGITS.test(text) ||
       YEAR_FIRST.test(text) ||
       DAY_FIRST.test(text) ||
+      namedMonth(text) !== null ||
       /^\d{4}-/.test(text) ||
       /\dT\d/.test(text))
   );
@@ -116,7 +136,7 @@ function isoToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): nu
 
 function digitsToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {
   const found = DIGITS.exec(text);
-  return found === null ? null : civilToMs(zone, nearMs, undefined, ...found.slice(1));
+  return found === null ? null : civilToMs(zone, nearMs, found[7], ...found.slice(1, 7));
 }
 
 function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {
@@ -127,10 +147,56 @@ function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): 
     const [, day, month, year, ...rest] = dayFirst;
     return civilToMs(zone, nearMs, dayFirst[8], year, month, day, ...rest.slice(0, 4));
   }
+  const named = namedMonth(text);
+  if (named !== null) return civilToMs(zone, nearMs, named.offset, ...named.parts);
   const dsmr = DSMR.exec(text);
   if (dsmr === null) return null;
   const [, year, ...rest] = dsmr;
   return civilToMs(zone, nearMs, rest[5] === 'S' ? '+02' : '+01', `20${year}`, ...rest.slice(0, 5));
+}
+
+/** `2026-11-29 01:44 UTC` as `2026-11-29 01:44Z`; a text without a named UTC is returned as it is. */
+function withoutZoneName(text: string): string {
+  const last = text.charCodeAt(text.length - 1) | 0x20;
+  // ends in a `c` or `t` of UTC and GMT, a bracket, or the digit of an offset behind them
+  if (last !== 0x63 && last !== 0x74 && last !== 0x29 && !/[a-z] ?[+-]/i.test(text)) return text;
+  const plain = text.replace(BRACKETS, '');
+  return plain.replace(UTC_NAME, (_, sign?: string, hours = '', minutes = '00') =>
+    sign === undefined ? 'Z' : `${sign}${hours.padStart(2, '0')}:${minutes}`,
+  );
+}
+
+interface NamedMonth {
+  /** Year, month, day, hour, minute, second, fraction. */
+  readonly parts: readonly (string | undefined)[];
+  readonly offset: string | undefined;
+}
+
+/** A time whose month has an English name; null if the text has another form. */
+function namedMonth(text: string): NamedMonth | null {
+  const dayMonth = DAY_MONTH.exec(text);
+  if (dayMonth !== null) {
+    const [, day, month, year, ...rest] = dayMonth;
+    return monthParts(month, rest[4], [year, day, ...rest.slice(0, 4)]);
+  }
+  const monthDay = MONTH_DAY.exec(text);
+  if (monthDay !== null) {
+    const [, month, day, year, ...rest] = monthDay;
+    return monthParts(month, rest[3], [year, day, ...rest.slice(0, 3)]);
+  }
+  const yearLast = YEAR_LAST.exec(text);
+  if (yearLast === null) return null;
+  const [, month, day, hour, minute, second, utc, year] = yearLast;
+  return monthParts(month, utc === undefined ? undefined : 'Z', [year, day, hour, minute, second]);
+}
+
+function monthParts(
+  name: string | undefined,
+  offset: string | undefined,
+  [year, ...rest]: readonly (string | undefined)[],
+): NamedMonth | null {
+  const month = MONTHS.indexOf(name?.toLowerCase() ?? '') + 1;
+  return month === 0 ? null : { parts: [year, String(month), ...rest], offset };
 }
 
 /** @param offset as sent; undefined: the zone's */
@@ -168,5 +234,6 @@ function localToMs(civilMs: number, zone: ZoneOffset, nearMs: number | undefined
   if (earlier === later) return earlier;
   const fitting = [earlier, later].filter((ms) => ms + zone(ms) === civilMs);
   const [first = earlier, second = first] = fitting;
-  return nearMs !== undefined && Math.abs(second - nearMs) < Math.abs(first - nearMs) ? second : first;
+  // a reading can be late by any time, but a stamp further ahead than FUTURE_MS would be refused
+  return nearMs !== undefined && second <= nearMs + FUTURE_MS ? second : first;
 }

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from '../../src/ingest/number-text.ts';
-import { parseTime } from '../../src/ingest/time-stamp.ts';
+import { payloadZone } from '../../src/ingest/payload-zone.ts';
+import { isLocalTime, parseTime } from '../../src/ingest/time-stamp.ts';
 
 describe('a number as text', () => {
   it.each([
@@ -62,6 +63,32 @@ describe('a time stamp', () => {
     ['2024-13-01T00:00:00Z', null],
     ['2024-02-29T25:00:00Z', null],
     ['2024-02-29T12:00:00+99:00', null],
+    ['2024-02-29 12:00:00 UTC', noon],
+    ['2024-02-29 12:00:00.250 GMT', noon + 250],
+    ['2024-02-29T12:00:00UTC', noon],
+    ['2024-02-29 13:30 UTC+01:30', noon],
+    ['2024-02-29 07:00 GMT-5', noon],
+    ['2024/02/29 12:00 utc', noon],
+    ['29.02.2024 12:00:00 UTC', noon],
+    ['20240229120000Z', noon],
+    ['20240229120000 UTC', noon],
+    ['Thu, 29 Feb 2024 12:00:00 GMT', noon],
+    ['Thu, 29 Feb 2024 13:00:00 +0100', noon],
+    ['Thu, 29 Feb 2024 07:00:00 -0500 (EST)', noon],
+    ['29 Feb 2024 12:00', noon],
+    ['Thursday, 29 February 2024 12:00 -0000', noon],
+    ['29-Feb-2024 12:00:00', noon],
+    ['Thu Feb 29 12:00:00 2024', noon],
+    ['Thu Feb 29 12:00:00 UTC 2024', noon],
+    ['Thu Feb 29 2024 13:00:00 GMT+0100 (Central European Standard Time)', noon],
+    ['Feb 29, 2024 12:00:00', noon],
+    ['Thu, 30 Feb 2024 12:00:00 GMT', null],
+    ['Thu, 29 Foo 2024 12:00:00 GMT', null],
+    ['Thu, 29 Feb 2024 12:00:00 XYZ', null],
+    ['2024-02-29 12:00:00 GMTA', null],
+    ['2024-02-29 12:00:00 UTC+99', null],
+    ['UTC', null],
+    ['29 UTC', null],
     ['yesterday', null],
     ['', null],
     [Number.NaN, null],
@@ -69,6 +96,110 @@ describe('a time stamp', () => {
     [true, null],
     [{ toString: () => '2024-01-01' }, null],
   ])('%j is %j', (sent, expected) => expect(parseTime(sent)).toBe(expected));
+
+  it.each([
+    '2024-02-29 12:00:00 UTC',
+    '20240229120000Z',
+    'Thu, 29 Feb 2024 13:00:00 +0100',
+    'Thu Feb 29 12:00:00 UTC 2024',
+  ])('%j has a zone', (sent) => {
+    expect(isLocalTime(sent)).toBe(false);
+    expect(parseTime(sent, payloadZone('Asia/Tokyo'))).toBe(noon);
+  });
+
+  it.each(['29 Feb 2024 12:00', 'Thu Feb 29 12:00:00 2024', 'Feb 29, 2024 12:00:00', '20240229120000'])(
+    '%j is local',
+    (sent) => {
+      expect(isLocalTime(sent)).toBe(true);
+      expect(parseTime(sent, payloadZone('+02:00'))).toBe(noon - 2 * 3_600_000);
+    },
+  );
+
+  describe('of a clock that follows summer time', () => {
+    const time = (sent: string, zone: string, near?: string) => {
+      const ms = parseTime(sent, payloadZone(zone), near === undefined ? undefined : Date.parse(near));
+      return ms === null ? null : new Date(ms).toISOString();
+    };
+
+    it.each([
+      // Berlin repeats 02:00 to 03:00, from 00:00 UTC on and again from 01:00 UTC on.
+      ['first pass', '2026-10-25 02:10', 'Europe/Berlin', '2026-10-25T00:10:05Z', '2026-10-25T00:10:00.000Z'],
+      [
+        'second pass',
+        '2026-10-25 02:10',
+        'Europe/Berlin',
+        '2026-10-25T01:10:05Z',
+        '2026-10-25T01:10:00.000Z',
+      ],
+      [
+        'first pass, late',
+        '2026-10-25 02:55',
+        'Europe/Berlin',
+        '2026-10-25T01:20:00Z',
+        '2026-10-25T00:55:00.000Z',
+      ],
+      [
+        'first pass, buffered for 40 minutes',
+        '2026-10-25 02:30',
+        'Europe/Berlin',
+        '2026-10-25T01:10:00Z',
+        '2026-10-25T00:30:00.000Z',
+      ],
+      [
+        'second pass, a clock 90 s ahead',
+        '2026-10-25 02:01:30',
+        'Europe/Berlin',
+        '2026-10-25T01:00:00Z',
+        '2026-10-25T01:01:30.000Z',
+      ],
+      [
+        'before the repeated hour',
+        '2026-10-25 01:59',
+        'Europe/Berlin',
+        '2026-10-24T23:59:00Z',
+        '2026-10-24T23:59:00.000Z',
+      ],
+      ['after it', '2026-10-25 03:00', 'Europe/Berlin', '2026-10-25T02:00:00Z', '2026-10-25T02:00:00.000Z'],
+      [
+        'west of Greenwich',
+        'Sun Nov  1 01:30:00 2026',
+        'America/New_York',
+        '2026-11-01T06:30:01Z',
+        '2026-11-01T06:30:00.000Z',
+      ],
+      [
+        'a change of half an hour',
+        '2026-04-05 01:45',
+        'Australia/Lord_Howe',
+        '2026-04-04T15:15:01Z',
+        '2026-04-04T15:15:00.000Z',
+      ],
+      // Berlin skips 02:00 to 03:00; such a stamp comes from a clock that still shows winter time.
+      [
+        'missing hour',
+        '2026-03-29 02:30',
+        'Europe/Berlin',
+        '2026-03-29T01:30:05Z',
+        '2026-03-29T01:30:00.000Z',
+      ],
+      [
+        'start of the missing hour',
+        '2026-03-29 02:00',
+        'Europe/Berlin',
+        undefined,
+        '2026-03-29T01:00:00.000Z',
+      ],
+      ['end of it', '2026-03-29 03:00', 'Europe/Berlin', undefined, '2026-03-29T01:00:00.000Z'],
+      ['before it', '2026-03-29 01:59', 'Europe/Berlin', undefined, '2026-03-29T00:59:00.000Z'],
+      [
+        'missing hour in the south',
+        '2026-10-04 02:30',
+        'Australia/Sydney',
+        undefined,
+        '2026-10-03T16:30:00.000Z',
+      ],
+    ])('%s', (_, sent, zone, near, expected) => expect(time(sent, zone, near)).toBe(expected));
+  });
 
   it('the usual form equals any other form of the same time', () => {
     const part = (most: number, width: number) =>
