@@ -3,6 +3,7 @@
  * them (a list of devices), or by index. The decision depends only on the message, so that payloads of the same form
  * always give the same streams.
  */
+import { parseSwitch } from './number-text.ts';
 import { epochToMs, parseTime } from './time-stamp.ts';
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -97,6 +98,64 @@ export function batchIdentityKey(rows: readonly unknown[]): string | null {
     [best, rank] = [key, own];
   }
   return best;
+}
+
+/** Members whose texts name devices; other members may as well number or describe the readings of one device. */
+const DEVICE_KEYS: ReadonlySet<string> = new Set(
+  `uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac macaddress addr eui deveui
+devicename sensorname device dev sensor meter probe node`.split(/\s+/),
+);
+/** Members whose integers name devices. */
+const DEVICE_NUMBER = /^(?:device|dev|sensor|meter|node)id$|^serial|^sn$/;
+const CHANNEL = /^(?:channel|ch|circuit|port)$/;
+const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/i;
+
+/**
+ * The members that tell readings of one field apart which belong to several devices: those that name devices, and others that
+ * differ between readings of the same time. Empty if all readings can be of one device.
+ * @param timeKey null: all have the same time
+ * @param fields members that are readings
+ */
+export function mixingKeys(
+  rows: readonly Tree[],
+  timeKey: string | null,
+  fields: ReadonlySet<string> = new Set(),
+): string[] {
+  const [first] = rows;
+  if (first === undefined || rows.length < 2) return [];
+  const candidates = Object.keys(first)
+    .map((key) => ({ key, plain: simple(key) }))
+    .filter(({ key, plain }) => key !== timeKey && !fields.has(key) && IDENTITY_KEYS.includes(plain))
+    .sort((a, b) => IDENTITY_KEYS.indexOf(a.plain) - IDENTITY_KEYS.indexOf(b.plain));
+  const keys: string[] = [];
+  const groupOf = (row: Tree): string =>
+    JSON.stringify([timeKey === null ? null : row[timeKey], ...keys.map((key) => row[key])]);
+  for (const sure of [true, false])
+    for (const { key, plain } of candidates) {
+      if (keys.includes(key) || (sure && !DEVICE_KEYS.has(plain))) continue;
+      const anyTime = sure && keys.length === 0;
+      const groups = new Map<string, string>();
+      const differs = rows.some((row) => {
+        const identity = mixingIdentity(plain, row[key]);
+        if (identity === null) return false;
+        const group = anyTime ? '' : groupOf(row);
+        const other = groups.get(group) ?? identity;
+        groups.set(group, other);
+        return other !== identity;
+      });
+      if (differs) keys.push(key);
+    }
+  return keys;
+}
+
+/** The identity of a device or quantity; null for what may be a number or state of a reading. */
+function mixingIdentity(plain: string, value: unknown): string | null {
+  if (typeof value === 'number')
+    return DEVICE_NUMBER.test(plain) || CHANNEL.test(plain) ? identityOf(value) : null;
+  if (typeof value !== 'string' || parseSwitch(value) !== null || UUID.test(value)) return null;
+  return !/[a-z_]/i.test(value) && !/id$|^serial|^sn$|^mac|eui$|^addr$/.test(plain) && !CHANNEL.test(plain)
+    ? null
+    : identityOf(value);
 }
 
 const isName = (value: unknown): boolean => typeof value === 'string' && identityOf(value) !== null;

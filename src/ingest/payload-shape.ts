@@ -3,12 +3,14 @@
  * For `gatecast check` and `init`, not for the hot path. Paths are the reading names of `json-values.ts`.
  */
 import {
+  batchIdentityKey,
   batchTimeKey,
   columnNames,
   identityKey,
   identityOf,
   isTimeMember,
   isTree,
+  mixingKeys,
   rowsWithTimes,
   timeColumn,
 } from './json-list.ts';
@@ -40,6 +42,12 @@ export class PayloadShape {
   readonly lists = new Map<string, string>();
   /** Lists, or objects of columns, whose readings have their own times; '' is the whole payload. */
   readonly batches = new Set<string>();
+  /** Texts of the members of such readings, by key: values seen, and whether one was seen again. */
+  readonly batchLabels = new Map<string, { readonly values: Set<string>; repeated: boolean }>();
+  /** The members that tell devices of one batch apart. */
+  readonly mixing = new Set<string>();
+  /** By batch, the values by which the decoder names its readings. */
+  readonly batchNames = new Map<string, Set<string>>();
 
   /** JSON Pointers of members whose keys contain a dot or a bracket. */
   readonly pointers = new Map<string, string>();
@@ -90,8 +98,10 @@ export class PayloadShape {
   }
 
   private walkList(path: string, key: string, list: readonly unknown[], depth: number, at: number | null) {
-    if (batchTimeKey(list) !== null || rowsWithTimes(list, null) !== null) {
+    const timeKey = batchTimeKey(list);
+    if (timeKey !== null || rowsWithTimes(list, null) !== null) {
       this.note(this.batches, path);
+      if (timeKey !== null) this.addRows(path, list.filter(isTree), timeKey);
       return;
     }
     const member = identityKey(list, key);
@@ -102,6 +112,30 @@ export class PayloadShape {
       if (name === null) continue;
       this.walk(path === '' ? `${name}` : `${path}.${name}`, '', element, depth + 1, at);
     }
+  }
+
+  private addRows(path: string, rows: readonly Readonly<Record<string, unknown>>[], timeKey: string): void {
+    for (const key of mixingKeys(rows, timeKey)) this.note(this.mixing, key);
+    const named = batchIdentityKey(rows);
+    for (const row of rows.slice(0, MAX_MEMBERS)) {
+      for (const [key, value] of Object.entries(row)) {
+        const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
+        if (text === null) continue;
+        if (key === named) this.noteName(path, text);
+        const known = this.batchLabels.get(key);
+        if (known === undefined) {
+          if (this.batchLabels.size < MAX_MEMBERS)
+            this.batchLabels.set(key, { values: new Set([text]), repeated: false });
+        } else if (known.values.has(text)) known.repeated = true;
+        else if (known.values.size < MAX_VALUES) known.values.add(text);
+      }
+    }
+  }
+
+  private noteName(path: string, text: string): void {
+    const names = this.batchNames.get(path);
+    if (names !== undefined) this.note(names, text);
+    else if (this.batchNames.size < MAX_MEMBERS) this.batchNames.set(path, new Set([text]));
   }
 
   private note(set: Set<string>, path: string): void {

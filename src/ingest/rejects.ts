@@ -23,7 +23,8 @@ export const REJECTS = {
   'other-agent': 'Another gatecast agent, with another `base`, published the message.',
   'only-retained':
     'A retained message of a stream without a live reading so far; the stream is created with its first live reading.',
-  'no-identity': 'The payload contains none of the members that the `name` of the rule uses.',
+  'no-identity':
+    'The payload contains none of the members that the `name` of the rule uses, or a batch of several devices that the `name` does not separate.',
   'bad-time': 'The time stamp of a reading cannot be understood.',
   'bad-quality': 'The sender marked the value as bad or stale.',
   unavailable: 'The sender marked the value as not available.',

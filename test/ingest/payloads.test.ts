@@ -177,6 +177,104 @@ describe('batches', () => {
     ]);
   });
 
+  const row = (time: number, members: object) => ({ time: time / 1000, ...members });
+  const mixed: [string, string, object, string][] = [
+    [
+      'by address',
+      '',
+      [row(first, { mac: 'aa', t: 1 }), row(second, { mac: 'bb', t: 2 })],
+      '{topic}/{/mac}/{field}',
+    ],
+    [
+      'by number',
+      '',
+      [row(first, { sensor_id: 1, t: 1 }), row(first, { sensor_id: 2, t: 2 })],
+      '{topic}/{/sensor_id}/{field}',
+    ],
+    [
+      'by device and channel',
+      '',
+      [
+        row(first, { device: 'a', channel: 1, t: 1 }),
+        row(first, { device: 'a', channel: 2, t: 2 }),
+        row(first, { device: 'b', channel: 1, t: 3 }),
+      ],
+      '{topic}/{/device}-{/channel}/{field}',
+    ],
+    [
+      'by quantity',
+      '',
+      [row(first, { parameter: 'pm25', t: 1 }), row(first, { parameter: 'pm10', t: 2 })],
+      '{topic}/{/parameter}/{field}',
+    ],
+    [
+      'below a key',
+      '',
+      { gw: 'g', data: [row(first, { eui: 'a1', t: 1 }), row(first, { eui: 'a2', t: 2 })] },
+      '{topic}/{/eui}/{field}',
+    ],
+    [
+      'without times',
+      ', records: data',
+      {
+        data: [
+          { name: 'attic', t: 1 },
+          { name: 'cellar', t: 2 },
+        ],
+      },
+      '{topic}/{/name}/{field}',
+    ],
+  ];
+  it.each(mixed)('refuses fields of several devices in one stream: %s', (_, keys, payload, name) => {
+    const sent = [['t', JSON.stringify(payload)]] as const;
+    const found = routed(`{ match: t, fields: [t]${keys} }`, sent);
+    expect(found.samples).toEqual([]);
+    expect(found.rejects).toEqual(['no-identity']);
+    expect(found.details[0]).toContain(`name: "${name}"`);
+    const separate = routed(`{ match: t, fields: [t]${keys}, name: "${name}" }`, sent);
+    expect(separate.rejects).toEqual([]);
+    expect(new Set(separate.samples.map(([stream]) => stream)).size).toBe(separate.samples.length);
+    expect(separate.samples.length).toBeGreaterThan(1);
+  });
+
+  it.each([
+    ['one device', { mac: 'aa' }, { mac: 'aa' }, first, second],
+    [
+      'a state',
+      { device: 'x', sensor: 'on', label: 'ok' },
+      { device: 'x', sensor: 'off', label: 'high' },
+      first,
+      second,
+    ],
+    ['numbers of the readings', { id: 1, idx: 4, seq: 8 }, { id: 2, idx: 5, seq: 9 }, first, first],
+    [
+      'unique identifiers of the readings',
+      { id: '0f8fad5b-d9cb-469f-a165-70867728950e' },
+      { id: '7c9e6679-7425-40de-944b-e07fc1f90ae7' },
+      first,
+      first,
+    ],
+    ['another meter in quotes', { meter: '1250.1' }, { meter: '1250.2' }, first, second],
+  ])('reads the fields of a batch of %s', (_, one, two, from, to) => {
+    const payload = JSON.stringify([row(from, { ...one, t: 1 }), row(to, { ...two, t: 2 })]);
+    const found = routed('{ match: t, fields: [t] }', [['t', payload]]);
+    expect(found.rejects).toEqual([]);
+    expect(found.samples).toEqual([
+      ['t/t', 1],
+      ['t/t', 2],
+    ]);
+  });
+
+  it('reads different fields of several devices', () => {
+    const payload = JSON.stringify([row(first, { mac: 'aa', t: 1 }), row(first, { mac: 'bb', h: 2 })]);
+    const found = routed('{ match: t, fields: [t, h] }', [['t', payload]]);
+    expect(found.rejects).toEqual([]);
+    expect(found.samples).toEqual([
+      ['t/t', 1],
+      ['t/h', 2],
+    ]);
+  });
+
   it('refuses columns of different lengths', () => {
     const found = routed('{ match: t }', [['t', `{"t":[${first},${second}],"v":[25],"x":7}`]]);
     expect(found.samples).toEqual([['t/x', 7]]);

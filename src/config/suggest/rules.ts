@@ -265,9 +265,19 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   const { claim, topics, kind, nameAs } = group;
   if (nameAs !== undefined) return nameAlone(nameOf({ ...group, nameAs: undefined }, fields), group);
   const wanted = claim?.topic.identity ?? (claim === null ? varyingMembers(topics) : []);
-  const identity = wanted.filter((member) => topics.some(({ shape }) => shape.labels.has(member)));
+  const shapes = topics.map(({ shape }) => shape);
+  const texts = wanted.filter((member) =>
+    shapes.some(({ labels, batchLabels }) => labels.has(member) || batchLabels.has(member)),
+  );
+  const identity = wanted.filter(
+    (member) => texts.includes(member) || shapes.some(({ mixing }) => mixing.has(member)),
+  );
   const field = fields.length > 0 && formatOf(kind).single !== true ? '/{field}' : '';
-  if (identity.length > 0) return `${identity.map((member) => `{/${member}}`).join('-')}${field}`;
+  if (identity.length > 0) {
+    // numbers alone would be the same on other topics
+    const topic = texts.length > 0 ? '' : '{topic}/';
+    return `${topic}${identity.map((member) => `{/${member}}`).join('-')}${field}`;
+  }
   if (claim?.topic.name === undefined) return null;
   const filled = fill(claim.topic.name, claim.parts, true);
   return claim.topic.shared === true || isDistinct(filled, claim, topics) ? filled : null;
@@ -307,11 +317,11 @@ function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): 
 
 const MEMBER_ORDER = ['brand', 'model', 'type', 'name', 'id'];
 
-/** Top-level members that distinguish several devices on one topic. */
+/** Members of the payload, or of the readings of its batches, that distinguish several devices on one topic. */
 function varyingMembers(topics: readonly HeardTopic[]): string[] {
   const found = new Set<string>();
   for (const { shape, messages } of topics) {
-    if (shape.batches.has('')) continue;
+    for (const member of varyingInBatches(shape)) found.add(member);
     const varying = [...shape.labels].filter(
       // a different value in every message is a message number
       ([member, { size }]) => isDeviceMember(member) && size > 1 && (size < messages || messages < 8),
@@ -322,6 +332,13 @@ function varyingMembers(topics: readonly HeardTopic[]): string[] {
   }
   const rank = (member: string): number => MEMBER_ORDER.indexOf(member) + 1 || MEMBER_ORDER.length + 1;
   return [...found].sort((a, b) => rank(a) - rank(b)).slice(0, 4);
+}
+
+function varyingInBatches({ mixing, batchLabels }: HeardTopic['shape']): string[] {
+  if (mixing.size > 0) return [...mixing];
+  return [...batchLabels]
+    .filter(([member, { values, repeated }]) => isDeviceMember(member) && values.size > 1 && repeated)
+    .map(([member]) => member);
 }
 
 type Settings = Readonly<Record<string, unknown>>;
@@ -407,7 +424,7 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
       if (place === null || (name !== '' && checkFieldPath(place.path) !== null)) continue;
       const range = ranged(field);
       const quantity =
-        identity.has(name) || heard.shape.switches.has(name)
+        identity.has(name) || identity.has(place.path) || heard.shape.switches.has(name)
           ? 'out'
           : measured(group, heard, name, place.alias ?? place.path, range, survey);
       if (quantity === 'out') leftOut.add(name === '' ? heard.topic : name);
@@ -522,9 +539,18 @@ function placeOf(
     const path = formatOf(kind).suggestion?.fields?.([name])[0] ?? name;
     return { path, records: '', alias: null };
   }
-  for (const batch of shape.batches)
-    if (batch !== '' && name.startsWith(`${batch}.`))
-      return { path: name.slice(batch.length + 1), records: batch, alias: null };
+  for (const batch of shape.batches) {
+    const prefix = batch === '' ? '' : `${batch}.`;
+    if (!name.startsWith(prefix)) continue;
+    const inner = name.slice(prefix.length);
+    const device = [...(shape.batchNames.get(batch) ?? [])].find((text) => inner.startsWith(`${text}.`));
+    if (batch !== '' || device !== undefined)
+      return {
+        path: device === undefined ? inner : inner.slice(device.length + 1),
+        records: batch,
+        alias: null,
+      };
+  }
   for (const [list, member] of shape.lists) {
     const prefix = list === '' ? '' : `${list}.`;
     if (!name.startsWith(prefix)) continue;

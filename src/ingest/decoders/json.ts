@@ -9,6 +9,7 @@ import {
   batchTimeKey,
   identityOf,
   isTree,
+  mixingKeys,
   rowsOf,
   timeColumn,
   timeKeyOf,
@@ -50,6 +51,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     const compiled = compilePath(path);
     return compiled === null ? [] : [{ name, unit, path: compiled, many: isMany(compiled) }];
   });
+  const fieldKeys = new Set(fields?.flatMap(({ path }) => path.map(([key]) => String(key))));
   const timeField = settings.time ?? options.defaultTime ?? null;
   const timePath = timeField === null ? null : compilePath(timeField);
   const timeName = timeField === null ? null : pathName(timeField);
@@ -87,6 +89,8 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
         return true;
       }
     }
+    // the fields, and the members of the name, may be in a nested batch
+    if (record === whole && identity.length > 0 && lacksFields(record)) return false;
     if (identity.length > 0 && !identify(record, whole, message, sink)) return true;
     if (fields !== undefined) {
       const options = { numericStrings, numbers, unit: null, timeMs };
@@ -105,6 +109,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     return walkNumbers(record, options, sink, name);
   };
 
+  const lacksFields = (record: unknown): boolean =>
+    fields?.every(({ path, many }) => !many && lookUp(record, path) === undefined) ?? false;
+
   /** Passes the payload members used in the stream name to the sink. @returns false after a reject */
   const identify = (record: unknown, whole: unknown, message: Message, sink: DecodeSink): boolean => {
     const values = identity.map((path) => identityOf(lookUp(record, path) ?? lookUp(whole, path)));
@@ -116,7 +123,28 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     return true;
   };
 
+  /** The members that a stream name needs, because the batch has readings of one field from several devices; empty if it has not. */
+  const mixedBy = ({ records, timeKey }: Batch): readonly string[] => {
+    if (fields === undefined || identity.length > 0 || records.length < 2) return [];
+    for (const { path, many } of fields) {
+      if (many) continue;
+      const rows = records.filter(isTree).filter((record) => (lookUp(record, path) ?? null) !== null);
+      const keys = mixingKeys(rows, timeKey, fieldKeys);
+      if (keys.length > 0) return keys;
+    }
+    return [];
+  };
+
   const readBatch = (batch: Batch, whole: unknown, message: Message, sink: DecodeSink): boolean => {
+    const mixing = mixedBy(batch);
+    if (mixing.length > 0) {
+      const members = mixing.map((key) => `{/${key}}`).join('-');
+      sink.reject(
+        'no-identity',
+        `a batch of several devices; separate them by name: "{topic}/${members}/{field}"`,
+      );
+      return true;
+    }
     let found = false;
     const isNamed = fields === undefined && identity.length === 0 && batch.timeKey !== null;
     const member = isNamed ? batchIdentityKey(batch.records) : null;

@@ -81,6 +81,39 @@ describe('a suggestion for unknown devices', () => {
     expect(rejects).toEqual([]);
   });
 
+  it('separates the devices of batches', () => {
+    const pair = (at: number, one: object, two: object) => [
+      { time: stamp(at), ...one, temperature: 20 + at },
+      { time: stamp(at), ...two, temperature: 30 + at },
+    ];
+    const { config, streams, rejects } = suggested((at) => [
+      ['a/list', pair(at, { mac: 'aa' }, { mac: 'bb' })],
+      ['b/numbered', pair(at, { sensor_id: 1 }, { sensor_id: 2 })],
+      ['c/nested', { data: pair(at, { dev: 'x', channel: 1 }, { dev: 'x', channel: 2 }) }],
+      ['d/in-turn', [{ time: stamp(at), name: at % 2 === 0 ? 'attic' : 'cellar', temperature: 20 }]],
+      ['e/single', [{ time: stamp(at), mac: 'ee', temperature: 20 }]],
+    ]);
+    const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
+    expect(byMatch['a/list']).toMatchObject({ name: '{/mac}/{field}', fields: ['temperature'] });
+    expect(byMatch['b/numbered']).toMatchObject({
+      name: '{topic}/{/sensor_id}/{field}',
+      fields: ['temperature'],
+    });
+    expect(byMatch['c/nested']).toMatchObject({ name: '{topic}/{/channel}/{field}', records: 'data' });
+    expect(Object.keys(streams).sort()).toEqual([
+      'aa/temperature',
+      'attic/temperature',
+      'b/numbered/1/temperature',
+      'b/numbered/2/temperature',
+      'bb/temperature',
+      'c/nested/1/temperature',
+      'c/nested/2/temperature',
+      'cellar/temperature',
+      'e/single/temperature',
+    ]);
+    expect(rejects).toEqual([]);
+  });
+
   it('finds the time of a reading, the zone of local time, and a clock that is wrong', () => {
     const { config, text } = suggested((at) => [
       ['a/utc', { ts: (START_MS + at * EVERY_MS) / 1000, level: 1 }],
