@@ -66,12 +66,65 @@ export function batchTimeKey(list: readonly unknown[]): string | null {
  * without one.
  */
 export function identityKey(list: readonly unknown[], listKey: string): string | null {
+  const candidates = identityCandidates(list, listKey);
+  return candidates.find(({ key, rank }) => identifies(list, key, rank < RELIABLE_KEYS.length))?.key ?? null;
+}
+
+/**
+ * Two members that identify the elements of a list only together, such as a device and its channel; null without a pair.
+ * Call only if `identityKey` finds none.
+ */
+export function identityPair(list: readonly unknown[], listKey: string): IdentityPair | null {
+  if (list.length < 2) return null;
+  for (const keys of pairsOf(list, listKey))
+    if (new Set(list.map((element) => pairName(element as Tree, keys))).size === list.length) return keys;
+  return null;
+}
+
+/** The only element that a pair of members gives this name, also if other elements are missing. */
+export function findByPair(list: readonly unknown[], listKey: string, name: string): Tree | undefined {
+  for (const keys of pairsOf(list, listKey)) {
+    const found = list.filter(isTree).filter((element) => pairName(element, keys) === name);
+    if (found.length === 1) return found[0];
+  }
+  return undefined;
+}
+
+/** Pairs of members that could identify, most reliable first. */
+function pairsOf(list: readonly unknown[], listKey: string): IdentityPair[] {
+  const keys = identityCandidates(list, listKey)
+    .map(({ key }) => key)
+    .filter((key) => list.every((element) => isTree(element) && partOfPair(key, element[key]) !== null));
+  return keys.flatMap((one, at) => keys.slice(at + 1).map((other): IdentityPair => [one, other]));
+}
+
+export type IdentityPair = readonly [string, string];
+
+/** `a-1` for the element `{"device":"a","channel":1}`; null if it lacks a member. */
+export function pairName(element: Tree, [one, other]: IdentityPair): string | null {
+  const first = partOfPair(one, element[one]);
+  const second = partOfPair(other, element[other]);
+  return first === null || second === null ? null : `${first}-${second}`;
+}
+
+function partOfPair(key: string, value: unknown): string | null {
+  const plain = simple(key);
+  return mixingIdentity(plain, value) ?? (plain.endsWith('id') ? identityOf(value) : null);
+}
+
+interface IdentityCandidate {
+  readonly key: string;
+  readonly rank: number;
+}
+
+/** Members of a list's elements with a usual key, most reliable first. */
+function identityCandidates(list: readonly unknown[], listKey: string): IdentityCandidate[] {
   const first = list[0];
-  if (!isTree(first)) return null;
+  if (!isTree(first)) return [];
   const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
   const second = list[1];
   const keys = isTree(second) ? new Set([...Object.keys(first), ...Object.keys(second)]) : Object.keys(first);
-  const candidates = [...keys]
+  return [...keys]
     .map((key) => {
       const plain = simple(key);
       const own =
@@ -80,7 +133,6 @@ export function identityKey(list: readonly unknown[], listKey: string): string |
     })
     .filter(({ rank }) => rank >= 0)
     .sort((a, b) => a.rank - b.rank);
-  return candidates.find(({ key, rank }) => identifies(list, key, rank < RELIABLE_KEYS.length))?.key ?? null;
 }
 
 /**
@@ -107,7 +159,7 @@ devicename sensorname device dev sensor meter probe node`.split(/\s+/),
 );
 /** Members whose integers name devices. */
 const DEVICE_NUMBER = /^(?:device|dev|sensor|meter|node)id$|^serial|^sn$/;
-const CHANNEL = /^(?:channel|ch|circuit|port)$/;
+const CHANNEL = /^(?:channel|ch|circuit|port|slot|phase|line)$/;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/i;
 
 /**

@@ -3,7 +3,7 @@
  * list are selected by index or by an identifying member: `meters[meter=A].E` is the `E` of the element whose `meter` is
  * A, `meters[meter].E` the `E` of every element. `meters.A.E`, the name of such a reading, is accepted as a path too.
  */
-import { identityKey, identityOf, isTree } from './json-list.ts';
+import { findByPair, identityKey, identityOf, isTree } from './json-list.ts';
 
 /** One step: a key or index, or the elements of a list selected by a member. */
 type PathToken = string | { readonly member: string /** null: every element */; readonly is: string | null };
@@ -79,9 +79,11 @@ function step(value: unknown, token: PathToken, before: PathToken | undefined): 
   if (typeof token !== 'string')
     return Array.isArray(value) ? value.find((element) => isSelected(element, token)) : undefined;
   if (Array.isArray(value)) {
-    const key = identityKey(value, typeof before === 'string' ? before : '');
+    const listKey = typeof before === 'string' ? before : '';
+    const key = identityKey(value, listKey);
     const named = key === null ? undefined : value.find((element) => identityOf(element[key]) === token);
     if (named !== undefined) return named;
+    if (token.includes('-')) return findByPair(value, listKey, token);
     // if integers identify the elements, an index would select another device as soon as one is missing
     if (key !== null && value.every((element) => /^\d+$/.test(identityOf(element[key]) ?? '')))
       return undefined;

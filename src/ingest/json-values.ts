@@ -7,8 +7,10 @@ import {
   columnNames,
   identityKey,
   identityOf,
+  identityPair,
   isTimeMember,
   isTree,
+  pairName,
   rowsOf,
   rowsWithTimes,
   timeColumn,
@@ -167,9 +169,18 @@ function walkList(
   const rows = rowsWithTimes(list, columns);
   if (rows !== null) return walkRows(name, rows.rows, rows.key, options, sink, rows.single);
   const member = identityKey(list, key);
+  const pair = member === null ? identityPair(list, key) : null;
   let found = false;
   for (const [at, element] of list.entries()) {
     if (sink.full === true) return true;
+    if (pair !== null) {
+      const tree = element as Readonly<Record<string, unknown>>;
+      const own = pairName(tree, pair) ?? String(at);
+      // the identifying members are no readings
+      const rest = Object.fromEntries(Object.entries(tree).filter(([name]) => !pair.includes(name)));
+      if (walk(name === '' ? own : `${name}.${own}`, '', rest, options, sink)) found = true;
+      continue;
+    }
     const identity = member === null ? String(at) : identityOf((element as Record<string, unknown>)[member]);
     if (identity === null) {
       sink.reject('no-identity', `an element of ${excerpt(name, 40)} has no ${excerpt(member ?? '', 40)}`);

@@ -8,9 +8,11 @@ import {
   columnNames,
   identityKey,
   identityOf,
+  identityPair,
   isTimeMember,
   isTree,
   mixingKeys,
+  pairName,
   rowsWithTimes,
   timeColumn,
 } from './json-list.ts';
@@ -40,6 +42,8 @@ export class PayloadShape {
   readonly times = new Map<string, TimeMember>();
   /** Lists of devices, with the identifying member. */
   readonly lists = new Map<string, string>();
+  /** Lists of devices that two members identify together, with the names of the elements. */
+  readonly pairs = new Map<string, Set<string>>();
   /** Lists, or objects of columns, whose readings have their own times; '' is the whole payload. */
   readonly batches = new Set<string>();
   /** Texts of the members of such readings, by key: values seen, and whether one was seen again. */
@@ -88,13 +92,18 @@ export class PayloadShape {
     depth: number,
     arrivalMs: number | null,
   ): void {
+    this.walk(this.memberPath(path, name), name, value, depth + 1, arrivalMs);
+  }
+
+  /** The path of a member; keeps its pointer if the path cannot be split at its dots. */
+  private memberPath(path: string, name: string): string {
     const member = path === '' ? name : `${path}.${name}`;
     const above = this.pointers.get(path);
     if ((above !== undefined || /[.[\]]/.test(name)) && this.pointers.size < MAX_MEMBERS) {
       const parent = above ?? (path === '' ? '' : `/${path.replaceAll('.', '/')}`);
       this.pointers.set(member, `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`);
     }
-    this.walk(member, name, value, depth + 1, arrivalMs);
+    return member;
   }
 
   private walkList(path: string, key: string, list: readonly unknown[], depth: number, at: number | null) {
@@ -106,8 +115,15 @@ export class PayloadShape {
     }
     const member = identityKey(list, key);
     if (member !== null && this.lists.size < MAX_MEMBERS) this.lists.set(path, member);
+    const pair = member === null ? identityPair(list, key) : null;
     for (const [index, element] of list.entries()) {
       if (index >= MAX_MEMBERS) return;
+      if (pair !== null) {
+        const own = pairName(element as Record<string, unknown>, pair) ?? String(index);
+        this.noteName(this.pairs, path, own);
+        this.walk(this.memberPath(path, own), '', element, depth + 1, at);
+        continue;
+      }
       const name = member === null ? String(index) : identityOf((element as Record<string, unknown>)[member]);
       if (name === null) continue;
       this.walk(path === '' ? `${name}` : `${path}.${name}`, '', element, depth + 1, at);
@@ -121,7 +137,7 @@ export class PayloadShape {
       for (const [key, value] of Object.entries(row)) {
         const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
         if (text === null) continue;
-        if (key === named) this.noteName(path, text);
+        if (key === named) this.noteName(this.batchNames, path, text);
         const known = this.batchLabels.get(key);
         if (known === undefined) {
           if (this.batchLabels.size < MAX_MEMBERS)
@@ -132,10 +148,10 @@ export class PayloadShape {
     }
   }
 
-  private noteName(path: string, text: string): void {
-    const names = this.batchNames.get(path);
+  private noteName(all: Map<string, Set<string>>, path: string, text: string): void {
+    const names = all.get(path);
     if (names !== undefined) this.note(names, text);
-    else if (this.batchNames.size < MAX_MEMBERS) this.batchNames.set(path, new Set([text]));
+    else if (all.size < MAX_MEMBERS) all.set(path, new Set([text]));
   }
 
   private note(set: Set<string>, path: string): void {

@@ -58,7 +58,7 @@ ${refusalTable()}
 | --- | --- |
 | many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members is refused as \`no-identity\` |
 | a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one. With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting. A reading without a time is refused, the others are used |
-| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); otherwise by index |
+| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); by two members, such as device and channel, if only both are unique (\`meters.A-1.E\`); otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
 | numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; \`decimal_comma\` for "21,5" |
 | time stamps without a zone | in the \`time_zone\` of the rule; in the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |

@@ -395,6 +395,60 @@ describe('lists of devices', () => {
     ]);
   });
 
+  it.each([
+    ['device', 'a', 'channel'],
+    ['id', 7, 'channel'],
+    ['meter', 'main', 'phase'],
+    ['mac', 'aa:bb', 'parameter'],
+  ])('names elements by %s and another member if only both identify', (key, name, other) => {
+    const element = (second: unknown, t: number) => ({ [key]: name, [other]: second, t });
+    const [one, two] = other === 'parameter' ? ['temp', 'hum'] : [1, 2];
+    const third = { [key]: key === 'id' ? 8 : 'b', [other]: one, t: 30 };
+    const messages = [
+      ['m', JSON.stringify({ d: [element(one, 10), element(two, 20), third] })],
+      ['m', JSON.stringify({ d: [third, element(two, 21), element(one, 11)] })],
+    ] as const;
+    const last = `${key === 'id' ? 8 : 'b'}-${one}`;
+    const expected = [
+      [`m/d.${name}-${one}.t`, 10],
+      [`m/d.${name}-${two}.t`, 20],
+      [`m/d.${last}.t`, 30],
+      [`m/d.${last}.t`, 30],
+      [`m/d.${name}-${two}.t`, 21],
+      [`m/d.${name}-${one}.t`, 11],
+    ];
+    const found = routed('{ match: m }', messages);
+    expect(found.rejects).toEqual([]);
+    expect(found.samples).toEqual(expected);
+    const named = routed(`{ match: m, fields: ["d.${name}-${two}.t", "d.0.t"] }`, messages);
+    expect(named.samples).toEqual([
+      [`m/d.${name}-${two}.t`, 20],
+      ['m/d.0.t', 10],
+      [`m/d.${name}-${two}.t`, 21],
+      ['m/d.0.t', 30],
+    ]);
+  });
+
+  it('finds an element by its pair in a list without some of the elements', () => {
+    const found = routed('{ match: m, fields: ["d.a-1.t"] }', [
+      ['m', '{"d":[{"dev":"b","channel":2,"t":3},{"dev":"a","channel":1,"t":1}]}'],
+      ['m', '{"d":[{"dev":"b","channel":1,"t":4}]}'],
+      ['m', '{"d":[{"dev":"a","channel":1,"t":2}]}'],
+    ]);
+    expect(found.samples).toEqual([
+      ['m/d.a-1.t', 1],
+      ['m/d.a-1.t', 2],
+    ]);
+  });
+
+  it('does not name elements by pairs with a reading', () => {
+    const payload = '{"d":[{"name":"valve","position":20},{"name":"valve","position":20,"meter":"1.5"}]}';
+    expect(routed('{ match: m }', [['m', payload]]).samples).toEqual([
+      ['m/d.0.position', 20],
+      ['m/d.1.position', 20],
+    ]);
+  });
+
   it('uses positions if no member identifies', () => {
     expect(
       routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,

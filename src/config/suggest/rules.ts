@@ -551,6 +551,13 @@ function placeOf(
         alias: null,
       };
   }
+  for (const [list, names] of shape.pairs) {
+    const prefix = list === '' ? '' : `${list}.`;
+    if (!name.startsWith(prefix)) continue;
+    // in a message without some elements, one member may be enough to tell the others apart
+    const known = [...names].some((element) => name.startsWith(`${prefix}${element}.`));
+    return known ? { path: shape.pointers.get(name) ?? name, records: '', alias: null } : null;
+  }
   for (const [list, member] of shape.lists) {
     const prefix = list === '' ? '' : `${list}.`;
     if (!name.startsWith(prefix)) continue;

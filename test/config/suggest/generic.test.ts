@@ -81,6 +81,24 @@ describe('a suggestion for unknown devices', () => {
     expect(rejects).toEqual([]);
   });
 
+  it('reads lists that two members identify together', () => {
+    const { config, streams, rejects } = suggested((at) => {
+      const list = [
+        { device: 'a.1', channel: 1, temperature: 20 + at },
+        { device: 'a.1', channel: 2, temperature: 21 + at },
+        { device: 'b', channel: 1, temperature: 22 + at },
+      ];
+      return [['plant/pairs', { d: at === 3 ? list.slice(0, 2).reverse() : list }]];
+    });
+    expect(config.streams[0]?.fields).not.toContain('d.0.temperature');
+    expect(Object.keys(streams).sort()).toEqual([
+      'plant/pairs/d.a.1-1.temperature',
+      'plant/pairs/d.a.1-2.temperature',
+      'plant/pairs/d.b-1.temperature',
+    ]);
+    expect(rejects.filter((text) => !text.includes('missing-field'))).toEqual([]);
+  });
+
   it('separates the devices of batches', () => {
     const pair = (at: number, one: object, two: object) => [
       { time: stamp(at), ...one, temperature: 20 + at },
