@@ -321,6 +321,9 @@ export class Client {
     if (this.stopped) return;
     this.open = true;
     this.offers = this.connection?.offers ?? null;
+    // a limit learnt from refusals ends when the broker announces a larger one
+    if ((this.offers?.maxPacketBytes ?? 0) - PACKET_OVERHEAD > this.tooLarge)
+      this.tooLarge = Number.POSITIVE_INFINITY;
     this.resumed = sessionPresent;
     this.fault = null;
     this.connectedAt = this.parts.clock.monotonic();
@@ -388,11 +391,16 @@ export class Client {
     } else for (const { key, message } of underWay) this.suspects.set(key, message);
   }
 
+  /** After a refusal by the broker, from which its limit of the size is learnt. */
   private setAside(message: Outgoing, reason: string): void {
     const bytes = sizeOf(message);
     if (bytes >= LEAST_LIMIT_BYTES) this.tooLarge = Math.min(this.tooLarge, bytes);
+    this.countSetAside(message, reason);
+  }
+
+  private countSetAside(message: Outgoing, reason: string): void {
     this.drop('set-aside');
-    this.log.error('message set aside', { topic: message.topic, bytes, reason });
+    this.log.error('message set aside', { topic: message.topic, bytes: sizeOf(message), reason });
   }
 
   /** A hint for the log if the broker repeatedly closes accepted connections: usually a second client has the same id. */
@@ -462,7 +470,10 @@ export class Client {
       if (bytes > this.maxMessageBytes) {
         this.outbox.done(next.key);
         this.suspects.delete(next.key);
-        this.setAside(next.message, `the broker takes messages of at most ${this.maxMessageBytes} bytes`);
+        this.countSetAside(
+          next.message,
+          `the broker takes messages of at most ${this.maxMessageBytes} bytes`,
+        );
         continue;
       }
       this.sentAt = this.parts.clock.monotonic();

@@ -33,6 +33,10 @@ interface Script {
   puback?: (topic: string) => number;
   /** Reason of the answer to each subscription. */
   suback?: number;
+  /** Whether a publish on the connection of this number gets no answer. */
+  silent?: (topic: string, index: number) => boolean;
+  /** Whether a publish ends the connection. */
+  closes?: (topic: string) => boolean;
 }
 const accepted = (level: number, properties: number[] = []) =>
   level === 5 ? [0x20, 3 + properties.length, 0, 0, properties.length, ...properties] : [0x20, 2, 0, 0];
@@ -42,6 +46,8 @@ async function scripted({
   connack = ({ level }) => accepted(level),
   puback = () => 0,
   suback = 1,
+  silent = () => false,
+  closes = () => false,
 }: Script = {}) {
   const levels: number[] = [];
   const published: { topic: string; text: string; qos: number; retain: boolean }[] = [];
@@ -98,7 +104,8 @@ async function scripted({
         const topic = body.toString('utf8', 2, end);
         const from = end + (qos > 0 ? 2 : 0) + (level === 5 ? 1 : 0);
         published.push({ topic, text: body.toString('utf8', from), qos, retain: (flags & 1) === 1 });
-        if (qos > 0) {
+        if (closes(topic)) socket.destroy();
+        else if (qos > 0 && !silent(topic, levels.length - 1)) {
           const reason = puback(topic);
           const id = [body[end] ?? 0, body[end + 1] ?? 0];
           socket.write(
@@ -227,6 +234,107 @@ describe.concurrent('what a broker offers', () => {
     await waitFor('the small one', () => small.published.some(({ topic }) => topic === 'small'));
     expect(small.published.some(({ topic }) => topic === 'large')).toBe(false);
     expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+  });
+});
+
+describe.concurrent('what a broker offers may change with its next connection', () => {
+  const packetSize = (bytes: number) => [0x27, 0, 0, bytes >> 8, bytes & 255];
+  const inTurn = (...offers: readonly number[][]) =>
+    scripted({ connack: ({ level, index }) => accepted(level, [...(offers[index] ?? offers.at(-1) ?? [])]) });
+  const received = (broker: Awaited<ReturnType<typeof scripted>>, topic: string) =>
+    waitFor(`message ${topic}`, () => broker.published.find((message) => message.topic === topic));
+  const reconnected = async (
+    broker: Awaited<ReturnType<typeof scripted>>,
+    client: Client,
+    connects: number,
+  ) => {
+    broker.cut();
+    await waitFor('the next connection', () => client.status().connects >= connects);
+    await connected(client);
+  };
+
+  it('ends an announced limit of the size that is no longer announced', async () => {
+    const broker = await inTurn(packetSize(2000), []);
+    const { client } = make(broker.url);
+    client.start();
+    await connected(client);
+    client.publish(event('homeassistant/sensor/large/config', 'x'.repeat(4000)));
+    await waitFor('the refusal', () => client.status().dropped['set-aside'] === 1);
+    expect(client.maxMessageBytes).toBeLessThan(2000);
+    await reconnected(broker, client, 2);
+    expect(client.status().limits).toBeNull();
+    expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
+    client.publish(event('homeassistant/sensor/large/config', 'x'.repeat(4000)));
+    await received(broker, 'homeassistant/sensor/large/config');
+    expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+  });
+
+  it('ends a limit learnt from a refusal when a larger one is announced', async () => {
+    const broker = await scripted({
+      connack: ({ level, index }) => accepted(level, index === 0 ? [] : packetSize(60_000)),
+      puback: (topic) => (topic === 'refused' ? 0x95 : 0),
+    });
+    const { client } = make(broker.url);
+    client.start();
+    await connected(client);
+    client.publish(event('refused', 'x'.repeat(5000)));
+    await waitFor('the refusal', () => client.status().dropped['set-aside'] === 1);
+    expect(client.maxMessageBytes).toBeLessThan(5010);
+    await reconnected(broker, client, 2);
+    client.publish(event('large', 'x'.repeat(20_000)));
+    await received(broker, 'large');
+    expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+  });
+
+  it('applies new limits to messages that wait', async () => {
+    const broker = await inTurn([], [0x24, 0, 0x25, 0, ...packetSize(300)]);
+    const { client } = make(broker.url);
+    client.start();
+    await connected(client);
+    broker.cut();
+    await waitFor('the loss', () => !client.status().connected || client.status().connects > 1);
+    client.publish(event('large', 'x'.repeat(400)));
+    client.publish(event('small'));
+    expect(await received(broker, 'small')).toMatchObject({ qos: 0, retain: false });
+    expect(broker.published.some(({ topic }) => topic === 'large')).toBe(false);
+    await waitFor('the count', () => client.status().dropped['set-aside'] === 1);
+    expect(client.status().outbox).toBe(0);
+  });
+
+  it('sends again what a kept session with QoS 0 only has not acknowledged before', async () => {
+    const broker = await scripted({
+      connack: ({ level, index }) => (index === 0 ? accepted(level) : [0x20, 5, 1, 0, 2, 0x24, 0]),
+      puback: () => 0,
+      silent: (topic, index) => topic === 'waits' && index === 0,
+    });
+    const { client } = make(broker.url);
+    client.start();
+    await connected(client);
+    client.publish(event('waits'));
+    await received(broker, 'waits');
+    await reconnected(broker, client, 2);
+    await waitFor('it again', () => broker.published.filter(({ topic }) => topic === 'waits').length === 2);
+    expect(broker.published.findLast(({ topic }) => topic === 'waits')?.qos).toBe(0);
+    await waitFor('an empty outbox', () => client.status().outbox === 0);
+    expect(client.status()).toMatchObject({ resumed: true, dropped: {} });
+  });
+
+  it('sets aside only the message that closes the connection, each time it is sent', async () => {
+    const broker = await scripted({ closes: (topic) => topic === 'bad' });
+    const { client } = make(broker.url);
+    client.start();
+    await connected(client);
+    for (const round of [1, 2]) {
+      for (const topic of ['a', 'bad', 'b', 'c']) client.publish(event(`${topic}`, `${round}`));
+      await waitFor('the bad one aside', () => client.status().dropped['set-aside'] === round);
+      for (const topic of ['a', 'b', 'c'])
+        await waitFor(`${topic} in round ${round}`, () =>
+          broker.published.some((message) => message.topic === topic && message.text === `${round}`),
+        );
+    }
+    await waitFor('an empty outbox', () => client.status().outbox === 0);
+    expect(client.status().dropped).toEqual({ 'set-aside': 2 });
+    expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
   });
 });
 
