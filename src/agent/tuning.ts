@@ -387,7 +387,7 @@ export class Tuning implements Part {
   }
 
   private barred(): string | null {
-    if (!this.settings.enabled) return 'it is switched off in the config';
+    if (!this.settings.enabled) return 'fine-tuning is switched off in the config';
     if (this.parts.models.pushOnTrial()) return 'a pushed model is on probation';
     return this.parts.models.current.model === null ? 'no model is loaded' : null;
   }

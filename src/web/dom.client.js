@@ -14,6 +14,10 @@ export function el(tag, props = {}, ...children) {
   return element;
 }
 
+/** Parts of a text; what stands between backticks is code. */
+export const withCode = (text) =>
+  text.split('`').map((part, at) => (at % 2 === 1 ? el('code', {}, part) : part));
+
 /** A small label with a tone: accent, good, warn, bad or none. */
 export const badge = ([text, tone, title]) => el('span', { class: `badge ${tone}`, title }, text);
 

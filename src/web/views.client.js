@@ -1,13 +1,13 @@
 /** The views of alerts, model, config and site. Each fetches its own data. Runs in the browser. */
 import { actionButton, get, session } from './api.client.js';
 import { attention, byAttention } from './attention.client.js';
-import { $, badge, el, table } from './dom.client.js';
+import { $, badge, el, table, withCode } from './dom.client.js';
 import { dateText, duration, format, percent } from './format.client.js';
 
 const time = (ms) => (ms === null ? '–' : dateText(ms));
 const section = (title, ...content) =>
   el('section', { class: 'card panel' }, el('h2', {}, title), ...content);
-const note = (text) => el('p', { class: 'soft' }, text);
+const note = (text) => el('p', { class: 'soft' }, ...withCode(text));
 
 /** @param streams name -> { summary } */
 export async function alertsView(streams) {
@@ -15,7 +15,12 @@ export async function alertsView(streams) {
   const tone = ({ severity, untilMs }) => (untilMs !== null ? '' : severity === 'error' ? 'bad' : 'warn');
   const row = (alert) => [
     badge([alert.untilMs === null ? alert.severity : 'cleared', tone(alert), alert.id]),
-    el('span', { class: 'wide' }, el('b', {}, alert.text), el('small', { class: 'soft' }, alert.meaning)),
+    el(
+      'span',
+      { class: 'wide' },
+      el('b', {}, alert.text),
+      el('small', { class: 'soft' }, ...withCode(alert.meaning)),
+    ),
     time(alert.sinceMs),
     time(alert.untilMs),
   ];
@@ -37,7 +42,12 @@ export async function alertsView(streams) {
       'Alerts',
       held.length === 0
         ? note('There are no active alerts.')
-        : table('Active alerts', heads, held.map(row), { stacked: true }),
+        : table(
+            'Active alerts',
+            heads.slice(0, -1),
+            held.map((alert) => row(alert).slice(0, -1)),
+            { stacked: true },
+          ),
     ),
     section(
       'Streams that need attention',
@@ -165,29 +175,31 @@ export async function modelView() {
     ...(model.training === null ? [] : [followed(trainingSection(model.training))]),
     section(
       'Fine-tuning runs',
-      model.runs.length === 0
-        ? note('No run has ended on this gateway yet.')
-        : table(
-            'Fine-tuning runs',
-            [
-              'started',
-              'result',
-              'reason',
-              'trigger',
-              'training',
-              'streams',
-              'gate',
-              'candidate',
-              'in use',
-              'seasonal',
-              'naive',
-            ],
-            model.runs.map(run),
-            { stacked: true },
-          ),
-      note(
-        'Candidate, in use, seasonal and naive are losses on the holdout, in units of the naive forecast: less is better. The gate accepts a candidate if it is better than the model in use on data that neither was trained on: by how much, the probability that this is chance, the number of forecasts compared, and for how many streams it is clearly worse.',
-      ),
+      ...(model.runs.length === 0
+        ? [note('No run has ended on this gateway yet.')]
+        : [
+            table(
+              'Fine-tuning runs',
+              [
+                'started',
+                'result',
+                'reason',
+                'trigger',
+                'training',
+                'streams',
+                'gate',
+                'candidate',
+                'in use',
+                'seasonal',
+                'naive',
+              ],
+              model.runs.map(run),
+              { stacked: true },
+            ),
+            note(
+              'Candidate, in use, seasonal and naive: losses on readings that were held out from the training, divided by the loss of the naive forecast; lower is better. Gate: how much better the candidate is than the model in use, the probability p that this is chance, the number of forecasts compared, and the number of streams that are at least 10 % worse.',
+            ),
+          ]),
     ),
     section(
       'Models on this gateway',
@@ -225,7 +237,7 @@ const loginHint = () =>
     : [
         note(
           session.login === null
-            ? 'Actions are off. They need a login: set http.token_file or http.user_header in the config.'
+            ? 'Actions are off. They need a login: set `http.token_file` or `http.user_header` in the config.'
             : 'Log in to start a fine-tuning or to roll back.',
         ),
       ];
@@ -282,7 +294,7 @@ export async function configView() {
     section(
       'Config',
       note(
-        `${version === null ? 'Nothing was pushed to this gateway' : `Push ${version} runs`}; hash ${hash.slice(0, 12)}. A key comes from its default, the local file, a fleet group, or a push to this gateway (node).`,
+        `${version === null ? 'Nothing was pushed to this gateway' : `The pushed config ${version} is in use`}; hash ${hash.slice(0, 12)}. A key comes from its default, the local file, a fleet group, or a push to this gateway (node).`,
       ),
       ...(notice === null ? [] : [el('p', { class: 'notice' }, notice)]),
       el(
@@ -316,19 +328,24 @@ export async function siteView() {
   ];
   const partitionRow = (one) => [
     String(one.partition),
-    one.owner ?? badge(['none', 'bad', 'none']),
+    el(
+      'span',
+      one.fault === null ? {} : { class: 'wide' },
+      one.owner ?? badge(['none', 'bad', 'none']),
+      one.fault === null ? null : el('small', { class: 'problem' }, one.fault),
+    ),
     number(one.epoch),
     number(one.streams),
     number(one.lag),
     number(one.model),
     one.checkpoint === null ? '–' : time(Date.parse(one.checkpoint)),
-    one.fault ?? number(one.sinceCheckpoint),
+    number(one.sinceCheckpoint),
   ];
   return [
     section(
       `Site ${site}`,
       note(
-        `${number(streams)} streams in ${partitions.length} partitions; ${unowned === 0 ? 'every partition has an owner' : `${unowned} have no owner`}.`,
+        `${number(streams)} streams in ${partitions.length} partitions; ${unowned === 0 ? 'every partition has an owner' : `${unowned} without an owner`}.`,
       ),
       table(
         'Members of the site',
@@ -345,7 +362,9 @@ export async function siteView() {
         partitions.map(partitionRow),
         { stacked: true },
       ),
-      note('The lag is in messages of the log that the owner has not read. The epoch counts the owners.'),
+      note(
+        'Lag: messages of the log that the owner has not read. Epoch: the number of owners so far. Messages since: those after the checkpoint.',
+      ),
     ),
   ];
 }

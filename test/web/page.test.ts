@@ -484,8 +484,8 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       expect((await rows('Members of the site'))[0].slice(0, 4)).toEqual(['plant-1', 'worker', 'up', '1']);
       const partitions = await rows('Partitions of the site');
       expect(partitions[0].slice(0, 6)).toEqual(['0', 'plant-1', '2', '1,200', '3', '1']);
-      expect(partitions[1]).toEqual(['1', 'none', '4', '–', '–', '–', '–', 'stream not found']);
-      expect(await tab.locator('#view').textContent()).toContain('1 have no owner');
+      expect(partitions[1]).toEqual(['1', 'nonestream not found', '4', '–', '–', '–', '–', '7']);
+      expect(await tab.locator('#view').textContent()).toContain('1 without an owner');
       expect(problems).toEqual([]);
     });
 

@@ -153,7 +153,7 @@ function registerLast(site: Command): void {
 
 function registerTune(site: Command): void {
   withConfig(site.command('tune'))
-    .description('fine-tune the model of the site now, on the worker that does so')
+    .description('fine-tune the model of the site now, on the worker that holds the tuning lease')
     .addHelpText('after', '\nExample:\n  $ gatecast site tune -c operator.yaml\n')
     .action((flags: Flags, self: Command) =>
       withSite(flags, async (open) => {
@@ -181,7 +181,7 @@ function registerModel(site: Command): void {
     .addOption(
       new Option(
         '--probation <time>',
-        'replaced by the former model if its live scores are bad; `off`: never',
+        'time in which the former model replaces it if its live scores are bad; `off`: none',
       )
         .argParser(durationOrOff)
         .default(24 * 3_600_000, '24h'),
