@@ -67,9 +67,13 @@ async function startExample() {
   try {
     await until('the agent has subscribed', async () => subscribed);
     const lastMs = await feed(broker);
-    await until('all readings are used', async () => {
+    await until('all readings are used, and no stream is silent any more', async () => {
       const { streams } = await get(url, 'streams');
-      return streams.length === 8 && streams.every(({ observed_ms: ms }) => ms >= lastMs);
+      return (
+        streams.length === 8 &&
+        streams.every(({ observed_ms: ms }) => ms >= lastMs) &&
+        (await get(url, 'status')).alerts === 0
+      );
     });
   } catch (error) {
     await stop();
@@ -191,7 +195,7 @@ async function takePictures(url) {
   };
   try {
     if (options.readme) {
-      const tab = await openStream(1280, 985, 'light', 0.9);
+      const tab = await openStream(1280, 985, 'light', 0.8);
       await showPast(tab);
       await tab.screenshot({ path: join(root, 'docs/page.png') });
       return;
