@@ -2,14 +2,20 @@
 import type { DecodeSink } from './decoder.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
 import { isTree } from './json-list.ts';
-import { excerpt } from './rejects.ts';
+import { excerpt, type RejectReason } from './rejects.ts';
 import { isPoisonKey } from './stream-name.ts';
 import { parseTolerantJson } from './tolerant-json.ts';
 
 export class Message {
   private textRead: string | null = null;
   private jsonRead: unknown;
-  private jsonState: 'new' | 'parsed' | 'failed' = 'new';
+  private isParsed = false;
+  private problem: {
+    readonly reason: RejectReason;
+    readonly detail: string;
+    readonly whole: boolean;
+  } | null = null;
+  private documentsRead: readonly unknown[] = [];
 
   constructor(
     readonly topic: string,
@@ -38,27 +44,56 @@ export class Message {
     return this.textRead;
   }
 
-  /** The parsed payload, or undefined after a reject. Rejects only once if several rules read the message. */
-  json(sink: DecodeSink): unknown {
-    if (this.jsonState === 'new') {
-      this.jsonState = 'failed';
-      const text = this.text();
-      if (isBlank(text)) sink.reject('empty', 'no JSON in the payload', true);
-      else if (jsonDepthExceeds(text, this.maxDepth))
-        sink.reject('too-deep', `nested deeper than ${this.maxDepth}`, true);
-      else {
-        try {
-          this.jsonRead = JSON.parse(text);
-          this.jsonState = 'parsed';
-        } catch {
-          this.jsonRead = parseTolerantJson(text, this.maxDepth);
-          if (this.jsonRead === undefined) sink.reject('bad-json', excerpt(text), true);
-          else this.jsonState = 'parsed';
-        }
-        if (text.includes('"{') || text.includes("'{")) this.jsonRead = this.unpacked(this.jsonRead);
+  /** The objects of a payload that contains several, one after another; empty for any other payload. */
+  get documents(): readonly unknown[] {
+    this.peek();
+    return this.documentsRead;
+  }
+
+  /**
+   * The parsed payload, or undefined after a reject. Rejects only once if several rules read the message.
+   * @param takesSeveral the caller reads `documents` if the payload contains several objects
+   */
+  json(sink: DecodeSink, takesSeveral = false): unknown {
+    const json = this.peek();
+    const { problem } = this;
+    this.problem = null;
+    if (problem !== null) sink.reject(problem.reason, problem.detail, problem.whole);
+    if (this.documentsRead.length > 0 && !takesSeveral) sink.reject('bad-json', excerpt(this.text()), true);
+    return json;
+  }
+
+  /** The parsed payload, or undefined; a reject is kept for the next call of `json`. */
+  peek(): unknown {
+    if (this.isParsed) return this.jsonRead;
+    this.isParsed = true;
+    const text = this.text();
+    if (isBlank(text)) this.fail('empty', 'no JSON in the payload');
+    else if (jsonDepthExceeds(text, this.maxDepth))
+      this.fail('too-deep', `nested deeper than ${this.maxDepth}`);
+    else {
+      try {
+        this.jsonRead = JSON.parse(text);
+      } catch {
+        this.jsonRead = parseTolerantJson(text, this.maxDepth);
+        if (this.jsonRead === undefined && !this.readSeveral(text)) this.fail('bad-json', excerpt(text));
       }
+      if (text.includes('"{') || text.includes("'{")) this.jsonRead = this.unpacked(this.jsonRead);
     }
     return this.jsonRead;
+  }
+
+  private fail(reason: RejectReason, detail: string, whole = true): void {
+    this.problem = { reason, detail, whole };
+  }
+
+  /** @returns false if the text does not begin with one of several objects */
+  private readSeveral(text: string): boolean {
+    const { documents, rest } = parseSeveral(text);
+    if (documents.length === 0) return false;
+    if (rest !== '') this.fail('bad-json', excerpt(rest), false);
+    this.documentsRead = documents.map((document) => this.unpacked(document));
+    return true;
   }
 
   /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member of its top level, that is an object as text. */
@@ -84,6 +119,35 @@ export class Message {
       found = parseTolerantJson(text, depth);
     }
     return isTree(found) ? found : null;
+  }
+}
+
+/**
+ * Reads objects that follow each other: one a line (NDJSON), or without a separator. Stops at the first that is not JSON, because what
+ * follows may be a part of it.
+ */
+export function parseSeveral(text: string): { documents: readonly object[]; rest: string } {
+  const documents: object[] = [];
+  const lines = text
+    .split('\n')
+    .map((line) => line.trim().replace(/,$/, ''))
+    .filter((line) => line !== '');
+  const byLine = lines.length > 1 && objectOf(lines[0] ?? '') !== null;
+  const parts = byLine ? lines : text.split(/(?<=\})[\s,;]*(?=\{)/);
+  for (const [at, part] of parts.entries()) {
+    const document = parts.length > 1 ? objectOf(part) : null;
+    if (document === null) return { documents, rest: parts.slice(at).join('\n') };
+    documents.push(document);
+  }
+  return { documents, rest: '' };
+}
+
+function objectOf(text: string): object | null {
+  try {
+    const found: unknown = JSON.parse(text);
+    return isTree(found) ? found : null;
+  } catch {
+    return null;
   }
 }
 

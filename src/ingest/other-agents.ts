@@ -2,7 +2,6 @@
  * Recognises outputs of other gatecast agents under any `base`: first by the form of the topic and the message, then by
  * the prefix `<base>/<node>` of a recognised message.
  */
-import type { DecodeSink } from './decoder.ts';
 import type { Message } from './message.ts';
 
 /** `<base>/<node>/` and the kind of an output. */
@@ -18,7 +17,6 @@ const FORMS: Readonly<Record<string, readonly string[]>> = {
   health: ['state', 'degraded', 'streams', 'dropped'],
 };
 const MAX_AGENTS = 1000;
-const IGNORE: DecodeSink = { reading: () => {}, reject: () => {}, request: () => {} };
 
 export class OtherAgents {
   /** `<base>/<node>` of recognised agents. */
@@ -38,7 +36,7 @@ export class OtherAgents {
     if (this.prefixes.has(prefix) || PLAIN.test(topic)) return true;
     const members = FORMS[kind];
     if (members === undefined || message.payload[0] !== 0x7b) return false;
-    const json = message.json(IGNORE);
+    const json = message.peek();
     if (typeof json !== 'object' || json === null || !members.every((member) => Object.hasOwn(json, member)))
       return false;
     if (this.prefixes.size < MAX_AGENTS) this.prefixes.add(prefix);

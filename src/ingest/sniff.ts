@@ -1,6 +1,7 @@
 /** Guesses the format of a payload; for `gatecast check`, not for the hot path. */
 import { bestFormat, type PayloadKind } from './decoders/index.ts';
 import { isTimeMember } from './json-list.ts';
+import { parseSeveral } from './message.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { parseTolerantJson } from './tolerant-json.ts';
 
@@ -70,6 +71,6 @@ function parse(text: string): unknown {
   try {
     return JSON.parse(text);
   } catch {
-    return parseTolerantJson(text, MAX_DEPTH);
+    return parseTolerantJson(text, MAX_DEPTH) ?? parseSeveral(text).documents[0];
   }
 }

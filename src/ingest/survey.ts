@@ -116,9 +116,12 @@ export class Survey {
     const heard = this.topic(topic, payload);
     if (heard === null) return;
     heard.messages += 1;
-    const json = heard.kind === 'json' || heard.kind === 'zigbee2mqtt' ? message.json(IGNORE) : undefined;
-    if (json !== undefined) heard.shape.add(json, arrivalMs, !retained);
-    else if (/^[a-z]+$/i.test(message.text().trim().slice(0, 16))) heard.shape.switches.add('');
+    const isJson = heard.kind === 'json' || heard.kind === 'zigbee2mqtt';
+    const json = isJson ? message.peek() : undefined;
+    const documents = json !== undefined ? [json] : isJson ? message.documents : [];
+    for (const document of documents) heard.shape.add(document, arrivalMs, !retained);
+    if (documents.length === 0 && /^[a-z]+$/i.test(message.text().trim().slice(0, 16)))
+      heard.shape.switches.add('');
     const sender = isTree(json) ? senderOf(json) : '';
     if (!retained) {
       heard.live += 1;
@@ -196,8 +199,6 @@ export class Survey {
     return decoder;
   }
 }
-
-const IGNORE = { reading: () => {}, reject: () => {}, request: () => {} };
 
 function senderOf(json: Readonly<Record<string, unknown>>): string {
   const parts: string[] = [];

@@ -461,6 +461,57 @@ describe('lists of devices', () => {
   });
 });
 
+describe('several objects in one payload', () => {
+  const two = (between: string) => `{"time":1795953600,"t":1}${between}{"time":1795953660,"t":2}`;
+
+  it.each(['\n', '\r\n', '', ' ', '\n\n', ',\n'])('are read like separate messages: %j', (between) => {
+    for (const rule of ['{ match: t, time: time }', '{ match: t, time: time, fields: [t] }']) {
+      const found = routed(rule, [['t', `${two(between)}\n`]]);
+      expect(found.rejects).toEqual([]);
+      expect(found.times).toEqual([
+        ['t/t', 1_795_953_600_000],
+        ['t/t', 1_795_953_660_000],
+      ]);
+    }
+  });
+
+  it('have their own devices and fields', () => {
+    const found = routed('{ match: t, name: "{/mac}/{field}" }', [
+      ['t', '{"mac":"aa","t":1,"s":"}{"}\n{"mac":"bb","h":{"x":2}}\n{"mac":"aa","t":3}'],
+    ]);
+    expect(found.rejects).toEqual([]);
+    expect(found.samples).toEqual([
+      ['aa/t', 1],
+      ['bb/h.x', 2],
+      ['aa/t', 3],
+    ]);
+  });
+
+  it.each([
+    ['a truncated last one', '{"t":1}\n{"t":2}\n{"t":2', [1, 2]],
+    ['one that is broken inside', '{"t":1}{"x":[{"b":1} {"t":2} {"t":3}]}', [1]],
+    ['a truncated first one', '{"d":[{"t":1}\n{"t":2}', []],
+    ['one that is no object', '{"t":1}\n5', [1]],
+  ])('are read up to %s', (_, payload, values) => {
+    const found = routed('{ match: t, fields: [t] }', [['t', payload]]);
+    expect(found.samples.map(([, value]) => value)).toEqual(values);
+    expect(found.rejects).toEqual(['bad-json']);
+  });
+
+  it.each(['{"t":2', '{"t":1}\n{"t":2'])(
+    'are not lost in silence on a topic that looks like one of an agent: %j',
+    (payload) => {
+      expect(routed('{ match: plant/kitchen/status }', [['plant/kitchen/status', payload]]).rejects).toEqual([
+        'bad-json',
+      ]);
+    },
+  );
+
+  it('are one reject for a format that has no such payloads', () => {
+    expect(routed('{ match: t, payload: senml }', [['t', two('\n')]]).rejects).toEqual(['bad-json']);
+  });
+});
+
 describe('what is nearly JSON', () => {
   it.each([
     ['{"t":nan,"h":40}', { h: 40 }, ['not-finite']],

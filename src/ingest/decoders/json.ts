@@ -1,7 +1,7 @@
 /**
  * JSON payloads: reads the fields named by a rule, or every number. A bare JSON number is one reading without a field. A
  * batch (a list of readings with their own times, or columns) is read record by record; members used in the stream name
- * are looked up in the record, then in the whole payload.
+ * are looked up in the record, then in the whole payload. Each of several objects in one payload (NDJSON) is read like a separate message.
  */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import {
@@ -162,28 +162,35 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     return batch !== null && readBatch(batch, { ...(whole as object) }, message, sink);
   };
 
+  const decodeDocument = (json: unknown, message: Message, sink: DecodeSink): void => {
+    let batch: Batch | null = null;
+    if (recordsPath !== null) {
+      const at = lookUp(json, recordsPath);
+      batch = batchOf(at, timePath, true) ?? { records: at === undefined ? [] : [at], timeKey: null };
+    } else if (Array.isArray(json)) batch = batchOf(json, timePath, identity.length > 0);
+    let found =
+      batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
+    // the fields may be in a nested batch
+    if (!found && fields !== undefined && isTree(json)) {
+      const inner = innerBatch(json, timePath);
+      if (inner !== null) found = readBatch(inner, json, message, sink);
+    }
+    if (identity.length > 0) sink.identify?.(null);
+    if (found) return;
+    if (fields === undefined) sink.reject('no-number', excerpt(message.text()));
+    else sink.reject('missing-field', missing(fields, message));
+  };
+
   return {
     selects: (field) =>
       fields?.some((one) => (one.many ? couldBe(one, field) : one.name === field)) ?? !skip.has(field),
     decode(message, sink) {
-      const json = message.json(sink);
-      if (json === undefined) return;
-      let batch: Batch | null = null;
-      if (recordsPath !== null) {
-        const at = lookUp(json, recordsPath);
-        batch = batchOf(at, timePath, true) ?? { records: at === undefined ? [] : [at], timeKey: null };
-      } else if (Array.isArray(json)) batch = batchOf(json, timePath, identity.length > 0);
-      let found =
-        batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
-      // the fields may be in a nested batch
-      if (!found && fields !== undefined && isTree(json)) {
-        const inner = innerBatch(json, timePath);
-        if (inner !== null) found = readBatch(inner, json, message, sink);
+      const json = message.json(sink, true);
+      if (json !== undefined) decodeDocument(json, message, sink);
+      for (const document of message.documents) {
+        if (sink.full === true) return;
+        decodeDocument(document, message, sink);
       }
-      if (identity.length > 0) sink.identify?.(null);
-      if (found) return;
-      if (fields === undefined) sink.reject('no-number', excerpt(message.text()));
-      else sink.reject('missing-field', missing(fields, message));
     },
   };
 }

@@ -99,6 +99,18 @@ describe('a suggestion for unknown devices', () => {
     expect(rejects.filter((text) => !text.includes('missing-field'))).toEqual([]);
   });
 
+  it('reads several objects in one payload', () => {
+    const { config, streams, rejects } = suggested((at) => [
+      [
+        'log/lines',
+        `{"time":"${stamp(at)}","temperature":20}\n{"time":"${stamp(at, 1)}","temperature":21}\n`,
+      ],
+    ]);
+    expect(config.streams).toMatchObject([{ match: 'log/lines', fields: ['temperature'], time: 'time' }]);
+    expect(Object.keys(streams)).toEqual(['log/lines/temperature']);
+    expect(rejects).toEqual([]);
+  });
+
   it('separates the devices of batches', () => {
     const pair = (at: number, one: object, two: object) => [
       { time: stamp(at), ...one, temperature: 20 + at },
