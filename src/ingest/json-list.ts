@@ -155,11 +155,14 @@ export function batchIdentityKey(rows: readonly unknown[]): string | null {
 /** Members whose texts name devices; other members may as well number or describe the readings of one device. */
 const DEVICE_KEYS: ReadonlySet<string> = new Set(
   `uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac macaddress addr eui deveui
-devicename sensorname device dev sensor meter probe node`.split(/\s+/),
+devicename sensorname name device dev sensor meter probe node id _id uid`.split(/\s+/),
 );
 /** Members whose integers name devices. */
 const DEVICE_NUMBER = /^(?:device|dev|sensor|meter|node)id$|^serial|^sn$/;
 const CHANNEL = /^(?:channel|ch|circuit|port|slot|phase|line)$/;
+/** Members that may as well identify single readings, by a number or a long random text. */
+const PLAIN_ID = /^(?:_?id|uid)$/;
+const MAX_DEVICE_ID_LENGTH = 16;
 const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/i;
 
 /**
@@ -189,7 +192,7 @@ export function mixingKeys(
       const groups = new Map<string, string>();
       const differs = rows.some((row) => {
         const identity = mixingIdentity(plain, row[key]);
-        if (identity === null) return false;
+        if (identity === null || (anyTime && !namesDevice(plain, identity))) return false;
         const group = anyTime ? '' : groupOf(row);
         const other = groups.get(group) ?? identity;
         groups.set(group, other);
@@ -199,6 +202,9 @@ export function mixingKeys(
     }
   return keys;
 }
+
+const namesDevice = (plain: string, identity: string): boolean =>
+  !PLAIN_ID.test(plain) || (/[a-z]/i.test(identity) && identity.length <= MAX_DEVICE_ID_LENGTH);
 
 /** The identity of a device or quantity; null for what may be a number or state of a reading. */
 function mixingIdentity(plain: string, value: unknown): string | null {

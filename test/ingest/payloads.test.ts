@@ -186,6 +186,18 @@ describe('batches', () => {
       '{topic}/{/mac}/{field}',
     ],
     [
+      'by identifier',
+      '',
+      [row(first, { id: 's-01', t: 1 }), row(second, { id: 's-02', t: 2 })],
+      '{topic}/{/id}/{field}',
+    ],
+    [
+      'by name',
+      '',
+      [row(first, { name: 'attic', t: 1 }), row(second, { name: 'cellar', t: 2 })],
+      '{topic}/{/name}/{field}',
+    ],
+    [
       'by number',
       '',
       [row(first, { sensor_id: 1, t: 1 }), row(first, { sensor_id: 2, t: 2 })],
@@ -254,6 +266,14 @@ describe('batches', () => {
       first,
       first,
     ],
+    [
+      'random identifiers of the readings',
+      { _id: '507f1f77bcf86cd799439011' },
+      { _id: '507f191e810c19729de860ea' },
+      first,
+      second,
+    ],
+    ['numbers of the readings in quotes', { id: '1024' }, { id: '1025' }, first, second],
     ['another meter in quotes', { meter: '1250.1' }, { meter: '1250.2' }, first, second],
   ])('reads the fields of a batch of %s', (_, one, two, from, to) => {
     const payload = JSON.stringify([row(from, { ...one, t: 1 }), row(to, { ...two, t: 2 })]);
