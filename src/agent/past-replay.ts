@@ -25,7 +25,7 @@ const MOST_MS = 20_000;
 const WORK_MS = 10;
 
 export interface ReplaySource {
-  readonly engine: Pick<ForecastEngine, 'streams'> & Pick<Engine, 'tables'>;
+  readonly engine: Pick<ForecastEngine, 'streams'> & Pick<Engine, 'tables' | 'covariatesOf'>;
   /** Null: only the naive forecasters. */
   readonly model: Model | null;
   readonly store: Pick<Store, 'samples' | 'sliceEnd'>;
@@ -63,7 +63,7 @@ export async function replayPast(
   { stream, lead, fromMs, toMs }: ReplayRequest,
   pace: ReplayPace,
 ): Promise<PastForecast[]> {
-  const all = live.streams();
+  const all = live.streams().map((view) => withChosen(view, live));
   const own = all.find(({ spec }) => spec.name === stream);
   const { intervalMs = null, horizonSteps = null, lastObservedMs = null } = own ?? {};
   if (own === undefined || intervalMs === null || horizonSteps === null || lead > horizonSteps) return [];
@@ -90,6 +90,13 @@ export async function replayPast(
     await engine.release();
   }
   return found;
+}
+
+/** With `covariates: auto`, the covariates that the stream has chosen; the replay does not choose again. */
+function withChosen(view: StreamView, live: ReplaySource['engine']): StreamView {
+  const { spec } = view;
+  if (spec.findsCovariates !== true) return view;
+  return { ...view, spec: { ...spec, findsCovariates: false, covariates: live.covariatesOf(spec.name) } };
 }
 
 /** A learnt interval is not learnt again. */
@@ -119,6 +126,8 @@ async function play(
       .sort((a, b) => a.timeMs - b.timeMs);
   let pushes = 0;
   for await (const samples of inPieces(span, store, read, pause)) {
+    // A piece may have too few samples of these streams for a tick.
+    if (stopped()) break;
     for (const { stream, timeMs, value } of samples) {
       engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
       if (++pushes % PUSHES_PER_TICK > 0) continue;

@@ -175,11 +175,13 @@ export class SiteTuning {
   }
 
   start(): void {
-    const { site, member } = this.parts;
+    const { site, member, log } = this.parts;
     const requests = site.nc.subscribe(tuneSubject(site.name), {
       callback: (error, message) => {
         if (error !== null || !this.isHolder) return;
-        void this.request().then((answer) => message.respond(JSON.stringify({ member, ...answer })));
+        void this.request()
+          .then((answer) => message.respond(JSON.stringify({ member, ...answer })))
+          .catch((error) => log.warn('a request for fine-tuning not answered', { ...errorFields(error) }));
       },
     });
     this.ends.push(() => requests.unsubscribe());
@@ -366,7 +368,12 @@ export class SiteTuning {
     return setModel(site, model, {
       timeoutMs: CHECK_MS,
       nowMs: clock.now(),
-      wait: (ms) => this.pause(ms),
+      wait: async (ms) => {
+        await this.pause(ms);
+        // `setModel` then withdraws the model, which no log has yet.
+        if (this.stopped || !this.isHolder)
+          throw new GatecastError('SITE_FAILED', 'This worker no longer fine-tunes the site.');
+      },
       after,
       byBridges: true,
       ...why,
@@ -502,7 +509,11 @@ export class SiteTuning {
       if (this.isHolder && !this.stopped)
         await this.tell({ ...began, status: 'failed', reason, endedMs: clock.now() }).catch(() => {});
     } finally {
-      if (name !== '') registry.remove(name);
+      try {
+        if (name !== '') registry.remove(name);
+      } catch (error) {
+        log.warn('the folder of the candidate not removed', { ...errorFields(error) });
+      }
       this.work = null;
       this.paused = false;
       this.busy = null;

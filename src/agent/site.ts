@@ -161,8 +161,7 @@ export class SitePart implements Part {
     this.cancelFlush?.();
     for (const end of this.ends) end();
     this.bridge?.stop();
-    await this.tuning?.stop();
-    await this.worker?.stop();
+    await Promise.all([this.tuning?.stop(), this.worker?.stop()]);
     this.wakeUp();
     const { site } = this;
     if (site !== null) {

@@ -25,6 +25,11 @@ line phase circuit channel ch port slot idx index location position pos metric p
 datapoint measurand register`.split(/\s+/);
 /** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
 const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
+/** How many of the first keys say nothing about what they identify: `id _id uid uuid`. */
+const GENERIC_KEYS = 4;
+/** What a database numbers records with: digits, a UUID, an ObjectId, a ULID, or a hash. */
+const RECORD_ID =
+  /^(?:\d+|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|[\da-f]{24}|[\da-f]{32}|[\da-f]{40}|[\da-f]{64}|[\da-hjkmnp-tv-z]{26})$/i;
 
 export const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -137,7 +142,7 @@ function identityCandidates(list: readonly unknown[], listKey: string): Identity
 
 /**
  * The member that tells the readings of a batch apart, because a gateway sends those of several devices or quantities: the most
- * reliable text in every reading. An integer may number the readings. null without one.
+ * reliable text in every reading. An integer may number the readings, and so may digits or a UUID under `id`. null without one.
  */
 export function batchIdentityKey(rows: readonly unknown[]): string | null {
   const first = rows.find(isTree);
@@ -146,7 +151,7 @@ export function batchIdentityKey(rows: readonly unknown[]): string | null {
   for (const key of Object.keys(first)) {
     const own = IDENTITY_KEYS.indexOf(simple(key));
     if (own < 0 || own >= rank) continue;
-    if (!rows.every((row) => !isTree(row) || isName(row[key]))) continue;
+    if (!rows.every((row) => !isTree(row) || isName(row[key], own < GENERIC_KEYS))) continue;
     [best, rank] = [key, own];
   }
   return best;
@@ -216,7 +221,9 @@ function mixingIdentity(plain: string, value: unknown): string | null {
     : identityOf(value);
 }
 
-const isName = (value: unknown): boolean => typeof value === 'string' && identityOf(value) !== null;
+/** @param generic under a key that may hold a number of the reading */
+const isName = (value: unknown, generic: boolean): boolean =>
+  typeof value === 'string' && identityOf(value) !== null && !(generic && RECORD_ID.test(value.trim()));
 
 const simple = (key: string): string =>
   key

@@ -78,6 +78,18 @@ describe('past forecasts by replay', () => {
     store.close();
   });
 
+  it('sees the streams that it has chosen as covariates', async () => {
+    const { store, engine, source } = await lived(
+      [testSpec('b'), testSpec('a', { findsCovariates: true })],
+      50,
+    );
+    vi.spyOn(engine, 'covariatesOf').mockReturnValue([{ kind: 'stream', name: 'b' }]);
+    const read = vi.spyOn(store, 'samples');
+    expect(await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, pace)).not.toEqual([]);
+    expect(new Set(read.mock.calls.map(([name]) => name))).toEqual(new Set(['a', 'b']));
+    store.close();
+  });
+
   it('are the newest of a long span, and those of any earlier one', async () => {
     const { store, source } = await lived([testSpec('a')], 900);
     const all = await replayPast(source, { stream: 'a', lead: 5, fromMs: 0, toMs: T0 + 850_000 }, pace);
@@ -118,6 +130,22 @@ describe('past forecasts by replay', () => {
     const some = await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, late);
     expect(some.length).toBeGreaterThan(0);
     expect(some.length).toBeLessThan(slow.length);
+    store.close();
+  });
+
+  it('reads no more pieces when its time is up, though they have too few samples for a step', async () => {
+    const { store, source } = await lived([testSpec('a')], 50);
+    let pieces = 0;
+    const sparse = {
+      samples: () => [],
+      sliceEnd: (fromMs: number) => {
+        pieces++;
+        return fromMs + 1000;
+      },
+    };
+    const late = { ...pace, monotonic: () => (pieces > 3 ? 1e9 : 0) };
+    await replayPast({ ...source, store: sparse }, { stream: 'a', lead: 1, ...FROM_START }, late);
+    expect(pieces).toBe(4);
     store.close();
   });
 });

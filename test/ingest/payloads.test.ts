@@ -124,6 +124,31 @@ describe('batches', () => {
   });
 
   it.each([
+    ['digits', 'id', ['1001', '1002']],
+    ['an ObjectId', '_id', ['65f0c0ffee00000000000001', '65f0c0ffee00000000000002']],
+    ['a UUID', 'uuid', ['7d444840-9dc0-11d1-b245-5ffdce74fad2', '7d444840-9dc0-11d1-b245-5ffdce74fad3']],
+    ['a ULID', 'id', ['01ARZ3NDEKTSV4RRFFQ69G5FAV', '01ARZ3NDEKTSV4RRFFQ69G5FAW']],
+  ])('does not make a stream for each reading numbered by %s', (_, key, [one, two]) => {
+    const payload = `[{"${key}":"${one}","ts":${first},"v":25},{"${key}":"${two}","ts":${second},"v":26}]`;
+    expect(routed('{ match: t }', [['t', payload]]).times).toEqual(both('t/v'));
+    const named = routed('{ match: t }', [['t', payload.replaceAll(`"${key}"`, '"deviceId"')]]);
+    expect(named.times).toEqual([
+      [`t/${one}.v`, first],
+      [`t/${two}.v`, second],
+    ]);
+  });
+
+  it.each([
+    ['at the top', '', 'fields: [v]', 't/s1.v', 't/v'],
+    ['under a key', 'd', 'records: /d, fields: [v], name: "t/d.{field}"', 't/d.s1.v', 't/d.v'],
+  ])('of one device %s are named after it, and without it by settings', (_, key, setting, named, before) => {
+    const list = `[{"sensor":"s1","ts":${first},"v":25},{"sensor":"s1","ts":${second},"v":26}]`;
+    const payload = key === '' ? list : `{"${key}":${list}}`;
+    expect(routed('{ match: t }', [['t', payload]]).times).toEqual(both(named));
+    expect(routed(`{ match: t, ${setting} }`, [['t', payload]]).times).toEqual(both(before));
+  });
+
+  it.each([
     ['pairs', '{"values":[[F,25],[S,26]]}', 't/values'],
     ['pairs without a key', '[[F,25],[S,26]]', 't'],
     [
