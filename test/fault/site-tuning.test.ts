@@ -7,7 +7,7 @@ import type { Model } from '../../src/forecast/model.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { encodeBatch } from '../../src/site/batch.ts';
 import { type ModelFilesOf, readFiles, readRecord, removeUnused } from '../../src/site/models.ts';
-import { inputSubject, partitionOf } from '../../src/site/names.ts';
+import { inputSubject, memberKey, partitionOf } from '../../src/site/names.ts';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
 import { formerModel, ModelRelay, type NewModel, notSwitched, setModel } from '../../src/site/set-model.ts';
 import { readSiteModel, requestTuning, setDrained } from '../../src/site/status.ts';
@@ -290,6 +290,28 @@ describe.skipIf(!hasNats)('fine-tuning of a site', () => {
       async () => (await notSwitched(observer, { number: 3, id: '' })).length === 0,
     );
     expect(await formerModel(observer)).toMatchObject({ id: 'bad' });
+  });
+
+  it('withdraws a model that workers still check when it stops', async () => {
+    await site();
+    // It never checks a model.
+    const stuck = JSON.stringify({ session: 's', version: '1', model: 'm', draining: true, partitions: [] });
+    let ended = false;
+    const staying = (async () => {
+      for (; !ended; await sleep(200)) await observer.members.put(memberKey('worker', 'stuck'), stuck);
+    })();
+    ends.push(async () => {
+      ended = true;
+      await staying;
+    });
+    const a = await start('a');
+    await past();
+    const feed = new Feed(observer, []);
+    feed.start();
+    ends.push(() => feed.finish());
+    await waitFor('the check', async () => (await record())?.announced === false);
+    await a.end();
+    expect(await record()).toMatchObject({ number: 0, announced: false });
   });
 
   it('survives a change of the model that is cut off at any point', async () => {
