@@ -331,11 +331,11 @@ const hasColumn = (tree: Tree, timeKey: string, length: number): boolean =>
     return key !== timeKey && Array.isArray(column) && column.length === length;
   });
 
-/** The key of a list of times that no column fits; null without one. */
+/** The key of a list of times that no column fits; null without one. One time alone may be that of the whole message. */
 export function unmatchedTimes(tree: Tree): string | null {
   for (const key of Object.keys(tree)) {
     const times = tree[key];
-    if (Array.isArray(times) && times.some((time) => isTimeMember(key, time))) return key;
+    if (Array.isArray(times) && times.length > 1 && times.some((time) => isTimeMember(key, time))) return key;
   }
   return null;
 }

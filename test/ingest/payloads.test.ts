@@ -326,6 +326,12 @@ describe('batches', () => {
     expect(found.rejects).toEqual(['bad-time']);
   });
 
+  it('reads a list beside a list of one time as values of the same time', () => {
+    const found = routed('{ match: t }', [['t', `{"time":[${first}],"phases":[230,231,229]}`]]);
+    expect(found.rejects).toEqual([]);
+    expect(found.samples.map(([, value]) => value)).toEqual(expect.arrayContaining([230, 231, 229]));
+  });
+
   it('gives one reading the same stream as several', () => {
     expect(routed('{ match: t }', [['t', `[{"time":${first},"temperature":25}]`]]).times).toEqual([
       ['t/temperature', first],
