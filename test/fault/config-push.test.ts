@@ -441,7 +441,8 @@ describe.skipIf(!hasMosquitto)('config push', () => {
   });
 
   test('where there is no terminal, each change of a gateway is a line', async () => {
-    const f = await fleet(2);
+    // Also a change that lasts for a millisecond.
+    const f = await fleet(2, () => ({ judge: () => ({ status: 'applied', code: 200, afterMs: 1 }) }));
     const { out } = await f.config('push', '--fleet', f.group, '--patch', f.file('p.json', { a: 1 }));
     expect(out).not.toContain('\u001b');
     for (const name of f.names) {

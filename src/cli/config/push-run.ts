@@ -54,6 +54,8 @@ export interface PushRequest {
 export interface PushIo {
   readonly connect: (message: (message: Incoming) => void) => Promise<LastingLink>;
   readonly show: (states: readonly NodeState[], title: string) => void;
+  /** A gateway's report has changed its state; the next may come before `show`. */
+  readonly changed: (state: NodeState) => void;
   readonly now: () => number;
   /** Set by Ctrl-C. */
   readonly stopped: () => boolean;
@@ -280,7 +282,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   const hear = (node: string, reported: Reported): void => {
     const said = outcomeOf(reported, sought);
     if (said === null) return;
-    rollout.report(node, said);
+    if (rollout.report(node, said)) io.changed({ node, ...said });
     const { transfer } = reported;
     if (transfer == null || transfer.received <= (received.get(node) ?? -1)) return;
     received.set(node, transfer.received);

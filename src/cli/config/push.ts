@@ -135,6 +135,7 @@ export async function follow(flags: Flags, command: Command, content: PushConten
         say: (text) => (table === null ? writeError(`${printable(text)}\n`) : table.note(printable(text))),
       }),
     show: (states, title) => table?.update(states, title),
+    changed: (state) => table?.change(state),
     now: Date.now,
     stopped: () => stopped,
   };

@@ -27,13 +27,16 @@ export class LiveTable {
 
   update(states: readonly NodeState[], title: string): void {
     if (this.target.isTTY) this.redraw(states, title);
-    else
-      for (const state of states) {
-        const line = `${cells(state).join('  ').trimEnd()}\n`;
-        if (state.status === 'waiting' || this.shown.get(state.node) === line) continue;
-        this.shown.set(state.node, line);
-        this.target.write(line);
-      }
+    else for (const state of states) this.change(state);
+  }
+
+  /** Writes a line where it is no terminal. */
+  change(state: NodeState): void {
+    if (this.target.isTTY || state.status === 'waiting') return;
+    const line = `${cells(state).join('  ').trimEnd()}\n`;
+    if (this.shown.get(state.node) === line) return;
+    this.shown.set(state.node, line);
+    this.target.write(line);
   }
 
   /** A line that stays: a table is drawn again below it. */
