@@ -142,8 +142,18 @@ export class Twins {
     const common = theirs.filter(([origin]) => mine.has(origin));
     const different = common
       .filter(([origin, p50]) => JSON.stringify(p50) !== JSON.stringify(mine.get(origin)))
-      .map(([origin, p50]) => `${origin}: ${mine.get(origin)?.[0]}, twin ${p50[0]}; ${this.dropped()}`);
+      .map(([origin]) => `${this.told('cellar', origin)}; ${this.told('twin', origin)}; ${this.dropped()}`);
     return { common: common.length, missing, different };
+  }
+
+  /** What a node has published for an origin, in short, to find out why both differ. */
+  private told(node: string, origin: string): string {
+    const { text = '{}' } =
+      this.watcher
+        .on(`gatecast/${node}/forecast/kept/a`)
+        .findLast((one) => one.text.includes(`"origin":"${origin}"`)) ?? {};
+    const { issued, seq, model, input, p10, p50 } = JSON.parse(text) as Record<string, unknown>;
+    return `${node} ${JSON.stringify({ origin, issued, seq, model, input, p10, p50 })}`;
   }
 
   /** What both have dropped, such as late readings. */
