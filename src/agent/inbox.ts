@@ -6,7 +6,7 @@
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { Incoming } from '../mqtt/connection.ts';
-import type { Sample } from '../series/sample.ts';
+import { isUnstamped, type Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { ArrivalTimes } from './arrival-times.ts';
 import type { ClockHold } from './clock-hold.ts';
@@ -158,7 +158,7 @@ export class Inbox {
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
     // The age of a retained value is known only from its time stamp.
-    if (retained) samples = this.keep(samples, (sample) => sample.timeMs !== sample.arrivalMs, 'retained');
+    if (retained) samples = this.keep(samples, (sample) => !isUnstamped(sample), 'retained');
     if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
     if (samples.length === 0 && routed.discovered.length === 0) {
       acknowledge?.();
@@ -174,13 +174,14 @@ export class Inbox {
     this.arrived();
   }
 
-  private lacksFormer({ stream, timeMs, arrivalMs }: Sample): boolean {
-    return timeMs === arrivalMs && !this.times.knows(stream) && this.parts.former?.needs(stream) === true;
+  private lacksFormer(sample: Sample): boolean {
+    const { stream } = sample;
+    return isUnstamped(sample) && !this.times.knows(stream) && this.parts.former?.needs(stream) === true;
   }
 
   private finish({ samples: decoded, discovered: found, acknowledge, nowMs, backlogFromMs }: Untimed): void {
     const samples = decoded.map((sample) =>
-      sample.timeMs === sample.arrivalMs ? this.times.timed(sample, backlogFromMs) : sample,
+      isUnstamped(sample) ? this.times.timed(sample, backlogFromMs) : sample,
     );
     for (const sample of samples) this.parts.hold.arrived(nowMs - sample.timeMs);
     const discovered = found.length === 0 ? NONE : withFirstTimes(found, samples, nowMs);

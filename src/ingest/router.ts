@@ -235,7 +235,10 @@ class Collector implements DecodeSink, Routed {
     const stream = this.stream(field, unit);
     if (stream === null) return;
     const { arrivalMs } = this.message;
-    const sample = { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
+    const sample: Sample =
+      timeMs === arrivalMs
+        ? { stream, timeMs, value, arrivalMs, stamped: true }
+        : { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
     this.samples.push(sample);
   }
 

@@ -10,4 +10,10 @@ export interface Sample {
   readonly arrivalMs: number;
   /** Whether `timeMs` is an estimate, neither sent with the reading nor the time of arrival: see `agent/arrival-times.ts`. */
   readonly assigned?: boolean;
+  /** A time stamp that happens to equal the time of arrival; otherwise equal times mean that the reading had none. */
+  readonly stamped?: boolean;
 }
+
+/** Whether the reading came without a time stamp, so that its time is that of its arrival. */
+export const isUnstamped = ({ timeMs, arrivalMs, stamped }: Sample): boolean =>
+  timeMs === arrivalMs && stamped !== true;

@@ -1,6 +1,7 @@
 /** Payloads as devices and gateways send them, and the streams and values that they stand for. */
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
+import { isUnstamped } from '../../src/series/sample.ts';
 import { runDelayMs } from '../support/run-delay.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 12);
@@ -324,6 +325,17 @@ describe('batches', () => {
     const found = routed('{ match: t }', [['t', `{"t":[${first},${second}],"v":[25],"x":7}`]]);
     expect(found.samples).toEqual([['t/x', 7]]);
     expect(found.rejects).toEqual(['bad-time']);
+  });
+
+  it('knows a time stamp that equals the time of arrival from a reading without one', () => {
+    const router = createRouter(
+      parseConfig('node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: t, time: time }]\n'),
+    );
+    const stamped = (text: string) =>
+      router.message('t', Buffer.from(text), NOW).samples.map((sample) => isUnstamped(sample));
+    expect(stamped(JSON.stringify({ time: NOW, v: 1 }))).toEqual([false]);
+    expect(stamped(JSON.stringify({ time: NOW - 1, v: 1 }))).toEqual([false]);
+    expect(stamped('{"v":1}')).toEqual([true]);
   });
 
   it('reads a list beside a list of one time as values of the same time', () => {
