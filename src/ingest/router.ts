@@ -3,7 +3,7 @@
  * reading belongs to the first rule that matches its topic and selects its field. No I/O and no clock; memory is bounded
  * for any number of topics and fields.
  */
-import type { Sample } from '../series/sample.ts';
+import { decodedSample, type Sample } from '../series/sample.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { DecodeSink } from './decoder.ts';
 import { Message } from './message.ts';
@@ -235,11 +235,7 @@ class Collector implements DecodeSink, Routed {
     const stream = this.stream(field, unit);
     if (stream === null) return;
     const { arrivalMs } = this.message;
-    const sample: Sample =
-      timeMs === arrivalMs
-        ? { stream, timeMs, value, arrivalMs, stamped: true }
-        : { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
-    this.samples.push(sample);
+    this.samples.push(decodedSample(stream, timeMs, value, arrivalMs));
   }
 
   /** Whether a retained reading belongs to a stream without a live reading. Stored only if it has its own time. */
@@ -253,7 +249,7 @@ class Collector implements DecodeSink, Routed {
     const { topic, arrivalMs } = this.message;
     const name = this.streams.unknownName(this.rule as RouteRule, { topic, field });
     if (name === null) return false;
-    if (timeMs !== null) retained.set(name, { stream: name, timeMs, value, arrivalMs });
+    if (timeMs !== null) retained.set(name, decodedSample(name, timeMs, value, arrivalMs));
     this.reject('only-retained', name);
     return true;
   }

@@ -17,3 +17,14 @@ export interface Sample {
 /** Whether the reading came without a time stamp, so that its time is that of its arrival. */
 export const isUnstamped = ({ timeMs, arrivalMs, stamped }: Sample): boolean =>
   timeMs === arrivalMs && stamped !== true;
+
+/** @param timeMs null: the reading came without a time stamp */
+export const decodedSample = (
+  stream: string,
+  timeMs: number | null,
+  value: number,
+  arrivalMs: number,
+): Sample =>
+  timeMs === arrivalMs
+    ? { stream, timeMs, value, arrivalMs, stamped: true }
+    : { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };

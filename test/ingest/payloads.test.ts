@@ -336,6 +336,13 @@ describe('batches', () => {
     expect(stamped(JSON.stringify({ time: NOW, v: 1 }))).toEqual([false]);
     expect(stamped(JSON.stringify({ time: NOW - 1, v: 1 }))).toEqual([false]);
     expect(stamped('{"v":1}')).toEqual([true]);
+    // A retained one, which is taken when the stream sends.
+    const other = createRouter(
+      parseConfig('node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: t, time: time }]\n'),
+    );
+    other.message('t', Buffer.from(JSON.stringify({ time: NOW, v: 1 })), NOW, true);
+    const { samples } = other.message('t', Buffer.from(JSON.stringify({ time: NOW + 5, v: 2 })), NOW + 9);
+    expect(samples.map((sample) => isUnstamped(sample))).toEqual([false, false]);
   });
 
   it('reads a list beside a list of one time as values of the same time', () => {
