@@ -2,7 +2,7 @@
  * Assigns times to readings without a time stamp. A live reading gets its time of arrival. Readings of a backlog all
  * arrive at once: each gets the time of its predecessor plus the usual spacing of the stream, and is marked.
  */
-import type { Sample } from '../series/sample.ts';
+import type { Sample, UnstampedReading } from '../series/sample.ts';
 import type { FormerReadings } from './former-readings.ts';
 
 interface Stream {
@@ -34,17 +34,14 @@ export class ArrivalTimes {
   }
 
   /**
-   * @param sample with its time of arrival as its time
    * @param backlogFromMs wall time from which on readings may have waited, ms; null: this one is live
    */
-  timed(sample: Sample, backlogFromMs: number | null): Sample {
-    const { arrivalMs, value } = sample;
-    const known =
-      this.streams.get(sample.stream) ?? (backlogFromMs === null ? null : this.adopt(sample.stream));
+  timed({ stream, arrivalMs, value }: UnstampedReading, backlogFromMs: number | null): Sample {
+    const known = this.streams.get(stream) ?? (backlogFromMs === null ? null : this.adopt(stream));
     if (known === null) {
       if (this.streams.size >= MAX_STREAMS) this.streams.clear();
-      this.streams.set(sample.stream, { lastMs: arrivalMs, lastValue: value, spacingMs: Number.NaN });
-      return sample;
+      this.streams.set(stream, { lastMs: arrivalMs, lastValue: value, spacingMs: Number.NaN });
+      return { stream, timeMs: arrivalMs, value, arrivalMs };
     }
     const gapMs = arrivalMs - known.lastMs;
     let timeMs = arrivalMs;
@@ -58,7 +55,9 @@ export class ArrivalTimes {
     }
     known.lastMs = timeMs;
     known.lastValue = value;
-    return timeMs === arrivalMs ? sample : { ...sample, timeMs, assigned: arrivalMs - timeMs > 1 };
+    return arrivalMs - timeMs > 1
+      ? { stream, timeMs, value, arrivalMs, assigned: true }
+      : { stream, timeMs, value, arrivalMs };
   }
 
   private adopt(stream: string): Stream | null {

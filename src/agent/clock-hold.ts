@@ -110,7 +110,7 @@ export class ClockHold implements Part {
   /** While the clock is not set, only the time stamp of a reading is checked. */
   static timed(sample: Sample): Sample {
     const { timeMs, arrivalMs } = sample;
-    if (ClockHold.sane(arrivalMs) || timeMs === arrivalMs) return sample;
+    if (ClockHold.sane(arrivalMs)) return sample;
     return { ...sample, arrivalMs: assumedArrivalMs(timeMs) };
   }
 

@@ -6,7 +6,7 @@
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { Incoming } from '../mqtt/connection.ts';
-import { isUnstamped, type Sample } from '../series/sample.ts';
+import type { Reading, Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
 import { ArrivalTimes } from './arrival-times.ts';
 import type { ClockHold } from './clock-hold.ts';
@@ -48,7 +48,7 @@ export interface Waiting {
 
 /** A decoded message whose readings without a time stamp have no time yet. */
 interface Untimed {
-  readonly samples: readonly Sample[];
+  readonly samples: readonly Reading[];
   readonly discovered: readonly DiscoveredStream[];
   readonly acknowledge: (() => void) | null;
   readonly nowMs: number;
@@ -158,7 +158,7 @@ export class Inbox {
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
     // The age of a retained value is known only from its time stamp.
-    if (retained) samples = this.keep(samples, (sample) => !isUnstamped(sample), 'retained');
+    if (retained) samples = this.keep(samples, ({ timeMs }) => timeMs !== null, 'retained');
     if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
     if (samples.length === 0 && routed.discovered.length === 0) {
       acknowledge?.();
@@ -174,21 +174,20 @@ export class Inbox {
     this.arrived();
   }
 
-  private lacksFormer(sample: Sample): boolean {
-    const { stream } = sample;
-    return isUnstamped(sample) && !this.times.knows(stream) && this.parts.former?.needs(stream) === true;
+  private lacksFormer({ stream, timeMs }: Reading): boolean {
+    return timeMs === null && !this.times.knows(stream) && this.parts.former?.needs(stream) === true;
   }
 
   private finish({ samples: decoded, discovered: found, acknowledge, nowMs, backlogFromMs }: Untimed): void {
     const samples = decoded.map((sample) =>
-      isUnstamped(sample) ? this.times.timed(sample, backlogFromMs) : sample,
+      sample.timeMs === null ? this.times.timed(sample, backlogFromMs) : sample,
     );
     for (const sample of samples) this.parts.hold.arrived(nowMs - sample.timeMs);
     const discovered = found.length === 0 ? NONE : withFirstTimes(found, samples, nowMs);
     this.waiting.push({ samples, discovered, acknowledge });
   }
 
-  private keep(samples: readonly Sample[], wanted: (s: Sample) => boolean, reason: DropReason): Sample[] {
+  private keep(samples: readonly Reading[], wanted: (s: Reading) => boolean, reason: DropReason): Reading[] {
     const kept = samples.filter(wanted);
     this.drop(reason, samples.length - kept.length);
     return kept;

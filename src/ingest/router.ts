@@ -3,7 +3,7 @@
  * reading belongs to the first rule that matches its topic and selects its field. No I/O and no clock; memory is bounded
  * for any number of topics and fields.
  */
-import { decodedSample, type Sample } from '../series/sample.ts';
+import type { Reading, Sample } from '../series/sample.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { DecodeSink } from './decoder.ts';
 import { Message } from './message.ts';
@@ -28,7 +28,7 @@ export interface OutgoingRequest {
 }
 
 export interface Routed {
-  readonly samples: readonly Sample[];
+  readonly samples: readonly Reading[];
   readonly rejects: readonly Reject[];
   /** New streams, to be added before the samples are pushed. */
   readonly discovered: readonly DiscoveredStream[];
@@ -161,8 +161,8 @@ export class Router {
       const live = samples.find(({ stream }) => stream === spec.name);
       if (
         live !== undefined &&
-        live.timeMs - waiting.timeMs <= OLDEST_WAITING_MS &&
-        waiting.timeMs < live.timeMs
+        timeOf(live) - waiting.timeMs <= OLDEST_WAITING_MS &&
+        waiting.timeMs < timeOf(live)
       )
         samples.unshift(waiting);
     }
@@ -178,6 +178,8 @@ export class Router {
   };
 }
 
+const timeOf = ({ timeMs, arrivalMs }: Reading): number => timeMs ?? arrivalMs;
+
 /** Number of objects and lists in a large JSON text (also counts brackets in strings); 0 for a small text. */
 function containersOf(payload: Uint8Array): number {
   if (payload.length <= FREE_BYTES) return 0;
@@ -188,7 +190,7 @@ function containersOf(payload: Uint8Array): number {
 
 /** Collects the readings and rejects of one message. */
 class Collector implements DecodeSink, Routed {
-  readonly samples: Sample[] = [];
+  readonly samples: Reading[] = [];
   readonly rejects: Reject[] = [];
   readonly discovered: DiscoveredStream[] = [];
   readonly requests: OutgoingRequest[] = [];
@@ -235,7 +237,9 @@ class Collector implements DecodeSink, Routed {
     const stream = this.stream(field, unit);
     if (stream === null) return;
     const { arrivalMs } = this.message;
-    this.samples.push(decodedSample(stream, timeMs, value, arrivalMs));
+    this.samples.push(
+      timeMs === null ? { stream, value, arrivalMs, timeMs } : { stream, timeMs, value, arrivalMs },
+    );
   }
 
   /** Whether a retained reading belongs to a stream without a live reading. Stored only if it has its own time. */
@@ -249,7 +253,7 @@ class Collector implements DecodeSink, Routed {
     const { topic, arrivalMs } = this.message;
     const name = this.streams.unknownName(this.rule as RouteRule, { topic, field });
     if (name === null) return false;
-    if (timeMs !== null) retained.set(name, decodedSample(name, timeMs, value, arrivalMs));
+    if (timeMs !== null) retained.set(name, { stream: name, timeMs, value, arrivalMs });
     this.reject('only-retained', name);
     return true;
   }

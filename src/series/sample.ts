@@ -10,21 +10,12 @@ export interface Sample {
   readonly arrivalMs: number;
   /** Whether `timeMs` is an estimate, neither sent with the reading nor the time of arrival: see `agent/arrival-times.ts`. */
   readonly assigned?: boolean;
-  /** A time stamp that happens to equal the time of arrival; otherwise equal times mean that the reading had none. */
-  readonly stamped?: boolean;
 }
 
-/** Whether the reading came without a time stamp, so that its time is that of its arrival. */
-export const isUnstamped = ({ timeMs, arrivalMs, stamped }: Sample): boolean =>
-  timeMs === arrivalMs && stamped !== true;
+/** A reading that was sent without a time stamp. `agent/arrival-times.ts` makes it a `Sample`. */
+export interface UnstampedReading extends Omit<Sample, 'timeMs' | 'assigned'> {
+  readonly timeMs: null;
+}
 
-/** @param timeMs null: the reading came without a time stamp */
-export const decodedSample = (
-  stream: string,
-  timeMs: number | null,
-  value: number,
-  arrivalMs: number,
-): Sample =>
-  timeMs === arrivalMs
-    ? { stream, timeMs, value, arrivalMs, stamped: true }
-    : { stream, timeMs: timeMs ?? arrivalMs, value, arrivalMs };
+/** A reading as decoded from a message. */
+export type Reading = Sample | UnstampedReading;

@@ -8,7 +8,7 @@ const START = Date.UTC(2025, 0, 1);
 function setUp(former?: ConstructorParameters<typeof ArrivalTimes>[0]) {
   const times = new ArrivalTimes(former);
   return (arrivalMs: number, value: number, backlogFromMs: number | null = null) =>
-    times.timed({ stream: 's', timeMs: arrivalMs, value, arrivalMs }, backlogFromMs);
+    times.timed({ stream: 's', timeMs: null, value, arrivalMs }, backlogFromMs);
 }
 
 test('live readings have their time of arrival', () => {

@@ -156,7 +156,7 @@ test('the messages of a backlog wait for the scan in their order, and are timed 
       clock,
       router: {
         message: (stream, _payload, arrivalMs) => ({
-          samples: [{ stream, timeMs: arrivalMs, value: clock.monotonic(), arrivalMs }],
+          samples: [{ stream, timeMs: null, value: clock.monotonic(), arrivalMs }],
           discovered: [],
           requests: [],
           rejects: [],

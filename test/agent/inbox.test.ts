@@ -46,10 +46,10 @@ test('messages that wait while streams change use bounded memory, whatever their
 test('in a backlog a time stamp that equals the time of arrival is kept, and a reading without one gets an earlier time', () => {
   const clock = new FakeClock(Date.UTC(2025, 0, 1));
   const stream = 's';
-  let stamped: boolean | undefined;
+  let stamped = false;
   const router = {
     message: (_topic: string, _payload: Uint8Array, nowMs: number) => ({
-      samples: [{ stream, timeMs: nowMs, value: nowMs % 7, arrivalMs: nowMs, ...(stamped && { stamped }) }],
+      samples: [{ stream, timeMs: stamped ? nowMs : null, value: nowMs % 7, arrivalMs: nowMs }],
       discovered: [],
       requests: [],
       rejects: [],
@@ -69,6 +69,6 @@ test('in a backlog a time stamp that equals the time of arrival is kept, and a r
   hold.connected({ resumed: true });
   stamped = true;
   expect(receive()).toBe(clock.now());
-  stamped = undefined;
+  stamped = false;
   expect(receive()).toBeLessThan(clock.now() - 5000);
 });

@@ -82,7 +82,8 @@ class Agent {
       firstMs,
     );
     if (discovered.length > 0) await streams.discovered(discovered.map((found) => ({ ...found, firstMs })));
-    for (const sample of samples) {
+    for (const reading of samples) {
+      const sample = { ...reading, timeMs: firstMs };
       if ((streams.late.outcome(sample) ?? engine.push(sample)) !== 'accepted') continue;
       store.append(sample);
       streams.checkpoints.accepted(sample.stream);

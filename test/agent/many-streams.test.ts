@@ -67,7 +67,7 @@ class Run {
       clock,
       router: {
         message: (topic, payload, arrivalMs) => ({
-          samples: [{ stream: topic, timeMs: arrivalMs, value: Number(payload), arrivalMs }],
+          samples: [{ stream: topic, timeMs: null, value: Number(payload), arrivalMs }],
           rejects: [],
           discovered: [],
           requests: [],

@@ -8,7 +8,7 @@ import type { TickPace } from '../../src/forecast/engine-contract.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Routed } from '../../src/ingest/router.ts';
 import { LATE, OUT_OF_RANGE, TOO_FAST } from '../../src/series/quality.ts';
-import type { Sample } from '../../src/series/sample.ts';
+import type { Reading, Sample } from '../../src/series/sample.ts';
 import type { MarkSpan } from '../../src/store/marks.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { testSpec } from '../support/specs.ts';
@@ -19,17 +19,11 @@ const START = Date.UTC(2025, 0, 1);
 const router = {
   message(_topic: string, payload: Uint8Array, arrivalMs: number): Routed {
     const found = /^(-?\d+)(?:@([\d.]+))?$/.exec(Buffer.from(payload).toString());
-    const samples: Sample[] = found
-      ? [
-          {
-            stream: 's',
-            timeMs: found[2] ? START + Number(found[2]) * 1000 : arrivalMs,
-            value: Number(found[1]),
-            arrivalMs,
-          },
-        ]
-      : [];
-    return { samples, rejects: [], discovered: [], requests: [] };
+    const reading = { stream: 's', value: Number(found?.[1]), arrivalMs };
+    const sent: Reading = found?.[2]
+      ? { ...reading, timeMs: START + Number(found[2]) * 1000 }
+      : { ...reading, timeMs: null };
+    return { samples: found ? [sent] : [], rejects: [], discovered: [], requests: [] };
   },
 };
 

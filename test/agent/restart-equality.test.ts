@@ -61,7 +61,8 @@ class Agent {
     const firstMs = this.clock.now();
     const { samples, discovered } = streams.router.message(topic, Buffer.from(String(value)), firstMs);
     if (discovered.length > 0) await streams.discovered(discovered.map((found) => ({ ...found, firstMs })));
-    for (const sample of samples) {
+    for (const reading of samples) {
+      const sample = { ...reading, timeMs: firstMs };
       if (engine.push(sample) !== 'accepted') continue;
       store.append(sample);
       streams.checkpoints.accepted(sample.stream);

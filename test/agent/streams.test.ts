@@ -49,7 +49,10 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
         const { samples, discovered } = streams.router.message(`sensors/${place}`, payload, atMs);
         if (discovered.length > 0)
           await streams.discovered(discovered.map((found) => ({ ...found, firstMs: atMs })));
-        for (const sample of samples) if (engine.push(sample) === 'accepted') store.append(sample);
+        for (const reading of samples) {
+          const sample = { ...reading, timeMs: atMs };
+          if (engine.push(sample) === 'accepted') store.append(sample);
+        }
       }
       clock.advance(1000);
       const forecasts = await engine.tick(clock.now());

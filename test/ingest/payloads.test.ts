@@ -1,7 +1,6 @@
 /** Payloads as devices and gateways send them, and the streams and values that they stand for. */
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
-import { isUnstamped } from '../../src/series/sample.ts';
 import { runDelayMs } from '../support/run-delay.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 12);
@@ -331,18 +330,18 @@ describe('batches', () => {
     const router = createRouter(
       parseConfig('node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: t, time: time }]\n'),
     );
-    const stamped = (text: string) =>
-      router.message('t', Buffer.from(text), NOW).samples.map((sample) => isUnstamped(sample));
-    expect(stamped(JSON.stringify({ time: NOW, v: 1 }))).toEqual([false]);
-    expect(stamped(JSON.stringify({ time: NOW - 1, v: 1 }))).toEqual([false]);
-    expect(stamped('{"v":1}')).toEqual([true]);
+    const times = (text: string) =>
+      router.message('t', Buffer.from(text), NOW).samples.map(({ timeMs }) => timeMs);
+    expect(times(JSON.stringify({ time: NOW, v: 1 }))).toEqual([NOW]);
+    expect(times(JSON.stringify({ time: NOW - 1, v: 1 }))).toEqual([NOW - 1]);
+    expect(times('{"v":1}')).toEqual([null]);
     // A retained one, which is taken when the stream sends.
     const other = createRouter(
       parseConfig('node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: t, time: time }]\n'),
     );
     other.message('t', Buffer.from(JSON.stringify({ time: NOW, v: 1 })), NOW, true);
     const { samples } = other.message('t', Buffer.from(JSON.stringify({ time: NOW + 5, v: 2 })), NOW + 9);
-    expect(samples.map((sample) => isUnstamped(sample))).toEqual([false, false]);
+    expect(samples.map(({ timeMs }) => timeMs)).toEqual([NOW, NOW + 5]);
   });
 
   it('reads a list beside a list of one time as values of the same time', () => {

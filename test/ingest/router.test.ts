@@ -25,8 +25,8 @@ describe('the router', () => {
     const router = new Router([rule('z/{device}', 'json', { unit: '°C' })]);
     const first = send(router, 'z/cellar', '{"temperature":4,"humidity":80}');
     expect(first.samples).toEqual([
-      { stream: 'cellar/temperature', timeMs: ARRIVAL, value: 4, arrivalMs: ARRIVAL },
-      { stream: 'cellar/humidity', timeMs: ARRIVAL, value: 80, arrivalMs: ARRIVAL },
+      { stream: 'cellar/temperature', timeMs: null, value: 4, arrivalMs: ARRIVAL },
+      { stream: 'cellar/humidity', timeMs: null, value: 80, arrivalMs: ARRIVAL },
     ]);
     expect(first.discovered.map(({ spec, source, rule }) => [spec.name, spec.unit, source, rule])).toEqual([
       ['cellar/temperature', '°C', { topic: 'z/cellar', field: 'temperature' }, 0],

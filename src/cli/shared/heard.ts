@@ -65,7 +65,8 @@ export class Heard {
       });
     }
     for (const sample of samples) {
-      const { stream, value, timeMs, arrivalMs } = sample;
+      const { stream, value, arrivalMs } = sample;
+      const timeMs = sample.timeMs ?? arrivalMs;
       const heard = this.byStream.get(stream);
       const spec = this.specs.get(stream);
       if (heard === undefined || spec === undefined) continue;
@@ -79,7 +80,7 @@ export class Heard {
         heard.high = Math.max(heard.high, value);
       }
       heard.offsetMs = timeMs - arrivalMs;
-      const reason = refusal(sample, spec, spec.intervalMs);
+      const reason = refusal({ ...sample, timeMs }, spec, spec.intervalMs);
       if (reason === 'out-of-range') heard.outside += 1;
       else if (reason !== null) heard.wrongTime += 1;
     }
