@@ -28,7 +28,7 @@ export interface Logger {
   with(fields: LogFields): Logger;
 }
 
-export interface LoggerOptions {
+interface LoggerOptions {
   /** Least important level that is written. A function, because the config of a running agent may change. */
   readonly level: () => LogLevel;
   /** Default: `text`. A function for the same reason. */

@@ -15,7 +15,7 @@ const RETRY_MS = 1000;
 const GATHER_MS = 250;
 const GATHER_MOST = 16;
 
-export interface AcknowledgementsParts {
+interface AcknowledgementsParts {
   readonly clock: Pick<Clock, 'monotonic'>;
   readonly store: Pick<Store, 'flush'>;
   readonly flushMs: number;

@@ -51,7 +51,7 @@ export interface Condition {
 }
 
 /** An alert for the page. */
-export interface ListedAlert extends Alert {
+interface ListedAlert extends Alert {
   readonly id: AlertId;
   /** Time at which its cause ended, ms; null while it holds. */
   readonly untilMs: number | null;
@@ -62,7 +62,7 @@ const KEY = 'agent.alerts';
 /** Not saved, because these alerts mean that the store cannot save them. */
 const NOT_KEPT: readonly AlertId[] = ['store', 'disk-full'];
 
-export interface AlertsParts {
+interface AlertsParts {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   /** Wall clock, ms. */
   readonly now: () => number;

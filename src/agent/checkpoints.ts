@@ -5,7 +5,7 @@
 import type { ForecastEngine, StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Store } from '../store/store-contract.ts';
 
-export interface CheckpointLimits {
+interface CheckpointLimits {
   /** Most samples of one stream that a restart may have to replay. */
   readonly replay: number;
   /** As `replay`, for a stream without a saved state: the state shows later whether a silent stream was active. */
@@ -35,7 +35,7 @@ interface Mark {
 }
 
 /** State of streams that cannot be rebuilt from their own samples. */
-export interface Links {
+interface Links {
   /** Whether a stream has another as a covariate, or is one. */
   joined(stream: string): boolean;
   /** As `joined`, and also true if the stream has a table as a covariate. */

@@ -42,7 +42,7 @@ const FRESH_MS = 50;
 /** Longest time that the clock waits for a broker that is away, ms. Later readings are stored and marked as late. */
 export const MAX_AWAY_MS = 900_000;
 
-export interface ClockHoldParts {
+interface ClockHoldParts {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
   /** The streams that are forecast. */
   readonly streams: () => readonly Pick<StreamView, 'lastObservedMs'>[];

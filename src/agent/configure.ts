@@ -15,7 +15,7 @@ export interface ConfigFile {
   readonly read: () => Config;
 }
 
-export interface ConfigurerParts {
+interface ConfigurerParts {
   /** The config that runs. The configurer alone replaces it. */
   readonly running: { config: Config };
   /** In the order of `apply`. */

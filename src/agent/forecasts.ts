@@ -7,7 +7,7 @@ import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-export interface ForecastParts extends Pick<Context, 'config' | 'store'> {
+interface ForecastParts extends Pick<Context, 'config' | 'store'> {
   readonly outputs: Pick<Outputs, 'forecast' | 'anomaly'>;
   readonly streams: Pick<AgentStreams, 'board'>;
   readonly tuning: Pick<Tuning, 'observe'>;

@@ -21,7 +21,7 @@ const TUNED = new RegExp(`^${GROUP}-\\d{8}-\\d{6}$`);
 /** Names of partial files left by a crash. */
 const HALF_WRITTEN = new RegExp(`^${GROUP}-\\d{8}-\\d{6}\\.\\d+\\.tmp$`);
 
-export interface GroupParts {
+interface GroupParts {
   readonly registry: ModelRegistry;
   readonly slots: ModelSlots;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;

@@ -56,7 +56,7 @@ export interface HealthParts {
 }
 
 /** The parts that health reads. */
-export interface HealthSources {
+interface HealthSources {
   readonly storeConditions: () => readonly Condition[];
   readonly models: AgentModels;
   readonly facts: () => Facts;

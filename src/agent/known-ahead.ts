@@ -25,7 +25,7 @@ const LOOK_MS = 60_000;
 
 type Settings = Pick<Config, 'streams' | 'ingest'>;
 
-export interface KnownAheadParts {
+interface KnownAheadParts {
   readonly config: () => Settings;
   readonly engine: Pick<ForecastEngine, 'know'>;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;

@@ -19,7 +19,7 @@ import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Change, ConfigureOptions, Part } from './part.ts';
 
-export interface LinkParts {
+interface LinkParts {
   readonly config: () => Config;
   readonly clock: Clock;
   readonly log: Logger;

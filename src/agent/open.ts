@@ -18,7 +18,7 @@ import { chooseGroupModel } from './groups.ts';
 import type { AgentModels } from './model.ts';
 import type { Stops } from './stops.ts';
 
-export interface Opened {
+interface Opened {
   readonly store: SqliteStore;
   /** Current problems of the store. */
   readonly storeConditions: () => readonly Condition[];

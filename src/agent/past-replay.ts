@@ -24,14 +24,14 @@ const MOST_MS = 20_000;
 /** The replay pauses after this much work for as long as the work took, so that it takes at most half of a core, ms. */
 const WORK_MS = 10;
 
-export interface ReplaySource {
+interface ReplaySource {
   readonly engine: Pick<ForecastEngine, 'streams'> & Pick<Engine, 'tables' | 'covariatesOf'>;
   /** Null: only the naive forecasters. */
   readonly model: Model | null;
   readonly store: Pick<Store, 'samples' | 'sliceEnd'>;
 }
 
-export interface ReplayRequest {
+interface ReplayRequest {
   readonly stream: string;
   /** In steps. */
   readonly lead: number;
@@ -40,7 +40,7 @@ export interface ReplayRequest {
   readonly toMs: number;
 }
 
-export interface ReplayPace {
+interface ReplayPace {
   readonly monotonic: () => number;
   readonly sleep: (ms: number) => Promise<void>;
 }

@@ -55,7 +55,7 @@ export interface PipelineParts extends InboxParts {
 }
 
 /** Parts and resources that the pipeline uses. */
-export interface PipelineNeighbours {
+interface PipelineNeighbours {
   readonly engine: ForecastEngine;
   readonly streams: AgentStreams;
   readonly hold: ClockHold;

@@ -39,7 +39,7 @@ export interface RemoteSession {
   readonly file: () => LocalFile;
 }
 
-export interface AgentRemoteParts {
+interface AgentRemoteParts {
   readonly session: RemoteSession;
   readonly clock: Clock;
   readonly log: Logger;
@@ -70,7 +70,7 @@ interface ActiveStream {
 }
 
 /** Agent data that remote config uses. */
-export interface RemoteSubjects {
+interface RemoteSubjects {
   readonly session: RemoteSession | undefined;
   readonly engine: Pick<Engine, 'streams' | 'failures'>;
   readonly models: AgentModels;

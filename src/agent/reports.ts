@@ -18,7 +18,7 @@ import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-export interface ReportsParts {
+interface ReportsParts {
   readonly config: () => Config;
   readonly version: string;
   readonly clock: Clock;
@@ -130,7 +130,7 @@ export class ScoreTurns {
 /** Delay of the warning: long enough for slow sensors, short enough for a user who watches the first start. */
 const PATIENCE_MS = 120_000;
 
-export interface SilenceParts {
+interface SilenceParts {
   readonly clock: Pick<Clock, 'after'>;
   readonly log: Pick<Logger, 'warn'>;
   /** Number of streams found so far, including earlier runs. */

@@ -21,7 +21,7 @@ export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'm
 
 type NamedSample = StoredSample & { readonly stream: string };
 
-export interface RestoredStream {
+interface RestoredStream {
   readonly name: string;
   /** `new`: the store had no state; `rebuilt`: the stored state was unusable. */
   readonly state: 'saved' | 'new' | 'rebuilt';

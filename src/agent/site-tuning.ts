@@ -72,7 +72,7 @@ export interface SiteTuningParts {
 }
 
 /** What survives the worker that holds the lease. */
-export interface GroupTuning {
+interface GroupTuning {
   readonly scheduler: ReturnType<Scheduler['save']> | null;
   readonly last: RunReport;
   /** The newest model whose probation was begun, or not needed. */
@@ -112,7 +112,7 @@ const memorySchema = z.object({
 });
 
 /** @returns a fresh state if there is none, or an unreadable one */
-export const readGroupTuning = (value: unknown): GroupTuning => memorySchema.safeParse(value).data ?? FRESH;
+const readGroupTuning = (value: unknown): GroupTuning => memorySchema.safeParse(value).data ?? FRESH;
 
 /** Interval of the looks, ms. */
 const LOOK_MS = 5000;

@@ -30,7 +30,7 @@ import { type RestorePace, RestoreStopped, restoreStreams } from './restore.ts';
 /** Reasons for refusals that are not faults. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
 
-export interface AgentStreamsParts {
+interface AgentStreamsParts {
   readonly config: () => Config;
   readonly engine: Engine;
   readonly store: SqliteStore;

@@ -58,7 +58,7 @@ export interface TuningParts {
 }
 
 /** What fine-tuning works on. */
-export interface TuningSubjects {
+interface TuningSubjects {
   readonly models: AgentModels;
   readonly engine: Engine;
   readonly streams: Pick<AgentStreams, 'checkpoints' | 'late'>;
@@ -88,7 +88,7 @@ export function createTuning(
   });
 }
 
-export interface TuningAnswer {
+interface TuningAnswer {
   /** `waiting`: the run starts as soon as the reason is gone. */
   readonly status: 'started' | 'waiting';
   readonly reason: string;

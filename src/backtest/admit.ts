@@ -6,7 +6,7 @@ import { assumedArrivalMs, refusal } from '../series/admission.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Reading } from './play.ts';
 
-export interface AdmitOptions extends Pick<StreamSpec, 'min' | 'max' | 'latenessMs'> {
+interface AdmitOptions extends Pick<StreamSpec, 'min' | 'max' | 'latenessMs'> {
   readonly intervalMs: number;
   /**
    * `time`: rows are sorted by time first, so none is late. `file`: rows keep the file's order, as `gatecast replay` sends

@@ -29,7 +29,7 @@ export interface ColdPoint {
   readonly loss: number;
 }
 
-export interface ColdScore {
+interface ColdScore {
   readonly count: number;
   readonly n: number;
   readonly coverage: number;
@@ -104,7 +104,7 @@ export async function playCold(
 }
 
 /** Unweighted means over the series. */
-export function coldScores(points: readonly ColdPoint[]): ColdScore[] {
+function coldScores(points: readonly ColdPoint[]): ColdScore[] {
   return COLD_COUNTS.map((count) => {
     const bySeries = new Map<number, { n: number; held: number; loss: number }>();
     for (const point of points) {
@@ -130,7 +130,7 @@ export function coldScores(points: readonly ColdPoint[]): ColdScore[] {
 }
 
 /** Scores of all slices, of those in each half of the series, and of each series. */
-export interface ColdReport {
+interface ColdReport {
   readonly cold: readonly ColdScore[];
   readonly firstHalf: readonly ColdScore[];
   readonly secondHalf: readonly ColdScore[];

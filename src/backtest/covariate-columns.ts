@@ -4,7 +4,7 @@ import type { TablePoint } from '../series/covariate-sources.ts';
 import type { CovariateName } from '../series/spec.ts';
 import type { Reading } from './play.ts';
 
-export interface CovariateColumns {
+interface CovariateColumns {
   /** Columns whose values are known up to the current bucket. */
   readonly covariates?: readonly string[];
   /** Columns whose future values are known. */

@@ -19,7 +19,7 @@ const KEPT = 0.995;
 const MOST_BUCKETS = 6000;
 const MOST_CANDIDATES = 64;
 
-export interface FoundCovariates {
+interface FoundCovariates {
   readonly series: string;
   /** Chosen covariates, the best first. */
   readonly covariates: readonly string[];

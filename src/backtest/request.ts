@@ -79,7 +79,7 @@ export type TableRequest = Pick<
   | 'decimal'
 > &
   Partial<Pick<BacktestRequest, 'aggregate' | 'maxRate' | 'covariates' | 'known'>>;
-export type PlayRequest = Pick<
+type PlayRequest = Pick<
   BacktestRequest,
   | 'interval'
   | 'horizon'
@@ -95,7 +95,7 @@ export type PlayRequest = Pick<
 >;
 
 /** The contents of a file, ready to play. */
-export interface ReadFile {
+interface ReadFile {
   /** In order of time. */
   readonly known: Reading[];
   readonly series: Grid[];

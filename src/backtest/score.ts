@@ -56,7 +56,7 @@ export function seasonOf(intervalMs: number, known: number): number {
 }
 
 /** Quantiles of the naives' errors before the first evaluated bucket: for each lead [9]. */
-export interface HistoryErrors {
+interface HistoryErrors {
   readonly season: number;
   readonly naive: readonly Float64Array[];
   readonly seasonal: readonly Float64Array[];

@@ -17,7 +17,7 @@ import { type JobSeries, runJob } from '../training/job.ts';
 import type { CovariateInputs } from './covariate-columns.ts';
 import { type Grid, type PlayOptions, specOf } from './play.ts';
 
-export interface TunerOptions {
+interface TunerOptions {
   /** Minimum time between scheduled runs, ms of the file's clock. */
   readonly everyMs: number;
   readonly play: PlayOptions;
@@ -45,7 +45,6 @@ const GROWTH = 1.5;
 const NEW_SHARE = 0.2;
 export class Tuner {
   readonly runs: TunerRun[] = [];
-  private champion: StoredModel;
   /** By series, then helper: indices of the masked buckets, on the grid of the series. */
   private readonly masked: (Set<number> | undefined)[] = [];
   private lastBucket = 0;
@@ -54,11 +53,9 @@ export class Tuner {
   constructor(
     private readonly engine: Engine,
     private readonly grids: readonly Grid[],
-    champion: StoredModel,
+    private champion: StoredModel,
     private readonly options: TunerOptions,
-  ) {
-    this.champion = champion;
-  }
+  ) {}
 
   /** Records a bucket's quality marks; masked buckets are not used for training, as live. */
   marked(series: number, index: number, marks: number): void {

@@ -12,7 +12,7 @@ const MOST_CONFIG_BYTES = 2 ** 24;
 
 const HINT = 'docs/config.md lists every key and its allowed values';
 
-export interface Environment {
+interface Environment {
   readonly GATECAST_DATA_DIR?: string | undefined;
 }
 

@@ -23,7 +23,7 @@ export function note<T extends z.ZodType>(
   return schema.meta({ description, [RELOAD_KEY]: reload, ...extra });
 }
 
-export interface Range {
+interface Range {
   readonly min: string;
   readonly max: string;
 }

@@ -5,7 +5,7 @@ import { createServer, type Socket } from 'node:net';
 import { Aedes } from 'aedes';
 import { GatecastError } from '../errors.ts';
 
-export interface DemoBroker {
+interface DemoBroker {
   readonly url: string;
   publish(topic: string, payload: string): void;
   stop(): Promise<void>;

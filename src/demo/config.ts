@@ -1,7 +1,7 @@
 /** The config of the demo, in the form of a config file. */
 import { HOLES_TOPIC, VITALS_ROOT } from './publish.ts';
 
-export interface DemoSettings {
+interface DemoSettings {
   readonly brokerUrl: string;
   readonly dataDir: string;
   /** `host:port` of the page. */

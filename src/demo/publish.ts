@@ -2,7 +2,7 @@
 import type { Clock } from '../system/clock.ts';
 import { type Machine, type Reading, Vitals } from './vitals.ts';
 
-export interface VitalsOptions {
+interface VitalsOptions {
   readonly publish: (topic: string, payload: string) => void;
   readonly clock: Clock;
   readonly everyMs?: number;

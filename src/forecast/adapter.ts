@@ -39,10 +39,12 @@ const WIDEST = 1.25;
 /** A correction with its current value at every lead. */
 class Spread {
   readonly correction: Correction;
-  private readonly knots: LeadKnots;
 
-  constructor(knots: LeadKnots, inputs: number, memory = new ArrayBlock()) {
-    this.knots = knots;
+  constructor(
+    private readonly knots: LeadKnots,
+    inputs: number,
+    memory = new ArrayBlock(),
+  ) {
     this.correction = new Correction(knots, inputs, memory);
   }
 

@@ -19,7 +19,7 @@ import { Young } from './young.ts';
 /** A part with less weight than this at a lead does not count there. */
 const LEAST_WEIGHT = 0.01;
 
-export interface BlendParts {
+interface BlendParts {
   readonly intervalMs: number;
   readonly unit: string | null;
   /** Of the stream. */
@@ -43,8 +43,6 @@ export class Blend {
   /** Which networks made the newest forecast. */
   private hasNetwork = false;
   private hasOwn = false;
-  private readonly features: Features;
-  private readonly parts: BlendParts;
   private adapter: Adapter | null;
   private covariates: () => Covariates | null;
   private readonly young: Young;
@@ -52,11 +50,12 @@ export class Blend {
     this.young.mix(this.features, out, this.parts.scratch.young);
   };
 
-  constructor(features: Features, parts: BlendParts) {
+  constructor(
+    private readonly features: Features,
+    private readonly parts: BlendParts,
+  ) {
     const { scratch, memory = new ArrayBlock(), network, coverage, intervalMs } = parts;
     const { season } = features;
-    this.features = features;
-    this.parts = parts;
     this.covariates = parts.covariates;
     this.track = new Track(features.leads, { scratch: scratch.track, memory, season, coverage });
     this.adapter = network ? this.makeAdapter(memory) : null;

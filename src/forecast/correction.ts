@@ -34,7 +34,6 @@ function within(x: number, most = MOST): number {
 }
 
 export class Correction {
-  private readonly knots: LeadKnots;
   private readonly leads: number;
   private readonly regression: Regression;
   /** [leads, inputs] inputs of the last steps, in units of UNIT. */
@@ -52,9 +51,12 @@ export class Correction {
   private step = 0;
 
   /** @param inputs number of inputs per step */
-  constructor(knots: LeadKnots, inputs: number, memory = new ArrayBlock()) {
+  constructor(
+    private readonly knots: LeadKnots,
+    inputs: number,
+    memory = new ArrayBlock(),
+  ) {
     const n = knots.knots.length;
-    this.knots = knots;
     this.leads = knots.lower.length;
     this.regression = new Regression(inputs, n, memory);
     this.past = memory.int16(this.leads * inputs);

@@ -20,7 +20,7 @@ const BLOCKS = 8;
 /** Standard errors between the ratio and its bound. */
 const DOUBT = 2;
 
-export interface Comparison {
+interface Comparison {
   /** Error with another series, as a ratio to that without; 1 if it says nothing. */
   readonly ratio: number;
   /** The ratio is hardly larger than this. */

@@ -52,7 +52,7 @@ function listsOf(streams: readonly Stream[]): StreamLists {
   };
 }
 
-export interface EngineOptions {
+interface EngineOptions {
   /** Past inputs kept for each stream, so that another model can be warmed up on them; 0: models are not changed. */
   readonly warmUpSteps?: number;
   /** With more streams than this, those that wait for their next bucket are packed (`parts-pool.ts`); default: never. */
@@ -69,7 +69,6 @@ export interface EngineWatch {
 }
 
 export class Engine implements ForecastEngine {
-  private model: Model | null;
   private readonly warmUpSteps: number;
   private readonly watch: EngineWatch;
   /** Number of failed runs of the network, and the last cause; the naive forecasters were used instead. */
@@ -96,10 +95,9 @@ export class Engine implements ForecastEngine {
 
   /** @param model null: only the naive forecasters are used */
   constructor(
-    model: Model | null,
+    private model: Model | null,
     { warmUpSteps = 0, packAbove = Infinity, watch = {} }: EngineOptions = {},
   ) {
-    this.model = model;
     this.packAbove = packAbove;
     this.watch = watch;
     this.batches = new StepBatches(model);

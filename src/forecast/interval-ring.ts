@@ -14,7 +14,6 @@ import type { StateIo } from '../series/state-io.ts';
 const WHOLE = 3;
 
 export class IntervalRing {
-  private readonly knots: LeadKnots;
   private readonly others: number;
   /** [rows, 3] */
   private readonly whole: Float32Array;
@@ -25,8 +24,11 @@ export class IntervalRing {
    * Rows are NaN until they are written.
    * @param width numbers per row; the last three are the published interval
    */
-  constructor(knots: LeadKnots, width: number, memory: ArrayBlock) {
-    this.knots = knots;
+  constructor(
+    private readonly knots: LeadKnots,
+    width: number,
+    memory: ArrayBlock,
+  ) {
     this.others = width - WHOLE;
     this.whole = memory.float32(knots.rows * WHOLE).fill(Number.NaN);
     this.offsets = memory.int16(knots.rows * this.others);

@@ -35,14 +35,15 @@ const [LEARNT, USED, COUNT, USUAL_BLEND, USUAL_OWN, RECENT_BLEND, RECENT_OWN] = 
 const KNOT = 7;
 
 export class OwnShare {
-  private readonly knots: LeadKnots;
   /** [knots, KNOT] */
   private readonly state: Float32Array;
   /** [1] largest setback since the newest lasting change, at any lead. */
   private readonly held: Float32Array;
 
-  constructor(knots: LeadKnots, memory: ArrayBlock) {
-    this.knots = knots;
+  constructor(
+    private readonly knots: LeadKnots,
+    memory: ArrayBlock,
+  ) {
     this.held = memory.float32(1);
     this.state = memory.float32(knots.knots.length * KNOT);
     this.begin(false);

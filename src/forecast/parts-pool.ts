@@ -98,9 +98,6 @@ function expand(packed: Packed, words: Int32Array): void {
 
 /** The objects of one layout. */
 export class PartsPool {
-  readonly layout: PartsLayout;
-  private readonly scratches: Scratches;
-  private readonly size: BlockSize;
   /** Objects that no stream uses now. */
   private readonly idle: StreamParts[] = [];
   /** A stream that has seen nothing; null until objects are used again. */
@@ -108,13 +105,14 @@ export class PartsPool {
   private readonly loose = new LooseNumbers();
   private readonly draft: Packed;
 
-  constructor(layout: PartsLayout, size: BlockSize, scratches: Scratches) {
-    this.layout = layout;
-    this.size = size;
+  constructor(
+    readonly layout: PartsLayout,
+    private readonly size: BlockSize,
+    private readonly scratches: Scratches,
+  ) {
     this.draft = new Int32Array(
       size.bytes / Int32Array.BYTES_PER_ELEMENT + Math.ceil(size.bytes / CHUNK_BYTES),
     );
-    this.scratches = scratches;
   }
 
   /** Parts of a stream that has seen nothing. */

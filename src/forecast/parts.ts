@@ -33,7 +33,6 @@ export interface BlockSize {
 }
 
 export class StreamParts {
-  readonly layout: PartsLayout;
   readonly step: StreamStep;
   readonly anomalies: Anomalies;
   readonly recent: RecentInputs;
@@ -52,10 +51,14 @@ export class StreamParts {
   readonly words: Int32Array;
 
   /** @param scratches shared by all streams of an engine */
-  constructor(spec: StreamSpec, layout: PartsLayout, scratches: Scratches, size: BlockSize) {
+  constructor(
+    spec: StreamSpec,
+    readonly layout: PartsLayout,
+    scratches: Scratches,
+    size: BlockSize,
+  ) {
     const { intervalMs, leads, stateSize, warmUpSteps } = layout;
     const memory = new ArrayBlock(size.bytes);
-    this.layout = layout;
     this.memory = memory;
     this.anomalies = new Anomalies(memory);
     this.last = memory.float64(PATH + leads).fill(Number.NaN);

@@ -7,7 +7,7 @@
 export const PRIOR_GROUPS = ['°C', '%', 'W', 'hPa', 'µg/m³', 'lx', 'm/s', 'V'] as const;
 export type PriorGroup = (typeof PRIOR_GROUPS)[number];
 
-export interface PriorUnit {
+interface PriorUnit {
   readonly group: PriorGroup;
   /** Conversion to the group's unit: factor, and the value at this unit's zero. */
   readonly scale: number;

@@ -6,13 +6,14 @@ import { I } from '../series/features.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 export class RecentInputs {
-  private readonly capacity: number;
   private readonly ring: Int8Array;
   private count = 0;
 
   /** @param capacity number of steps */
-  constructor(capacity: number, memory = new ArrayBlock()) {
-    this.capacity = capacity;
+  constructor(
+    private readonly capacity: number,
+    memory = new ArrayBlock(),
+  ) {
     this.ring = memory.int8(capacity * I);
   }
 

@@ -21,8 +21,6 @@ const MOST_ERROR = 1;
 const gains = new Map<number, Float64Array>();
 
 export class Regression {
-  readonly inputs: number;
-  readonly outputs: number;
   /**
    * Lower triangle by rows, [inputs * (inputs + 1) / 2], of the inverse of the weighted sum of squares of the inputs; then the
    * weights, [outputs, inputs].
@@ -34,9 +32,11 @@ export class Regression {
   /** Coordinate that receives the ridge next. */
   private turn = 0;
 
-  constructor(inputs: number, outputs: number, memory = new ArrayBlock()) {
-    this.inputs = inputs;
-    this.outputs = outputs;
+  constructor(
+    readonly inputs: number,
+    readonly outputs: number,
+    memory = new ArrayBlock(),
+  ) {
     this.first = (inputs * (inputs + 1)) / 2;
     this.state = memory.float64(this.first + outputs * inputs);
     this.gain = gains.get(inputs) ?? new Float64Array(inputs);

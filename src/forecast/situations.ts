@@ -71,13 +71,10 @@ function leastHalf(factor: number, size: number, usual: number): number {
 }
 
 export class Situations {
-  private readonly lead: LeadKnots;
-  private readonly usual: (knot: number) => number;
   /** [knots, SITUATIONS, WIDTH] */
   private readonly state: Float32Array;
   /** [longest knot] class of the origin of the forecasts that wait. */
   private readonly origins: Int8Array;
-  private readonly now: Float64Array;
   private since = SINCE[CALM - 1] as number;
   /** Class of the forecast that is made now. */
   private origin: number = CALM;
@@ -90,14 +87,11 @@ export class Situations {
    * @param now [knots, LEVELS, NOW] for the forecast that is made now; streams may share it
    */
   constructor(
-    lead: LeadKnots,
+    private readonly lead: LeadKnots,
     memory: ArrayBlock,
-    usual: (knot: number) => number,
-    now: Float64Array = new Float64Array(situationsScratch(lead)),
+    private readonly usual: (knot: number) => number,
+    private readonly now: Float64Array = new Float64Array(situationsScratch(lead)),
   ) {
-    this.lead = lead;
-    this.usual = usual;
-    this.now = now;
     this.state = memory.float32(lead.knots.length * ROW);
     this.origins = memory.int8(lead.lower.length);
   }

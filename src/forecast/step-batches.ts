@@ -16,12 +16,9 @@ export interface StepBatch {
 }
 
 export class StepBatches {
-  private readonly model: Model | null;
   private readonly byLeads = new Map<number, Promise<StepBatch>>();
 
-  constructor(model: Model | null) {
-    this.model = model;
-  }
+  constructor(private readonly model: Model | null) {}
 
   /**
    * The batch for `n` rows, at most MAX_BATCH. Throws MODEL_INVALID if the model cannot build a matching graph; the next call

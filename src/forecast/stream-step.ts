@@ -30,15 +30,15 @@ export type StepSettings = Pick<
 > &
   Partial<Pick<StreamSpec, 'aggregate' | 'unit' | 'name'>>;
 
-export type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
+type StepBucket = Pick<ClosedBucket, 'startMs' | 'value'> &
   Partial<Pick<ClosedBucket, 'tooFast' | 'outOfRange' | 'jump' | 'marks'>>;
 
-export interface StepGrid {
+interface StepGrid {
   readonly intervalMs: number;
   readonly leads: number;
 }
 
-export interface StepParts {
+interface StepParts {
   /** Shared by the streams of one horizon: the inputs of a step must be read before another stream steps. */
   readonly scratch: Scratch;
   /** Block for the stream's arrays. */
@@ -62,15 +62,17 @@ export class StreamStep {
   observed = false;
   /** Quality marks of the newest bucket. */
   marks = 0;
-  private settings: StepSettings;
   private readonly path: Float64Array;
   /** The forecast for the newest bucket, in the stream's unit. */
   private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
   private readonly limit = (out: Float64Array): void => this.limitAll(out);
 
-  constructor(settings: StepSettings, { intervalMs, leads }: StepGrid, parts: StepParts) {
+  constructor(
+    private settings: StepSettings,
+    { intervalMs, leads }: StepGrid,
+    parts: StepParts,
+  ) {
     const { scratch, memory, forecasts } = parts;
-    this.settings = settings;
     this.leads = leads;
     this.quality = new Quality(memory);
     const zone = zoneOffset(settings.timeZone);

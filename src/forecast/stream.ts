@@ -36,8 +36,6 @@ export class StreamShares {
 }
 
 export class Stream {
-  /** The settings, with the covariates that are in use now. */
-  spec: StreamSpec;
   /** The settings that the stream was made with. */
   readonly configured: StreamSpec;
   /** Chooses covariates; null unless the settings ask for it. */
@@ -65,7 +63,6 @@ export class Stream {
   private found: MarkedBucket | null = null;
   /** Improbable buckets since the last forecast: a dropped bucket has no forecast of its own. */
   private anomalies: readonly Anomaly[] | null = null;
-  private stateSize: number;
   private readonly warmUpSteps: number;
 
   /**
@@ -73,13 +70,17 @@ export class Stream {
    * @param warmUpSteps past inputs to keep for another model
    * @param shares of all streams of an engine
    */
-  constructor(spec: StreamSpec, stateSize: number, warmUpSteps = 0, shares = new StreamShares()) {
+  constructor(
+    /** The settings, with the covariates that are in use now. */
+    public spec: StreamSpec,
+    private stateSize: number,
+    warmUpSteps = 0,
+    shares = new StreamShares(),
+  ) {
     this.warmUpSteps = warmUpSteps;
-    this.spec = spec;
     this.configured = spec;
     this.choice = spec.findsCovariates === true ? new CovariateChoice() : null;
     this.shares = shares;
-    this.stateSize = stateSize;
     this.buckets = new Buckets(spec);
     this.settle();
   }

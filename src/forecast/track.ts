@@ -73,7 +73,7 @@ const NO_ANSWER = 10;
 /** Numbers of a knot in the scores of a trial. */
 const TRIAL = 5;
 
-export interface TrackPlaces {
+interface TrackPlaces {
   readonly scratch?: TrackScratch;
   readonly memory?: ArrayBlock;
   /** Steps of the seasonal naive's season; 0 if there is none. */
@@ -84,7 +84,6 @@ export interface TrackPlaces {
 
 export class Track {
   readonly knots: readonly number[];
-  private readonly leads: number;
   private readonly tail: number;
   private readonly scratch: TrackScratch;
   private readonly pending: IntervalRing;
@@ -106,14 +105,16 @@ export class Track {
   /** First step whose forecasts belong to the trial. */
   private trialFrom = 0;
 
-  constructor(leads: number, places: TrackPlaces = {}) {
+  constructor(
+    private readonly leads: number,
+    places: TrackPlaces = {},
+  ) {
     const {
       scratch = new TrackScratch(leads),
       memory = new ArrayBlock(),
       season = 0,
       coverage = 0.8,
     } = places;
-    this.leads = leads;
     this.tail = tailOf(coverage);
     this.scratch = scratch;
     this.knots = scratch.knots.knots;

@@ -33,16 +33,13 @@ const COUNT = 2 * C;
 const ROW = 2 * C + 1;
 
 /** Scratch buffers for the weights of one step; streams may share them. */
-export interface WeightsScratch {
+interface WeightsScratch {
   /** [C] */
   readonly setback: Float64Array;
   readonly losses: Float64Array;
 }
 
 export class Weights {
-  private readonly knots: LeadKnots;
-  private readonly season: number;
-  private readonly scratch: WeightsScratch;
   /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
   private readonly state: Float32Array;
   /** [C] largest setback of each candidate since the newest lasting change, at any lead. */
@@ -50,15 +47,12 @@ export class Weights {
 
   /** @param season steps of the seasonal naive's season; 0 if there is none */
   constructor(
-    knots: LeadKnots,
-    season: number,
+    private readonly knots: LeadKnots,
+    private readonly season: number,
     memory: ArrayBlock,
-    scratch: WeightsScratch = { setback: new Float64Array(C), losses: new Float64Array(C) },
+    private readonly scratch: WeightsScratch = { setback: new Float64Array(C), losses: new Float64Array(C) },
   ) {
-    this.scratch = scratch;
     const n = knots.knots.length;
-    this.knots = knots;
-    this.season = season;
     this.state = memory.float32(n * ROW);
     this.held = memory.float32(C).fill(1);
   }

@@ -35,15 +35,17 @@ const [SUM, WIDER] = [0, 1] as const;
 
 export class Widening {
   private readonly knots: readonly number[];
-  private readonly lead: LeadKnots;
   /** Ratio of the 80 % interval's width to the published one's, for logistic errors. */
   private readonly nominal: number;
   /** [knots, 2]: sum of the misses; logarithm of the published widening. */
   private readonly state: Float32Array;
 
   /** @param coverage target share of readings inside the published interval */
-  constructor(lead: LeadKnots, coverage: number, memory: ArrayBlock) {
-    this.lead = lead;
+  constructor(
+    private readonly lead: LeadKnots,
+    coverage: number,
+    memory: ArrayBlock,
+  ) {
     this.nominal = Math.atanh(NOMINAL) / Math.atanh(coverage);
     this.knots = lead.knots;
     this.state = memory.float32(2 * this.knots.length);

@@ -107,10 +107,8 @@ export class Young {
   private readonly logStep: number;
   private unit: string | null;
   private name: string;
-  private readonly circular: boolean;
   /** The lag-independent part of the prior, NaN before the first value; and its variance. */
   private readonly state: Float64Array;
-  private readonly table: YoungTable;
 
   /**
    * @param name of the stream
@@ -119,15 +117,13 @@ export class Young {
   constructor(
     intervalMs: number,
     { unit, name = '' }: { readonly unit: string | null; readonly name?: string },
-    circular: boolean,
+    private readonly circular: boolean,
     memory = new ArrayBlock(),
-    table: YoungTable = YOUNG_TABLE,
+    private readonly table: YoungTable = YOUNG_TABLE,
   ) {
-    this.table = table;
     this.logStep = Math.log(intervalMs / 1000);
     this.unit = unit;
     this.name = name;
-    this.circular = circular;
     this.state = memory.float64(2).fill(Number.NaN);
   }
 

@@ -5,7 +5,7 @@
  */
 import { isTree } from './json-list.ts';
 
-export interface Announcement {
+interface Announcement {
   readonly unit: string | null;
   readonly deviceClass: string | null;
   readonly stateClass: string | null;

@@ -103,7 +103,7 @@ function pairsOf(list: readonly unknown[], listKey: string): IdentityPair[] {
   return keys.flatMap((one, at) => keys.slice(at + 1).map((other): IdentityPair => [one, other]));
 }
 
-export type IdentityPair = readonly [string, string];
+type IdentityPair = readonly [string, string];
 
 /** `a-1` for the element `{"device":"a","channel":1}`; null if it lacks a member. */
 export function pairName(element: Tree, [one, other]: IdentityPair): string | null {
@@ -288,7 +288,7 @@ export function rowsWithTimes(value: unknown, columns: readonly unknown[] | null
 /** A date with a time of day; a number could be a serial number. */
 const FULL_TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}/;
 
-export interface Rows {
+interface Rows {
   /** Key of the times. */
   readonly key: string;
   /** The member that takes the name of the whole batch; null: each member has its own. */
@@ -305,7 +305,7 @@ export function columnNames(tree: Tree): readonly unknown[] | null {
   return null;
 }
 
-export interface TimeColumn {
+interface TimeColumn {
   readonly key: string;
   readonly times: readonly unknown[];
 }

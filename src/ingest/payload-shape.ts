@@ -24,7 +24,7 @@ const MAX_VALUES = 32;
 const MAX_STAMPS = 16;
 const MAX_DEPTH = 16;
 
-export interface TimeMember {
+interface TimeMember {
   /** Time stamp (UTC if without an offset) minus arrival time, of live messages, ms. */
   readonly offsetsMs: number[];
   /** Whether the time stamps have no UTC offset. */

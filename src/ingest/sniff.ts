@@ -10,7 +10,7 @@ const MAX_DEPTH = 16;
 /** `21,5` and `1.234,5`, with or without a unit. */
 const COMMA = /^[+-]?\d{1,9}(?:\.\d{3})*,\d{1,6}(?!\d|,)/;
 
-export interface Sniffed {
+interface Sniffed {
   readonly kind: PayloadKind;
   /** Numbers are in quotes or have a unit. */
   readonly numericStrings: boolean;

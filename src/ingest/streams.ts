@@ -5,7 +5,7 @@ import { deviceName, plainField, streamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
 import type { DiscoveredStream, IngestRule, StreamSettings, StreamSource } from './rule.ts';
 
-export type StreamAdmission =
+type StreamAdmission =
   | { readonly kind: 'known'; readonly name: string }
   | { readonly kind: 'new'; readonly name: string; readonly stream: DiscoveredStream }
   | { readonly kind: 'full'; readonly name: string }

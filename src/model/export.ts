@@ -7,7 +7,7 @@ import { buildStepGraph } from '../network/step-graph.ts';
 import type { Weights } from '../network/weights.ts';
 import type { StoredModel } from './registry.ts';
 
-export interface ExportOptions {
+interface ExportOptions {
   readonly format: 'onnx' | 'safetensors';
   readonly graph: 'step' | 'sequence';
   /** K; null: the model's. A sequence graph has forecasts only if leads are given. */

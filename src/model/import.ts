@@ -14,7 +14,7 @@ import { type FeatureSizes, modelCard, packModel } from './pack.ts';
 import { MOST_BYTES, type ModelFiles } from './registry.ts';
 import { tryInChild } from './trial.ts';
 
-export interface ImportOptions {
+interface ImportOptions {
   readonly name: string;
   /** ms since 1970 UTC */
   readonly createdMs: number;

@@ -55,7 +55,7 @@ export function packModel(options: PackOptions, card = modelCard): ModelFiles {
 }
 
 /** Implements the engine's `Model`. */
-export interface LoadedModel {
+interface LoadedModel {
   readonly id: string;
   readonly version: string;
   readonly hash: string;

@@ -9,18 +9,15 @@ const FIRST_MS = 1000;
 const GOOD_MS = 10_000;
 
 export class Backoff {
-  private readonly clock: Clock;
-  private readonly random: () => number;
-  private readonly maxMs: number;
   private attempts = 0;
   private connectedAt: number | null = null;
 
   /** @param random 0 <= r < 1 */
-  constructor(clock: Clock, random: () => number, maxMs: number) {
-    this.clock = clock;
-    this.random = random;
-    this.maxMs = maxMs;
-  }
+  constructor(
+    private readonly clock: Clock,
+    private readonly random: () => number,
+    private readonly maxMs: number,
+  ) {}
 
   connected(): void {
     this.connectedAt = this.clock.monotonic();

@@ -89,7 +89,6 @@ const GOODBYE_MS = 1000;
 const RIVALRY = 4;
 
 export class Client {
-  private readonly parts: ClientParts;
   private readonly log: Logger;
   private readonly outbox: Outbox;
   private readonly backoff: Backoff;
@@ -129,8 +128,7 @@ export class Client {
   /** Whether the broker has accepted MQTT 5 before: a closed connection then does not mean that it lacks MQTT 5. */
   private speaks5 = false;
 
-  constructor(parts: ClientParts) {
-    this.parts = parts;
+  constructor(private readonly parts: ClientParts) {
     this.options = parts.options;
     this.log = parts.log;
     this.outbox = new Outbox(parts.options.outbox);

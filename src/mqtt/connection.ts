@@ -35,7 +35,7 @@ export interface Subscription {
   readonly again?: boolean;
 }
 
-export interface ConnectionEvents {
+interface ConnectionEvents {
   /** The broker accepted the connection. `sessionPresent`: it had kept our session. */
   readonly connected: (sessionPresent: boolean) => void;
   readonly message: (message: Incoming) => void;
@@ -66,7 +66,7 @@ export interface ConnectionEnd {
     | 'oversize';
 }
 
-export interface ConnectionSettings {
+interface ConnectionSettings {
   readonly version: ProtocolVersion;
   /** Discard an earlier session. */
   readonly clean: boolean;
@@ -100,7 +100,6 @@ const DISCONNECT_REASONS: Readonly<Record<number, string>> = {
 
 export class Connection {
   private readonly client: MqttClient;
-  private readonly events: ConnectionEvents;
   private state: 'connecting' | 'open' | 'ended' = 'connecting';
   private closeReason: string | null = null;
   private pings: (() => void)[] = [];
@@ -120,9 +119,8 @@ export class Connection {
     options: BrokerOptions,
     secrets: Secrets,
     settings: ConnectionSettings,
-    events: ConnectionEvents,
+    private readonly events: ConnectionEvents,
   ) {
-    this.events = events;
     this.redelivery = settings.redelivery;
     this.writer = new PacketWriter(settings.version, () =>
       this.state === 'ended' ? null : this.client.stream,

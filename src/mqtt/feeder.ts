@@ -10,7 +10,6 @@ import type { Outgoing } from './outbox.ts';
 const WINDOW = 100;
 
 export class Feeder {
-  private readonly url: string;
   private connection: Connection | null = null;
   private underWay = 0;
   private refusals = 0;
@@ -18,9 +17,7 @@ export class Feeder {
   /** Called when there may be room in the window, or when the connection has ended. */
   private wake: () => void = () => {};
 
-  private constructor(url: string) {
-    this.url = url;
-  }
+  private constructor(private readonly url: string) {}
 
   /** @throws BROKER_UNREACHABLE, FILE_UNREADABLE */
   static async connect(options: BrokerOptions): Promise<Feeder> {

@@ -27,7 +27,7 @@ export interface PublishPacket {
   readonly packetId: number | null;
 }
 
-export interface PacketEvents {
+interface PacketEvents {
   /** @returns false: the packet is for mqtt.js */
   readonly publish: (message: PublishPacket) => boolean;
   /** @param reason code of MQTT 5; 0 is success @returns false: the packet is for mqtt.js */

@@ -17,11 +17,9 @@ export class SessionFilters {
   private readonly byFilter = new Map<string, Subscription>();
   private readonly refusals = new Set<string>();
   private readonly leftover: Set<string>;
-  private readonly memory: SessionMemory;
   private sessionKnown: boolean;
 
-  constructor(memory: SessionMemory) {
-    this.memory = memory;
+  constructor(private readonly memory: SessionMemory) {
     this.leftover = new Set(memory.former ?? []);
     this.sessionKnown = memory.former !== null;
   }

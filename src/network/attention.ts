@@ -10,7 +10,7 @@ import { add, concat, matmul, mul, reshape, slice, softmax, tanh, transpose } fr
 import type { Parameters, StateMap } from './heads.ts';
 import type { NetworkSpec } from './spec.ts';
 
-export interface Attended {
+interface Attended {
   /** [N, H], or [T, B, H] over a window */
   readonly y: Value;
   /** The M - 1 newest states, [M - 1, N, H]. */

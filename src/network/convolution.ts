@@ -9,7 +9,7 @@ import { add, affine, concat, matmul, pad, relu, reshape, slice, transpose } fro
 import type { Parameters } from './heads.ts';
 import type { NetworkSpec } from './spec.ts';
 
-export interface Convolved {
+interface Convolved {
   /** [N, C], or [T, B, C] over a window */
   readonly y: Value;
   /** History for the next step, [R, N, H]. */

@@ -6,7 +6,7 @@ import { pad, slice } from './graph/ops.ts';
 /** "To the end" in a Slice. */
 const END = 2 ** 53 - 1;
 
-export interface Delayed {
+interface Delayed {
   /** x as it was `delay` steps ago, [T, B, n]. */
   at(delay: number): Value;
   /** The last steps, which are the history of the next window, [M - 1, B, n]. */

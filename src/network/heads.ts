@@ -22,7 +22,7 @@ export function floatMap(g: Graph, parameter: Parameters): StateMap {
 }
 
 /** The inputs of a head. */
-export interface HeadInputs {
+interface HeadInputs {
   /** [R, H] */
   readonly h: Value;
   /** [R, I] */

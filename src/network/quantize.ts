@@ -7,7 +7,7 @@ export const WEIGHT_LIMIT = 63;
 export const STATE_SCALE = 1 / 127;
 export const STATE_ZERO = 128;
 
-export interface QuantizedMatrix {
+interface QuantizedMatrix {
   /** [rows, columns] row-major */
   readonly values: Int8Array;
   /** [columns]; value times scale is the weight. */

@@ -9,7 +9,7 @@ import type { Tensor, Weights } from './weights.ts';
 const MAX_HEADER_BYTES = 100_000_000;
 const ALIGNMENT = 8;
 
-export interface WeightsFile {
+interface WeightsFile {
   readonly weights: Map<string, Tensor>;
   /** Free text in the file. */
   readonly metadata: Readonly<Record<string, string>>;

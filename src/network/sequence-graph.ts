@@ -11,7 +11,7 @@ import { leadWidth, type NetworkSpec, type Rows, stateLayout, stateRows, validat
 import { buildWindow } from './stack.ts';
 import { checkWeights, type Weights, weightShapes } from './weights.ts';
 
-export interface SequenceGraphOptions {
+interface SequenceGraphOptions {
   /** K, leads to forecast at every step; null: states only. A direct head has its own number. */
   readonly leads: number | null;
   /**

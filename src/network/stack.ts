@@ -11,7 +11,7 @@ import { concat, mul, slice } from './graph/ops.ts';
 import type { Parameters } from './heads.ts';
 import { type NetworkSpec, type Rows, stateLayout } from './spec.ts';
 
-export interface Window {
+interface Window {
   /** States of the top layer, [T, B, H]. */
   readonly states: Value;
   /** Input of the head, [T, B, H]. */

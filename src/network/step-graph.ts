@@ -29,7 +29,7 @@ import { checkWeights, type Network, OWN_PREFIX, type Weights } from './weights.
 
 export const OWN_OUTPUT = 'own_quantiles';
 
-export interface StepGraphOptions {
+interface StepGraphOptions {
   /** K; a direct head has its own and takes no other */
   readonly leads: number;
   /** int8 products with states; otherwise all float32 */

@@ -62,7 +62,7 @@ function int8Product(g: Graph, bounded: boolean): Product {
   };
 }
 
-export interface StepMaps {
+interface StepMaps {
   layer(index: number): LayerMaps;
   readonly state: StateMap;
 }

@@ -14,7 +14,7 @@ import type { Alert, GroupInput, HealthInput, ModelName, Output } from './output
 import { Sparkplug, type SparkplugParts } from './sparkplug/sparkplug.ts';
 
 /** What an output may use, in addition to the context of every part. */
-export interface OutputContext
+interface OutputContext
   extends Omit<Context, 'store' | 'forget' | 'configure' | 'restart' | 'between' | 'resubscribe'> {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   /** Streams that the agent forecasts. */

@@ -1,6 +1,6 @@
 /** All SVG charts are written here: scales, ticks, paths, and whole pictures as text. Pure. */
 
-export type Scale = (value: number) => number;
+type Scale = (value: number) => number;
 
 /** Size of a chart and the room for its axes, in units of its viewBox. */
 export interface Frame {

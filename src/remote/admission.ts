@@ -39,7 +39,7 @@ export interface AcceptedPush {
   readonly probationMs: number;
 }
 
-export type Admitted =
+type Admitted =
   | { readonly type: 'push' | 'dry-run'; readonly taken: AcceptedPush }
   /** Refused without a write to the disk. `waits`: to be checked again when the gateway's clock allows these times. */
   | {
@@ -55,7 +55,7 @@ export type Admitted =
   /** Removes a layer that does not exist. */
   | { readonly type: 'nothing' };
 
-export interface AdmissionParts {
+interface AdmissionParts {
   readonly life: Pick<PushLifecycle, 'isHandled' | 'seen' | 'mayComeAgain' | 'isHarmful' | 'running'>;
   readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
   readonly keys: KeySet;

@@ -16,7 +16,7 @@ import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
 import type { NewPush, Rejected } from './push-lifecycle.ts';
 import { problem } from './verify.ts';
 
-export interface ConfigCandidate {
+interface ConfigCandidate {
   /** The newest push of the candidate. */
   readonly taken: AcceptedPush;
   /** Older pushes of the batch, replaced by the newest. */
@@ -27,7 +27,7 @@ export interface ConfigCandidate {
 
 type Problems = Pick<Rejected, 'code' | 'problems'>;
 
-export interface CandidatesParts {
+interface CandidatesParts {
   readonly file: () => LocalFile;
   readonly groups: readonly string[];
   /** Layers that `rollback: true` restores; null: none. */

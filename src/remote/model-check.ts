@@ -20,7 +20,7 @@ const MOST_STEP_MS = 200;
 
 export type RunTrial = (step: Uint8Array, limits: TrialLimits) => Promise<TrialShape>;
 
-export type CheckedModel =
+type CheckedModel =
   | { readonly files: ModelFiles; readonly problem: null }
   | { readonly files: null; readonly problem: Problem };
 

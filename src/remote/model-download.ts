@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http';
 import { get } from 'node:https';
 import { errorText } from '../errors.ts';
 
-export interface Download {
+interface Download {
   readonly url: string;
   /** Expected size; a file of another size is refused. */
   readonly bytes: number;
@@ -19,7 +19,7 @@ export interface DownloadFailure {
   readonly again: boolean;
 }
 
-export interface DownloadLimits {
+interface DownloadLimits {
   /** Longest time without a byte, ms. */
   readonly idleMs: number;
   /** Longest time of a file, ms. */

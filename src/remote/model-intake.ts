@@ -23,7 +23,7 @@ export interface ModelRefusal {
   readonly problem: Problem;
 }
 
-export interface ModelProgress {
+interface ModelProgress {
   readonly model: string;
   readonly received: number;
   readonly bytes: number;
@@ -48,7 +48,7 @@ export interface Models {
 }
 
 /** Called when all bytes have arrived. @returns why the model is not checked, or null */
-export type BeforeCheck = () => ModelRefusal | null;
+type BeforeCheck = () => ModelRefusal | null;
 
 export interface ModelIntakeParts {
   /** Folder for partly received models. */

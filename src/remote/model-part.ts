@@ -9,7 +9,7 @@ import { makeFolder, PRIVATE_FOLDER } from '../system/files.ts';
 import type { ModelClaim } from './contract.ts';
 
 type Span = { readonly at: number; readonly bytes: number };
-export type ModelFile = ModelClaim['files'][number] & Span;
+type ModelFile = ModelClaim['files'][number] & Span;
 
 /** The files of a model with their places in the part file. */
 export function placesOf({ files }: Pick<ModelClaim, 'files'>): ModelFile[] {

@@ -13,7 +13,7 @@ import type { ModelRefusal, Models } from './model-intake.ts';
 import type { NewPush, PushLifecycle } from './push-lifecycle.ts';
 import { problem, type Refusal } from './verify.ts';
 
-export interface ModelWaitParts {
+interface ModelWaitParts {
   readonly life: PushLifecycle;
   readonly models: Models;
   readonly candidates: ConfigCandidates;

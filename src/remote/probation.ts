@@ -52,7 +52,7 @@ export interface Trial {
   readonly lostSinceMs: number | null;
 }
 
-export interface Verdict {
+interface Verdict {
   readonly trial: Trial;
   readonly passed: boolean;
   readonly failed: string | null;

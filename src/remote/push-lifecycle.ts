@@ -35,7 +35,7 @@ export interface Rejected {
   readonly problems: readonly Problem[];
 }
 
-export interface StartWith {
+interface StartWith {
   readonly slot: 'current' | 'candidate';
   readonly layers: Layers;
   /** Damage of the files, for an alert; null: none. */

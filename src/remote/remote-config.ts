@@ -30,7 +30,7 @@ import { ReportSender } from './report-sender.ts';
 import { checkTimes, problem, problemsText, type Refusal, type Times } from './verify.ts';
 
 /** Result of a config change. */
-export interface Applied {
+interface Applied {
   readonly errors: readonly { readonly path: string; readonly message: string; readonly hint?: string }[];
   readonly reconnect: readonly string[];
   readonly restart: readonly string[];
@@ -57,7 +57,7 @@ export interface Host {
   judgeModel(elapsedMs: number, lengthMs: number): ModelVerdict;
 }
 
-export interface RemoteConfigParts {
+interface RemoteConfigParts {
   readonly life: PushLifecycle;
   readonly clock: Clock;
   readonly log: Logger;

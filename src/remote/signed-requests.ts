@@ -9,7 +9,7 @@ import type { KeySet } from './keys.ts';
 import type { Folder } from './push-state.ts';
 import { checkTimes, problem, problemsText, type Refusal, verify } from './verify.ts';
 
-export interface SignedRequestsParts {
+interface SignedRequestsParts {
   readonly keys: KeySet;
   /** `node:<base>/<node>` */
   readonly audience: string;
@@ -20,7 +20,7 @@ export interface SignedRequestsParts {
   readonly clockIsSet: () => boolean;
 }
 
-export type CheckedRequest =
+type CheckedRequest =
   | { readonly claims: RequestClaims; readonly refusal: null }
   | { readonly claims: null; readonly refusal: RequestRefusal };
 

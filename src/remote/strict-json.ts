@@ -4,7 +4,7 @@
  */
 import { isPoisonKey } from '../ingest/stream-name.ts';
 
-export type JsonResult =
+type JsonResult =
   | { readonly value: unknown; readonly problem: null }
   | { readonly value: undefined; readonly problem: string };
 

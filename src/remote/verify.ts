@@ -35,7 +35,7 @@ interface Authentic<Claims> {
   readonly kid: string | null;
 }
 
-export interface Expected<Schema extends z.ZodType> {
+interface Expected<Schema extends z.ZodType> {
   readonly keys: KeySet;
   readonly typ: typeof CONFIG_TYP | typeof REQUEST_TYP;
   readonly role: KeyRole;
@@ -43,7 +43,7 @@ export interface Expected<Schema extends z.ZodType> {
   readonly schema: Schema;
 }
 
-export type Verified<Claims> =
+type Verified<Claims> =
   | { readonly message: Authentic<Claims>; readonly refusal: null }
   | { readonly message: null; readonly refusal: Refusal };
 

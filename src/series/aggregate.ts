@@ -10,7 +10,7 @@ export interface Readings {
 }
 
 /** Start and end of a closed bucket, ms. */
-export interface BucketSpan {
+interface BucketSpan {
   readonly startMs: number;
   readonly intervalMs: number;
 }
@@ -30,7 +30,7 @@ export function without({ times, values }: Readings, left: readonly number[]): R
 }
 
 /** The value of a bucket, and whether its counter made an impossible jump. */
-export interface Aggregated {
+interface Aggregated {
   readonly value: number;
   readonly jump: boolean;
 }

@@ -28,8 +28,6 @@ const RISING = 0.03;
 const MEMORY = 256;
 
 class Side {
-  /** 1: above; -1: below. */
-  private readonly sign: number;
   private bound = Number.NEGATIVE_INFINITY;
   /** The maximum before the newest rise, and steps since its last record. */
   private base = Number.NEGATIVE_INFINITY;
@@ -43,9 +41,7 @@ class Side {
   private counted = false;
   private share = 0;
 
-  constructor(sign: number) {
-    this.sign = sign;
-  }
+  constructor(/** 1: above; -1: below. */ private readonly sign: number) {}
 
   add(value: number, range: number, seen: number): void {
     const x = this.sign * value;

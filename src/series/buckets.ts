@@ -70,7 +70,6 @@ const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): Close
 });
 
 export class Buckets {
-  private readonly spec: StreamSpec;
   /** Whether the last `close` left buckets open whose time is over. */
   behind = false;
   /** Length of the newest closed bucket; null while the interval is being learnt. */
@@ -98,8 +97,7 @@ export class Buckets {
   /** Null if the interval is configured. */
   private readonly watch: IntervalWatch | null;
 
-  constructor(spec: StreamSpec) {
-    this.spec = spec;
+  constructor(private readonly spec: StreamSpec) {
     this.intervalMs = spec.intervalMs;
     this.counter = isCounter(spec.aggregate) ? new Counter(spec.aggregate) : null;
     this.limit = new RateLimit(spec.maxRatePerMs);

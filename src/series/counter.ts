@@ -35,7 +35,7 @@ const SPAN = 64;
 /** Decay of the largest increase per reading. */
 const FORGET = 1 / 2048;
 
-export interface Growth {
+interface Growth {
   /** Increase since the previous reading; NaN if unknown. */
   readonly increase: number;
   /** Whether the reading made an impossible jump: the counter fell, or rose too far. */

@@ -12,7 +12,7 @@ const MAX_POINTS = 20_000;
 const KEPT = 256;
 
 /** The parts of a forecast that other streams use. */
-export interface Outlook {
+interface Outlook {
   /** Start of the last bucket known. */
   readonly originMs: number;
   readonly stepMs: number;
@@ -27,15 +27,12 @@ export interface TablePoint {
 
 /** The closed buckets of another stream, by time: buckets that had not ended at the given time are not returned. */
 export class StreamSource implements CovariateSource {
-  readonly name: string;
   readonly known = false;
   private readonly buckets: { startMs: number; endMs: number; value: number }[] = [];
   private next = 0;
   private outlook: Outlook | null = null;
 
-  constructor(name: string) {
-    this.name = name;
-  }
+  constructor(readonly name: string) {}
 
   /** Closed buckets, oldest first. */
   closed(list: readonly Pick<ClosedBucket, 'startMs' | 'intervalMs' | 'value'>[]): void {
@@ -109,14 +106,11 @@ export class StreamSource implements CovariateSource {
 
 /** A table of times and values that reaches into the future: a tariff, a weather forecast. Each value holds until the next. */
 export class TableSource implements CovariateSource {
-  readonly name: string;
   readonly known = true;
   private times = new Float64Array(0);
   private values = new Float64Array(0);
 
-  constructor(name: string) {
-    this.name = name;
-  }
+  constructor(readonly name: string) {}
 
   /** Replaces all points. Skips points that are not finite; of points with equal times the last one counts. */
   set(points: readonly TablePoint[]): void {

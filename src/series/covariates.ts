@@ -49,7 +49,6 @@ function shown(source: CovariateSource, leads: number, most: number): Shown[] {
 
 /** One covariate on the stream's grid. */
 class Aligned {
-  private readonly source: CovariateSource;
   private readonly shown: readonly Shown[];
   /** [leads] scaled future values; empty for a series without them. */
   private readonly course: Float32Array;
@@ -58,8 +57,11 @@ class Aligned {
   /** [LONGEST_LAG + 1] newest first; NaN where unknown. */
   private readonly values = new Float64Array(LONGEST_LAG + 1).fill(Number.NaN);
 
-  constructor(source: CovariateSource, list: readonly Shown[], leads: number) {
-    this.source = source;
+  constructor(
+    private readonly source: CovariateSource,
+    list: readonly Shown[],
+    leads: number,
+  ) {
     this.shown = list;
     this.course = new Float32Array(source.known ? leads : 0);
   }
@@ -124,17 +126,18 @@ export class Covariates {
   /** Number of inputs per step. */
   readonly inputs: number;
   private readonly aligned: readonly { readonly one: Aligned; readonly offset: number }[];
-  private readonly stepMs: number;
-  private readonly holdMs: number;
 
   /**
    * @param stepMs of the stream's grid
    * @param leads of the stream's forecasts
    * @param holdMs how long a value replaces missing ones after it
    */
-  constructor(sources: readonly CovariateSource[], stepMs: number, leads: number, holdMs: number) {
-    this.stepMs = stepMs;
-    this.holdMs = holdMs;
+  constructor(
+    sources: readonly CovariateSource[],
+    private readonly stepMs: number,
+    leads: number,
+    private readonly holdMs: number,
+  ) {
     const most = Math.max(2, Math.floor(MAX_INPUTS / Math.max(1, sources.length)));
     let offset = 0;
     this.aligned = sources.map((source) => {

@@ -14,7 +14,6 @@ const FAR = 3;
 const BACK = 0.5;
 
 export class Excursion {
-  private readonly longest: number;
   private low = Number.POSITIVE_INFINITY;
   private high = Number.NEGATIVE_INFINITY;
   private seen = 0;
@@ -23,9 +22,7 @@ export class Excursion {
   private before = 0;
 
   /** @param longest steps after which an excursion counts as a new level */
-  constructor(longest: number) {
-    this.longest = longest;
-  }
+  constructor(private readonly longest: number) {}
 
   /** Takes in an observed value that `history` has just taken in, and repairs the history when an excursion has ended. */
   add(value: number, history: History): void {

@@ -56,7 +56,7 @@ function logRatio(a: number, b: number): number {
   return bounded(Math.log((a + 1e-30) / (b + 1e-30)));
 }
 
-export interface FeaturePlaces {
+interface FeaturePlaces {
   readonly scratch?: FeatureScratch;
   readonly memory?: ArrayBlock;
   /** Whether the values are directions, in degrees. */
@@ -68,10 +68,7 @@ const KEPT = [EXPERTS.last, EXPERTS.seasonalNaive] as const;
 export type KeptExpert = (typeof KEPT)[number];
 
 export class Features {
-  readonly leads: number;
   readonly experts: Experts;
-  private readonly intervalMs: number;
-  zone: ZoneOffset;
   private readonly leadErrors: LeadErrors;
   private readonly step = new RobustScale(384);
   private readonly bias1 = new RunningMean(8);
@@ -95,12 +92,14 @@ export class Features {
   /** [leads], > 0 */
   readonly scale: Float32Array;
 
-  constructor(intervalMs: number, leads: number, zone: ZoneOffset, places: FeaturePlaces = {}) {
+  constructor(
+    private readonly intervalMs: number,
+    readonly leads: number,
+    public zone: ZoneOffset,
+    places: FeaturePlaces = {},
+  ) {
     const { scratch = new FeatureScratch(leads), memory = new ArrayBlock(), circular } = places;
     this.line = new Line(circular);
-    this.intervalMs = intervalMs;
-    this.leads = leads;
-    this.zone = zone;
     this.scratch = scratch;
     this.experts = new Experts(intervalMs, leads, memory);
     this.leadErrors = new LeadErrors(scratch.knots, E, memory, scratch.leadErrors);

@@ -5,13 +5,14 @@ import type { StateIo } from './state-io.ts';
 export class History {
   /** [capacity]; the value of step n is at index n mod capacity. */
   private readonly values: Float32Array;
-  readonly capacity: number;
   /** Steps seen so far; the newest is `steps - 1`. */
   steps = 0;
 
   /** @param capacity number of stored steps; at least the longest lag to be read, plus one */
-  constructor(capacity: number, memory = new ArrayBlock()) {
-    this.capacity = capacity;
+  constructor(
+    readonly capacity: number,
+    memory = new ArrayBlock(),
+  ) {
     this.values = memory.float32(capacity);
   }
 

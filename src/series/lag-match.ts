@@ -15,14 +15,11 @@ import type { StateIo } from './state-io.ts';
  * so they are computed once, on demand. The list ends where a further step changes nothing.
  */
 class Weights {
-  private readonly decay: number;
   private values = new Float32Array(64);
   private known = 1;
   private settled = false;
 
-  constructor(decay: number) {
-    this.decay = decay;
-  }
+  constructor(private readonly decay: number) {}
 
   /** [steps + 1] or fewer: weight of 0, 1, ... compared steps; for more steps than its length, use the last one. */
   upTo(steps: number): Float32Array {
@@ -60,8 +57,6 @@ const CLEARLY_BETTER = 0.6;
 const ALMOST = 0.15;
 
 export class LagMatch {
-  readonly maxLag: number;
-  readonly minLag: number;
   private readonly decay: number;
   /** [maxLag + 1] weighted sums of distances. */
   private readonly distance: Float32Array;
@@ -73,9 +68,12 @@ export class LagMatch {
    * @param memory time constant of the distances, in steps
    * @param minLag shortest lag that may be chosen
    */
-  constructor(maxLag: number, minLag: number, memory: number, place = new ArrayBlock()) {
-    this.maxLag = maxLag;
-    this.minLag = minLag;
+  constructor(
+    readonly maxLag: number,
+    readonly minLag: number,
+    memory: number,
+    place = new ArrayBlock(),
+  ) {
     this.decay = 1 - 1 / memory;
     this.weights = weightsOf(memory);
     this.distance = place.float32(maxLag + 1);

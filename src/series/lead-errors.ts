@@ -25,8 +25,6 @@ export class ErrorScratch {
 export class LeadErrors {
   private readonly scratch: ErrorScratch;
   readonly knots: readonly number[];
-  private readonly lead: LeadKnots;
-  private readonly experts: number;
   /**
    * [knots, experts + 2]: mean absolute error of each expert; errors averaged so far, bounded by MEMORY; the innovation,
    * (observed - anchor forecast) / scale forecast, for the bucket that has just arrived, 0 if there is none.
@@ -38,11 +36,14 @@ export class LeadErrors {
   private readonly offsets: Int16Array;
   private step = 0;
 
-  constructor(lead: LeadKnots, experts: number, memory = new ArrayBlock(), scratch = new ErrorScratch()) {
+  constructor(
+    private readonly lead: LeadKnots,
+    private readonly experts: number,
+    memory = new ArrayBlock(),
+    scratch = new ErrorScratch(),
+  ) {
     this.scratch = scratch;
-    this.lead = lead;
     this.knots = lead.knots;
-    this.experts = experts;
     this.state = memory.float32(this.knots.length * (experts + 2));
     this.pending = memory.float32(lead.rows * 2);
     this.offsets = memory.int16(lead.rows * experts);

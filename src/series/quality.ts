@@ -98,7 +98,7 @@ const BELIEVED = 4;
 /** A stream that is quiet for a larger share of time cannot be distinguished from a stuck one. */
 const MOSTLY = 0.5;
 
-export interface Expectation {
+interface Expectation {
   /** One-step forecast for this bucket. */
   readonly point: number;
   /** Mean absolute error of such forecasts, > 0. */

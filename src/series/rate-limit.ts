@@ -8,7 +8,6 @@ import type { StateIo } from './state-io.ts';
 const AGREEING = 3;
 
 export class RateLimit {
-  private readonly maxPerMs: number | null;
   private acceptedMs = Number.NaN;
   private accepted = Number.NaN;
   private refusedMs = Number.NaN;
@@ -16,9 +15,7 @@ export class RateLimit {
   private run = 0;
 
   /** @param maxPerMs largest possible change, unit per ms; null: unlimited */
-  constructor(maxPerMs: number | null) {
-    this.maxPerMs = maxPerMs;
-  }
+  constructor(private readonly maxPerMs: number | null) {}
 
   /** Call in order of time. */
   accepts(timeMs: number, value: number): boolean {

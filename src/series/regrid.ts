@@ -14,7 +14,7 @@ export type Past = Pick<History, 'at' | 'reach'>;
 /** Most buckets converted: more would hardly improve the learnt state. */
 const MOST = 2048;
 
-export interface BucketGrid {
+interface BucketGrid {
   readonly intervalMs: number;
   /** Label of the newest bucket, ms. */
   readonly newestMs: number;

@@ -5,12 +5,9 @@ import type { StateIo } from './state-io.ts';
 export class RunningMean {
   value = 0;
   count = 0;
-  private readonly span: number;
 
   /** @param span time constant in steps, >= 1 */
-  constructor(span: number) {
-    this.span = span;
-  }
+  constructor(private readonly span: number) {}
 
   add(value: number): void {
     this.count = Math.min(this.count + 1, this.span);
@@ -30,11 +27,12 @@ export class RunningMean {
 export class RobustScale {
   value = 0;
   count = 0;
-  private readonly span: number;
   private readonly limit: number;
 
-  constructor(span: number, limit = 10) {
-    this.span = span;
+  constructor(
+    private readonly span: number,
+    limit = 10,
+  ) {
     this.limit = limit;
   }
 

@@ -52,12 +52,10 @@ export class StateWriter implements StateIo {
 
 export class StateReader implements StateIo {
   readonly reading = true;
-  private readonly bytes: Uint8Array;
   private readonly view: DataView;
   private offset = 0;
 
-  constructor(bytes: Uint8Array) {
-    this.bytes = bytes;
+  constructor(private readonly bytes: Uint8Array) {
     this.view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   }
 

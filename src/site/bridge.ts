@@ -24,7 +24,7 @@ export interface BridgeSite extends Pick<Site, 'nc' | 'name' | 'partitions'> {
   readonly publish: (subject: string, text: string) => Promise<void>;
 }
 
-export interface BridgeParts {
+interface BridgeParts {
   readonly site: BridgeSite;
   readonly member: string;
   readonly clock: Clock;

@@ -76,7 +76,7 @@ export async function removeModel(store: ObjectStore, id: string): Promise<void>
     if (name === id || name.startsWith(fileName(id, ''))) await store.delete(name);
 }
 
-export interface FoundRecord {
+interface FoundRecord {
   /** Null: the site has the model of the config. */
   readonly record: ModelRecord | null;
   readonly revision: number;

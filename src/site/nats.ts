@@ -13,20 +13,20 @@ import { bucketNames, inputStream, inputSubject, MOST_PARTITIONS, SETTINGS_KEY }
 
 export type SiteConfig = NonNullable<Config['site']>;
 
-export interface NatsLink {
+interface NatsLink {
   readonly nc: NatsConnection;
   readonly js: JetStreamClient;
   readonly jsm: JetStreamManager;
 }
 
 /** What a site was created with; never changed. */
-export interface SiteSettings {
+interface SiteSettings {
   readonly partitions: number;
   /** A member or an owner that is silent for this long is gone, ms. */
   readonly ttlMs: number;
 }
 
-export type BucketName = 'members' | 'leases' | 'state';
+type BucketName = 'members' | 'leases' | 'state';
 
 export interface Site extends NatsLink, SiteSettings {
   readonly name: string;
@@ -37,7 +37,7 @@ export interface Site extends NatsLink, SiteSettings {
   readonly models: ObjectStore;
 }
 
-export interface CreateOptions {
+interface CreateOptions {
   readonly partitions: number;
   readonly ttlMs: number;
   readonly replicas: number;
@@ -52,7 +52,7 @@ const NANOS = 1e6;
 const TIMEOUT_MS = 5000;
 
 /** @throws GatecastError SITE_UNREACHABLE, FILE_UNREADABLE */
-export async function connectNats(config: SiteConfig, name: string): Promise<NatsLink> {
+async function connectNats(config: SiteConfig, name: string): Promise<NatsLink> {
   const [{ connect }, { jetstream, jetstreamManager }] = await Promise.all([
     import('@nats-io/transport-node'),
     import('@nats-io/jetstream'),

@@ -24,7 +24,7 @@ export interface NewModel extends ModelFilesOf {
   readonly name: string;
 }
 
-export interface SetModelOptions {
+interface SetModelOptions {
   /** For the check, and then for the switch, ms. */
   readonly timeoutMs: number;
   readonly nowMs: number;

@@ -15,7 +15,7 @@ export interface StoredAnomaly {
 type NamedAnomaly = StoredAnomaly & { readonly stream: string };
 
 /** Most stored anomalies of all streams together: 0.7 MB. */
-export const MOST_ANOMALIES = 20_000;
+const MOST_ANOMALIES = 20_000;
 /** Most anomalies that wait for the disk; of more, the newest are kept. */
 const MOST_WAITING = 2000;
 

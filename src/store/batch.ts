@@ -11,7 +11,7 @@ import type { Applied } from './segments.ts';
 import type { Waiting } from './waiting.ts';
 
 export const SELECT_ID = 'SELECT id FROM stream WHERE name = ?';
-export const SELECT_META = 'SELECT value FROM meta WHERE key = ?';
+const SELECT_META = 'SELECT value FROM meta WHERE key = ?';
 export const UPSERT_META =
   'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value';
 
@@ -20,7 +20,7 @@ const BATCH_KEY = 'store.batch';
 /** Meta key for how much of each journal file the database contains. */
 const APPLIED_KEY = 'store.journal';
 
-export interface WrittenBatch {
+interface WrittenBatch {
   /** Database ids, by the number of a stream in `Waiting`. */
   readonly ids: (number | undefined)[];
   readonly added: number;

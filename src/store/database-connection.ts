@@ -29,7 +29,7 @@ export interface StoreFault {
   readonly message: string;
 }
 
-export interface ConnectionOptions {
+interface ConnectionOptions {
   readonly path: string;
   readonly clock: Clock;
   readonly onFault: (fault: StoreFault) => void;
@@ -45,7 +45,6 @@ export interface ConnectionOptions {
 const RETRY_MS = [1000, 15_000] as const;
 
 export class DatabaseConnection {
-  private readonly options: ConnectionOptions;
   private readonly reserve: Reserve;
   private cap = Number.POSITIVE_INFINITY;
   private database: Database | null = null;
@@ -60,8 +59,7 @@ export class DatabaseConnection {
   private retryMs: number = RETRY_MS[0];
   private retryAt = Number.NEGATIVE_INFINITY;
 
-  constructor(options: ConnectionOptions) {
-    this.options = options;
+  constructor(private readonly options: ConnectionOptions) {
     this.reserve = new Reserve(`${options.path}-reserve`);
   }
 

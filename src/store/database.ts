@@ -15,7 +15,7 @@ export type Statement = Sqlite.Statement;
 /** The integrity check reads the whole file; above this size it would delay the start, and damage is detected on reading instead. */
 const CHECK_BELOW_BYTES = 128 * 2 ** 20;
 
-export interface Opened {
+interface Opened {
   readonly db: Database;
   /** Set if a damaged file was moved aside and replaced by an empty one. */
   readonly quarantined: { readonly path: string; readonly reason: string } | null;

@@ -9,7 +9,7 @@ import { GatecastError } from '../errors.ts';
 import { makeFolder, openPrivate, PRIVATE_FOLDER, writeAll } from '../system/files.ts';
 import { holdFile } from './database.ts';
 
-export interface DataDirLock {
+interface DataDirLock {
   release(): void;
 }
 

@@ -154,7 +154,7 @@ export function* mergeByTime<T extends StoredSample>(
   }
 }
 
-export interface SampleReader {
+interface SampleReader {
   streams(): string[];
   samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
   /** Samples of all streams, ascending by time. */

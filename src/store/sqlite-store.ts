@@ -60,7 +60,6 @@ const LOAD_AGAIN_MS = 15_000;
 const EXTRAS_MS = 600_000;
 
 export class SqliteStore implements Store {
-  private readonly options: SqliteStoreOptions;
   private readonly path: string;
   private readonly waiting: Waiting;
   private readonly connection: DatabaseConnection;
@@ -82,8 +81,7 @@ export class SqliteStore implements Store {
   private syncing: ((safe: boolean) => void)[] | null = null;
   private nextSync: ((safe: boolean) => void)[] = [];
 
-  private constructor(options: SqliteStoreOptions) {
-    this.options = options;
+  private constructor(private readonly options: SqliteStoreOptions) {
     this.path = join(options.dir, DATABASE_FILE);
     this.waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
     this.connection = new DatabaseConnection({

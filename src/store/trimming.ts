@@ -4,7 +4,7 @@ import type { Database } from './database.ts';
 import { SLICE_ROWS, sliceEnd } from './reading.ts';
 import { trimRejects } from './reject-counts.ts';
 
-export interface Limits {
+interface Limits {
   /** Age at which rows are deleted, ms. */
   readonly retentionMs: number;
   /** Upper limit of pages in use, bytes. */

@@ -5,13 +5,14 @@ const NO_VALUE = ['', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '-', '?
 
 /** Parses cells. */
 export class CellReader {
-  private readonly decimalComma: boolean;
   private readonly words: ReadonlySet<string>;
   private readonly numbers: ReadonlySet<number>;
 
   /** @param missing further cells without a value; compared as text and, where they are numbers, as numbers */
-  constructor(decimalComma: boolean, missing: readonly string[]) {
-    this.decimalComma = decimalComma;
+  constructor(
+    private readonly decimalComma: boolean,
+    missing: readonly string[],
+  ) {
     this.words = new Set([...NO_VALUE, ...missing.map((m) => m.toLowerCase())]);
     this.numbers = new Set(missing.filter((m) => m.trim() !== '').map(Number));
   }
@@ -33,18 +34,15 @@ export class CellReader {
 }
 
 export class NumberColumn {
-  readonly name: string;
-  /** Index of its cell in a record. */
-  readonly at: number;
   private cells = new Float64Array(1024);
   private count = 0;
   private holds = false;
   private firstText: { readonly line: number; readonly cell: string } | null = null;
 
-  constructor(name: string, at: number) {
-    this.name = name;
-    this.at = at;
-  }
+  constructor(
+    readonly name: string /** Index of its cell in a record. */,
+    readonly at: number,
+  ) {}
 
   /** Whether at least one cell is a number, and none is text. */
   get isNumeric(): boolean {

@@ -103,8 +103,6 @@ function readRecords(bytes: Buffer, options: TableOptions): Table {
 }
 
 class TableBuilder {
-  private readonly options: TableOptions;
-  private readonly names: readonly string[];
   private readonly reader: CellReader;
   private readonly timeAt: readonly number[];
   private readonly idAt: readonly number[];
@@ -117,9 +115,11 @@ class TableBuilder {
   /** 1 if rows start with a name that the header does not have. */
   private shift: 0 | 1 = 0;
 
-  constructor(names: readonly string[], delimiter: string, options: TableOptions) {
-    this.options = options;
-    this.names = names;
+  constructor(
+    private readonly names: readonly string[],
+    delimiter: string,
+    private readonly options: TableOptions,
+  ) {
     const decimalComma = options.decimal === ',' || (options.decimal === undefined && delimiter !== ',');
     this.reader = new CellReader(decimalComma, options.missing ?? []);
     this.timeAt = timesOf(names, options).map((name) => this.find(name));

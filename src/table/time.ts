@@ -14,7 +14,7 @@ const NUMBER = /^[+-]?\d+(?:\.\d+)?$/;
 type Order = 'ymd' | 'dmy' | 'mdy';
 
 /** `part` is one cell, or the cells of several time columns joined by a space; -> ms since 1970 UTC, NaN if unreadable. */
-export type TimeReader = (text: string) => number;
+type TimeReader = (text: string) => number;
 
 /**
  * Detects the format of `texts`. Checks all of them, because 03/04/2004 is ambiguous, but 13/04/2004 in another row is not.

@@ -20,7 +20,7 @@ const LOOK_MS = 250;
 /** How much of the worker's error output is kept, characters. */
 const MOST_ERRORS = 4000;
 
-export interface WorkerOptions {
+interface WorkerOptions {
   readonly onProgress?: (progress: JobProgress) => void;
   /** Maximum heap of the worker, MB. */
   readonly heapMb?: number;
@@ -30,7 +30,7 @@ export interface WorkerOptions {
   readonly niceness?: number;
 }
 
-export interface TrainingOptions extends WorkerOptions {
+interface TrainingOptions extends WorkerOptions {
   /** File to write checkpoints to; null: none. */
   readonly checkpoint?: string | null;
   readonly resume?: boolean;

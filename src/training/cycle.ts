@@ -76,7 +76,7 @@ export interface CycleInput {
   readonly nowMs: number;
 }
 
-export interface CycleDependencies {
+interface CycleDependencies {
   /** Trains: in a worker (`startTraining`) or in this thread (`runJob`). */
   readonly train: (job: TrainingJob) => Promise<JobResult>;
 }

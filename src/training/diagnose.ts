@@ -18,7 +18,7 @@ export interface LagCurve {
   readonly norms: readonly number[];
 }
 
-export interface DiagnoseOptions {
+interface DiagnoseOptions {
   /** T, number of lags. */
   readonly steps: number;
   readonly stride: number;

@@ -4,7 +4,7 @@
  * mean, minus its minimum. Pure.
  */
 
-export interface DriftOptions {
+interface DriftOptions {
   /** Tolerated excess of an error over the running mean, in running means. */
   readonly tolerance: number;
   /** Sum of excesses that counts as drift, in running means. */

@@ -11,7 +11,7 @@ import type { KnownTable } from './replay.ts';
 import type { RunReport } from './run-report.ts';
 import type { Facts, SchedulerSettings, SchedulerState } from './scheduler.ts';
 
-export interface TunedStream {
+interface TunedStream {
   readonly spec: StreamSpec;
   /** null until it is learnt. */
   readonly intervalMs: number | null;

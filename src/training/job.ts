@@ -95,7 +95,7 @@ export const TRAINING_DEFAULTS: TrainingSettings = {
 };
 
 /** Context of series recorded live: gaps that the agent filled with forecasts are filled likewise. */
-export interface LiveSurroundings extends Surroundings {
+interface LiveSurroundings extends Surroundings {
   /** The network that forecast live. */
   readonly network: NetworkPair;
 }
@@ -184,7 +184,7 @@ export async function runJob(job: TrainingJob, hooks: JobHooks): Promise<JobResu
 }
 
 /** The parts of a training loop. */
-export interface OpenTraining {
+interface OpenTraining {
   readonly parameters: readonly Parameter[];
   readonly source: RuntimeGradients;
   readonly stream: WindowSampler;

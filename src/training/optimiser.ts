@@ -117,7 +117,7 @@ function same(from: Float32Array, to: Float32Array): Float32Array {
 }
 
 /** `scale` from `clipFactor`, then each value within +-`value`. */
-export interface Clip {
+interface Clip {
   readonly scale: number;
   readonly value: number;
 }

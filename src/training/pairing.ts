@@ -17,7 +17,7 @@ export function pooledLoss(folds: Folds, weightOf: (group: string) => number): n
   return Math.exp(mean(folds.map((fold) => pooled(fold.groups, logs(fold.losses), weightOf))));
 }
 
-export interface Difference {
+interface Difference {
   /** Mean of log(loss of `a` / loss of `b`): 0.01 is one percent worse. */
   readonly mean: number;
   /** Its standard error. */

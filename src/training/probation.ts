@@ -53,7 +53,7 @@ export type ProbationVerdict = { readonly type: 'wait' | 'confirm' | 'rollback';
 /** Maximum ratio that a stream contributes. */
 const MOST_RATIO = 4;
 /** Maximum length of a probation, in multiples of `lengthMs`: silent streams must not extend it for ever. */
-export const PATIENCE = 3;
+const PATIENCE = 3;
 
 /** Ratios of the streams with enough forecasts. */
 export function liveRatios(scores: readonly LiveScore[], least = PROBATION_DEFAULTS.least): LiveRatios {

@@ -49,7 +49,7 @@ export interface Facts {
   readonly shortage: string | null;
 }
 
-export type Action =
+type Action =
   | { readonly type: 'none'; readonly reason: string }
   | { readonly type: 'start'; readonly trigger: Trigger }
   | { readonly type: 'pause'; readonly reason: string }
@@ -85,14 +85,11 @@ export class Scheduler {
   private startedMs = 0;
   private pausedSince: number | null = null;
   private pausedMs = 0;
-  private state: SchedulerState;
 
   constructor(
     private readonly settings: SchedulerSettings,
-    state: SchedulerState = FRESH_SCHEDULER,
-  ) {
-    this.state = state;
-  }
+    private state: SchedulerState = FRESH_SCHEDULER,
+  ) {}
 
   save(): SchedulerState {
     return this.state;

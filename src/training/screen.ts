@@ -23,7 +23,7 @@ const SCREEN_DEFAULTS: ScreenOptions = {
   stuck: 48,
 };
 
-export interface Screened {
+interface Screened {
   /** NaN where not observed or removed. */
   readonly values: Float64Array;
   readonly observed: number;

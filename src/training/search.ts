@@ -19,7 +19,7 @@ export interface Candidate {
   readonly rate: number;
 }
 
-export interface SearchSettings {
+interface SearchSettings {
   readonly folds: number;
   /** Share of every series used for validation in one fold. */
   readonly foldShare: number;
@@ -75,7 +75,7 @@ export interface SearchResult {
   readonly reason: string;
 }
 
-export interface SearchDependencies {
+interface SearchDependencies {
   /** Losses by candidate, in order; null for a failed training; fewer if stopped. */
   readonly train: (trial: FoldTrial) => Promise<readonly (WindowLosses | null)[]>;
   /** Size and cost of a candidate. */

@@ -5,7 +5,7 @@
 import { checkSeries, type Range, type TrainingSeries } from './dataset.ts';
 import { type BatchShape, copyInputs, keepInside, makeBatch, type TrainingBatch } from './sampler.ts';
 
-export interface ValidationOptions extends BatchShape {
+interface ValidationOptions extends BatchShape {
   readonly stateLayers: number;
   readonly hidden: number;
   /** Steps before the range that warm up the state and are not scored. */

@@ -76,7 +76,7 @@ type Entry = Writable<BoardStream> & {
 };
 
 /** Reads stored points of a stream, ascending, before `beforeMs`; called when a page shows the stream. */
-export type Past = (stream: string, beforeMs: number, most: number) => readonly ChartPoint[];
+type Past = (stream: string, beforeMs: number, most: number) => readonly ChartPoint[];
 
 export class Board {
   private readonly entries = new Map<string, Entry>();

@@ -8,7 +8,7 @@ import type { Clock } from '../system/clock.ts';
 import type { Board } from './board.ts';
 import { detail, type PageStatus, streamRow } from './wire.ts';
 
-export interface EventsOptions {
+interface EventsOptions {
   readonly board: Board;
   readonly status: () => PageStatus;
   readonly clock: Clock;
@@ -22,7 +22,7 @@ export interface EventsOptions {
 }
 
 /** A stream shown by a client. */
-export interface Watched {
+interface Watched {
   readonly name: string;
   /** `stream`: with its history and forecast; `row`: as a row of the list. */
   readonly as: 'stream' | 'row';

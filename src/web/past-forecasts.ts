@@ -20,7 +20,7 @@ const MAX_LEADS = 10_000;
 export const leadsKept = (leads: number): number[] =>
   [...new Set([1, Math.ceil(leads / 4), Math.ceil(leads / 2), leads])].filter((lead) => lead <= leads);
 
-export interface Calibration {
+interface Calibration {
   /** In steps. */
   readonly lead: number;
   readonly n: number;

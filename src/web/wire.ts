@@ -44,7 +44,7 @@ export interface PageStatus {
   readonly site: string | null;
 }
 
-export interface StreamSummary {
+interface StreamSummary {
   readonly stream: string;
   readonly unit: string | null;
   /** Physical device, to group by; null: not known. */
@@ -82,7 +82,7 @@ interface CrossingWire {
 }
 
 /** A row of the list: the summary and data for a small chart. */
-export interface StreamRow extends StreamSummary {
+interface StreamRow extends StreamSummary {
   /** The newest readings, ascending; null for an empty bucket. */
   readonly spark: readonly (number | null)[];
   /** Some leads of the forecast, including the last one. */
@@ -104,7 +104,7 @@ type Point = readonly [
   marks?: readonly MarkName[],
 ];
 
-export interface StreamDetail extends StreamSummary {
+interface StreamDetail extends StreamSummary {
   /** [time, observed, low, p50, high] of each bucket, null for missing values; then its marks, if any. */
   readonly points: readonly Point[];
   readonly forecast: {

@@ -15,7 +15,7 @@ import { type ProtocolPlan, type ScaledSeries, windowsIn } from './split.ts';
 import { protocolModel, type TrainedNetwork, trainProtocol } from './train.ts';
 import { ProtocolTuner } from './tune.ts';
 
-export interface EvaluateOptions {
+interface EvaluateOptions {
   readonly registry: ModelRegistry;
   /** Model used without training; undefined: the recipe is trained. */
   readonly model?: string;

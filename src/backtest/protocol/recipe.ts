@@ -13,7 +13,7 @@ import type { ProtocolNetwork, ProtocolTraining } from './train.ts';
 import type { ProtocolTuning } from './tune.ts';
 
 /** Initial weights of a network, and its own training settings. */
-export interface RecipeNetwork {
+interface RecipeNetwork {
   /** The base model, or fresh weights of a size. */
   readonly start: 'base' | { readonly hidden: number; readonly width: number };
   readonly training?: Partial<ProtocolTraining>;

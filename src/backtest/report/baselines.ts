@@ -3,7 +3,7 @@ import { Q } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 import { historyErrors, lastKnown, type SeriesScore, scoreSeries, seasonalValue } from '../score.ts';
 
-export interface Baselines {
+interface Baselines {
   readonly naive: SeriesScore;
   readonly seasonal: SeriesScore;
 }

@@ -13,7 +13,7 @@ import {
 import { MEDIAN, Q, quantileLoss } from '../../quantiles.ts';
 import type { Grid, Played } from '../play.ts';
 
-export interface ChosenForecast {
+interface ChosenForecast {
   readonly name: 'typical' | 'poor' | 'newest';
   readonly played: Played;
 }

@@ -3,7 +3,7 @@
 import { axes, type Frame, linear, linePath, niceTicks, numberText, svg } from '../../plot/svg.ts';
 import { overall, type SeriesScore } from '../score.ts';
 
-export type Measure = 'mase' | 'sql' | 'coverage';
+type Measure = 'mase' | 'sql' | 'coverage';
 
 /** Scores of the same series by three forecasters. */
 export interface Compared {

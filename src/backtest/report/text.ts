@@ -2,7 +2,7 @@
 import { overall, type Score, type SeriesScore } from '../score.ts';
 import type { TunerRun } from '../tuner.ts';
 
-export interface TextInput {
+interface TextInput {
   readonly scores: readonly SeriesScore[];
   readonly horizon: number;
   readonly kinds: Readonly<Record<string, number>>;

@@ -123,7 +123,7 @@ function readTree(path: string): JsonObject {
   return value;
 }
 
-export interface Stamp {
+interface Stamp {
   readonly base: string;
   readonly target: Target;
   readonly version: number;

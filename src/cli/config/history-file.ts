@@ -34,7 +34,7 @@ const outcomeSchema = z.object({
   /** Node -> status. */
   nodes: z.record(z.string(), z.string()),
 });
-export type Outcome = z.infer<typeof outcomeSchema>;
+type Outcome = z.infer<typeof outcomeSchema>;
 
 export interface HistoryEntry extends Pushed {
   /** Null: in progress, or interrupted. */

@@ -29,7 +29,7 @@ const jwkSchema = z.object({
 });
 const fileSchema = z.union([jwkSchema, z.object({ kid: z.string().min(1), encrypted: z.string() })]);
 
-export interface PublicJwk {
+interface PublicJwk {
   readonly kty: string;
   readonly crv: string;
   readonly kid: string;
@@ -39,7 +39,7 @@ export interface PublicJwk {
   readonly roles?: readonly KeyRole[];
 }
 
-export interface NewKey {
+interface NewKey {
   readonly kid: string;
   readonly roles: readonly KeyRole[] | null;
   /** Null: not encrypted. */

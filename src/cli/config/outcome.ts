@@ -9,7 +9,7 @@ export interface PushKey {
   readonly layer: LayerName;
 }
 
-export type NodeStatus = 'waiting' | 'sent' | Status | 'no answer';
+type NodeStatus = 'waiting' | 'sent' | Status | 'no answer';
 
 export interface NodeState {
   readonly node: string;

@@ -27,7 +27,7 @@ export interface RolloutPlan {
   readonly finishMs: number;
 }
 
-export type Stage = 'canaries' | 'others' | 'done' | 'aborted';
+type Stage = 'canaries' | 'others' | 'done' | 'aborted';
 
 interface Progress {
   state: NodeState;

@@ -1,7 +1,7 @@
 /** The nodes of a push as a table: redrawn in place on a terminal, a line for each change elsewhere. */
 import { isFailure, isFinal, type NodeState } from './outcome.ts';
 
-export interface TableTarget {
+interface TableTarget {
   readonly isTTY?: boolean | undefined;
   readonly columns?: number | undefined;
   readonly rows?: number | undefined;

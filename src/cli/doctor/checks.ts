@@ -21,7 +21,7 @@ export interface Finding {
   readonly hint?: string;
 }
 
-export interface DoctorOptions {
+interface DoctorOptions {
   readonly config: string | undefined;
   readonly dataDir: string | undefined;
 }

@@ -7,7 +7,7 @@ import { Heard } from '../shared/heard.ts';
 import type { Recorded } from '../shared/listen-survey.ts';
 import { textTable } from '../shared/text-table.ts';
 
-export interface FamilyFinding {
+interface FamilyFinding {
   readonly family: string;
   readonly topics: number;
   readonly streams: number;

@@ -30,7 +30,7 @@ import { findingsOf, findingsText, tryOut } from './findings.ts';
 import type { InitFlags } from './init.ts';
 import { hasService, startService } from './service.ts';
 
-export interface InitOutput extends CommandOutput {
+interface InitOutput extends CommandOutput {
   readonly terminal: Terminal;
   /** Finds brokers; for tests. */
   readonly find?: () => Promise<FoundBroker[]>;

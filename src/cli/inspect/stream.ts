@@ -21,7 +21,7 @@ interface DaySummary {
   readonly rejects: Counts;
 }
 
-export interface StoredSummary {
+interface StoredSummary {
   readonly intervalMs: number | null;
   readonly firstMs: number | null;
   readonly lastMs: number | null;

@@ -30,7 +30,7 @@ export interface ReplayOptions {
   readonly stopped?: () => boolean;
 }
 
-export interface Replayed {
+interface Replayed {
   readonly rows: number;
   readonly messages: number;
   readonly refused: number;

@@ -7,7 +7,7 @@ import { nodeAudience, REQUEST_TYP, type RequestClaims } from '../../remote/cont
 import { type Signer, sign } from '../../remote/sign.ts';
 import { openLink } from '../shared/broker.ts';
 
-export interface RequestToSend {
+interface RequestToSend {
   readonly base: string;
   readonly node: string;
   readonly verb: string;
@@ -28,7 +28,7 @@ const answerSchema = z.object({
   error: z.string().nullable(),
   transaction: z.union([z.string(), z.number()]).nullable(),
 });
-export type Answer = z.infer<typeof answerSchema>;
+type Answer = z.infer<typeof answerSchema>;
 
 /** @returns null if no answer arrived in time. @throws GatecastError BROKER_UNREACHABLE */
 export async function send(request: RequestToSend, options: BrokerOptions): Promise<Answer | null> {

@@ -107,7 +107,7 @@ class OtherVersion extends GatecastError {}
 export class LoginRefused extends GatecastError {}
 
 /** A link to the broker that is not restored when it is lost. */
-export interface SingleLink extends BrokerLink {
+interface SingleLink extends BrokerLink {
   /** @returns the filters that the broker refused */
   trySubscribe(filters: readonly string[], qos: 0 | 1): Promise<string[]>;
   /** Rejects with BROKER_UNREACHABLE when the connection ends; never resolves. */

@@ -1,7 +1,7 @@
 /** Options shared by several commands. */
 import { type Command, Option } from 'commander';
 
-export interface Globals {
+interface Globals {
   /** Folder of the model registry and the store; undefined: from the config, or the command's default. */
   readonly dataDir?: string;
   /** Print stack traces. */

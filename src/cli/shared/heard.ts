@@ -28,7 +28,7 @@ export interface HeardStream {
   offsetMs: number;
 }
 
-export interface HeardReject {
+interface HeardReject {
   readonly topic: string;
   readonly reason: string;
   /** Detail of the first one. */

@@ -5,7 +5,7 @@ import { errorText } from '../../errors.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { type BrokerLink, LoginRefused } from './broker.ts';
 
-export interface LastingLinkOptions {
+interface LastingLinkOptions {
   /** True when the command is to end: no further attempts. */
   readonly stopped: () => boolean;
   /** Reports connection events to the user. */

@@ -21,7 +21,7 @@ export interface Recorded {
   readonly arrivalMs: number;
 }
 
-export interface SurveyOptions {
+interface SurveyOptions {
   readonly options: BrokerOptions;
   readonly config: Config | null;
   readonly until: () => Promise<unknown>;

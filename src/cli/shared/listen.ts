@@ -4,7 +4,7 @@ import type { BrokerOptions } from '../../mqtt/options.ts';
 import { widest } from '../../mqtt/subscriptions.ts';
 import { openLink } from './broker.ts';
 
-export interface ListenOptions {
+interface ListenOptions {
   readonly options: BrokerOptions;
   readonly filters: readonly string[];
   /** Called when the subscriptions are made; resolves when listening ends. */

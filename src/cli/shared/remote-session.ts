@@ -6,7 +6,7 @@ import type { Config } from '../../config/index.ts';
 import type { KeySet } from '../../remote/keys.ts';
 import type { JsonObject } from '../../remote/merge-patch.ts';
 
-export interface Start {
+interface Start {
   readonly config: Config;
   readonly configFile: ConfigFile;
   /** Content of the file when it was last read. */

@@ -15,7 +15,7 @@ import { VERSION } from './version.ts';
 
 type StartOptions = Pick<RunOptions, 'config' | 'configFile' | 'document' | 'remote' | 'keys'>;
 
-export interface RunOptions {
+interface RunOptions {
   readonly config: Config;
   /** Read again on a `reload` request and on SIGHUP. Without a file, SIGHUP (a closed terminal) stops the agent. */
   readonly configFile?: ConfigFile;

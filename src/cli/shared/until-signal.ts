@@ -1,6 +1,6 @@
 /** Signals that stop a command. */
 
-export interface StopSignal {
+interface StopSignal {
   readonly received: Promise<NodeJS.Signals>;
   /** Removes the handlers. */
   readonly unhook: () => void;

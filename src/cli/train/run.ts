@@ -18,7 +18,7 @@ import { checkSettings, dataSets, trainingJob } from './job.ts';
 import { packed, progressText, report, summary } from './report.ts';
 import { runSearch, searchReport } from './search.ts';
 
-export interface Streams {
+interface Streams {
   readonly out: ProgressTarget;
   readonly err: ProgressTarget;
 }

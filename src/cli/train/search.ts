@@ -42,7 +42,7 @@ const TIMED_ROWS = 64;
 const TIMED_RUNS = 300;
 const TIMED_LEADS = 24;
 
-export interface SearchParts {
+interface SearchParts {
   /** The training job; the search varies its network, learning rate and steps. */
   readonly job: TrainingJob;
   readonly width: number;

@@ -19,7 +19,7 @@ const READINGS_PER_STEP = 6;
 /** Steps of a horizon; less than the engine's maximum. */
 const STEPS = 288;
 
-export interface Cadence {
+interface Cadence {
   readonly stepMs: number;
   readonly horizonMs: number;
 }

@@ -58,7 +58,7 @@ export interface FamilyTopic {
 }
 
 /** All received topics, including those without numbers. */
-export type TopicNames = ReadonlySet<string>;
+type TopicNames = ReadonlySet<string>;
 
 export interface Claim {
   readonly family: Family;

@@ -167,7 +167,7 @@ const levelsOf = (name: string): string[] =>
     .filter((level) => level !== '' && !/^\d+$/.test(level))
     .reverse();
 
-export interface Seen {
+interface Seen {
   readonly min: number;
   readonly max: number;
   /** Never went down. */

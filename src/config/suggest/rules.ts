@@ -59,7 +59,7 @@ const CAPTURES: readonly (readonly string[])[] = [
   ['site', 'group', 'device'],
 ];
 
-export interface Suggestion {
+interface Suggestion {
   readonly rules: readonly SuggestedRule[];
   /** Topics that match a rule but contain no measurement. */
   readonly ignore: readonly string[];

@@ -31,7 +31,7 @@ import { parseTime } from '../time-stamp.ts';
 
 const NOTHING: ReadonlySet<string> = new Set();
 
-export interface JsonOptions {
+interface JsonOptions {
   /** Top-level keys that are never readings when every number is taken. */
   readonly skip?: ReadonlySet<string>;
   /** Path of the time stamp if the rule names none. */

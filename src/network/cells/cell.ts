@@ -36,7 +36,7 @@ export interface StepState {
   readonly c: Value | null;
 }
 
-export interface SequenceResult {
+interface SequenceResult {
   /** [T, B, H] */
   readonly states: Value;
   /** [1, B, H] */

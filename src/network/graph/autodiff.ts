@@ -7,11 +7,8 @@ import type { Graph, Value } from './graph.ts';
 /** The adjoints of a value from its several uses; summed on request. */
 class Adjoints {
   private readonly parts = new Map<string, Value[]>();
-  private readonly graph: Graph;
 
-  constructor(graph: Graph) {
-    this.graph = graph;
-  }
+  constructor(private readonly graph: Graph) {}
   add(value: Value, gradient: Value): void {
     const known = this.parts.get(value.name);
     if (known) known.push(gradient);

@@ -13,7 +13,7 @@ export interface Value {
 }
 
 /** One differentiable operation: gradients of its outputs in (null: none arrived), of its inputs out. */
-export interface TapeEntry {
+interface TapeEntry {
   readonly inputs: readonly Value[];
   readonly outputs: readonly Value[];
   readonly backward: (gradients: readonly (Value | null)[]) => readonly (Value | null)[];

@@ -48,7 +48,7 @@ export interface PortSpec {
   readonly type: ElementType;
   readonly shape: readonly (number | string)[];
 }
-export interface ModelSpec {
+interface ModelSpec {
   readonly name: string;
   readonly description: string;
   readonly nodes: readonly NodeSpec[];

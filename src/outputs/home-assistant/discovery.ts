@@ -23,7 +23,7 @@ export interface DiscoverySettings extends EntitySettings {
   readonly supportUrl: string | null;
 }
 
-export interface DiscoveryParts {
+interface DiscoveryParts {
   /** Discovery prefix, default `homeassistant`. */
   readonly prefix: string;
   readonly base: string;

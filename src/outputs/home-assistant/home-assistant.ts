@@ -18,7 +18,7 @@ import { type Announcement, Discovery, type DiscoverySettings, pageUrlOf } from 
 import { type AnnouncedSpec, isAdditive, leadsOf, quantityOfStream } from './entities.ts';
 import { type SummaryOptions, summaryText } from './summary.ts';
 
-export interface HomeAssistantParts extends Pick<Context, 'clock' | 'send' | 'topics' | 'version'> {
+interface HomeAssistantParts extends Pick<Context, 'clock' | 'send' | 'topics' | 'version'> {
   readonly config: () => Pick<Config, 'base' | 'node' | 'publish' | 'home_assistant' | 'http' | 'requests'>;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly AnnouncedSpec[];

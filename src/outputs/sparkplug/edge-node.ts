@@ -6,7 +6,7 @@
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { type EncodedMetric, encodePayload, type MetricValue } from './payload.ts';
 
-export interface EdgeNodeName {
+interface EdgeNodeName {
   readonly group: string;
   readonly node: string;
 }

@@ -22,7 +22,7 @@ export interface EncodedMetric {
   readonly unit?: string | null;
 }
 
-export interface EncodedPayload {
+interface EncodedPayload {
   readonly timeMs: number;
   /** 0 to 255; absent in a death. */
   readonly seq?: number;

@@ -7,7 +7,7 @@ const MOST_BYTES = 4096;
 /** A time stamp further ahead of the clock is wrong, ms. If it counted, all later STATE messages would be older. */
 const MOST_AHEAD_MS = 24 * 3_600_000;
 
-export type HostChange = 'online' | 'offline' | 'unchanged' | 'older' | 'ahead' | 'invalid';
+type HostChange = 'online' | 'offline' | 'unchanged' | 'older' | 'ahead' | 'invalid';
 
 export class PrimaryHost {
   readonly topic: string;

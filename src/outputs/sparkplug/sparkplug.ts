@@ -33,10 +33,7 @@ import { trueMetrics } from './payload.ts';
 import { PrimaryHost } from './primary-host.ts';
 
 export type SparkplugSpec = Pick<StreamSpec, 'name' | 'unit' | 'device' | 'thresholds'>;
-export type EdgeClient = Pick<
-  Client,
-  'start' | 'stop' | 'publish' | 'setSubscriptions' | 'switchTo' | 'status'
->;
+type EdgeClient = Pick<Client, 'start' | 'stop' | 'publish' | 'setSubscriptions' | 'switchTo' | 'status'>;
 
 export interface SparkplugParts extends Pick<Context, 'clock' | 'log' | 'version'> {
   readonly config: () => Config;

@@ -99,7 +99,7 @@ const SECONDS = [
   1, 1, 2, 5, 10, 10, 15, 30, 60, 60, 120, 300, 300, 600, 600, 900, 900, 1200, 1800, 3600, 3600, 3600,
 ];
 
-export interface GenerateOptions {
+interface GenerateOptions {
   /** Buckets. */
   readonly steps: number;
   /** Bucket length, ms; chosen from 1 s .. 1 h where not given. */

@@ -35,7 +35,7 @@ function line(values: Float32Array): string {
 }
 
 /** 90000 -> "1.5 min" */
-export function spanText(ms: number): string {
+function spanText(ms: number): string {
   if (ms < 60_000) return `${round(ms / 1000)} s`;
   if (ms < 3_600_000) return `${round(ms / 60_000)} min`;
   return ms < 86_400_000 ? `${round(ms / 3_600_000)} h` : `${round(ms / 86_400_000)} d`;

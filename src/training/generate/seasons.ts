@@ -4,7 +4,7 @@ import { DAY_MS, dayNumber, dayPhase, daysOf, type Frame, fraction, make, yearPh
 import { meanReverting, smooth } from './noise.ts';
 
 /** A function of the phase [0, 1), about unit variance. */
-export type Shape = (phase: number) => number;
+type Shape = (phase: number) => number;
 
 /** A few harmonics with falling size. */
 function harmonics(rng: Random, most = 5): Shape {
@@ -39,7 +39,7 @@ export function bumps(rng: Random): Shape {
 }
 
 /** Levels held over parts of the period: schedules, setbacks, shifts. */
-export function schedule(rng: Random): Shape {
+function schedule(rng: Random): Shape {
   const edges = Array.from({ length: rng.int(2, 5) }, () => Math.round(rng.uniform() * 48) / 48).sort(
     (a, b) => a - b,
   );
