@@ -7,7 +7,13 @@ import { type ChildProcess, execFileSync, spawn, spawnSync } from 'node:child_pr
 import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ModelRegistry } from '../../src/model/registry.ts';
+import { forecastSpec } from '../../src/training/job.ts';
+import { recordHistory } from '../support/history.ts';
+import { untrainedModel } from '../support/models.ts';
 import { type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { normal } from '../support/random.ts';
+import { machine } from '../support/series.ts';
 import { waitFor } from '../support/wait.ts';
 import { Booted, canBoot } from './booted.ts';
 
@@ -205,6 +211,30 @@ describe.skipIf(!ready)('a fresh Debian 12, amd64', () => {
   });
 });
 
+/** A model that has learnt nothing, and three machines with enough readings to learn from, in a data directory. */
+const TUNED = {
+  node: 'tuned',
+  mqtt: { url: 'mqtt://127.0.0.1:1883' },
+  timezone: 'UTC',
+  model: { name: 'raw' },
+  finetune: { schedule: 'off', on_drift: false, max_time: '8s', max_load: 32, max_temperature: 110 },
+  streams: [{ match: 'slow/{n}', payload: 'number', interval: '1m', horizon: '12m', name: '{n}' }],
+  http: { listen: 'off' },
+};
+
+function recordMachines(dir: string): void {
+  rmSync(dir, { recursive: true, force: true });
+  const models = join(dir, 'models');
+  mkdirSync(models, { recursive: true });
+  const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
+  new ModelRegistry(models, null).save(untrainedModel(network, { name: 'raw', leads: 12 }));
+  const noise = normal(1);
+  const streams = ['boiler', 'pump', 'tank'].map((name) => ({ topic: `slow/${name}`, name }));
+  const machines = streams.map(() => machine(noise));
+  const value = (s: number): number => 10 * (s + 1) + (machines[s]?.() ?? 0);
+  recordHistory({ dir, config: TUNED, streams, stepMs: MINUTE, buckets: 1200, replayed: 400, value });
+}
+
 describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () => {
   let debian: Booted;
   const unit = 'gatecast.service';
@@ -213,6 +243,8 @@ describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () 
     makeDebian();
     call('dpkg', '--purge', 'gatecast');
     execFileSync('cp', [file('amd64'), join(ROOT, 'root/gatecast.deb')]);
+    recordMachines(join(ROOT, 'root/tuned'));
+    writeFileSync(join(ROOT, 'root/tuned.yaml'), JSON.stringify(TUNED));
     debian = await Booted.boot(ROOT);
     debian.mustCall('rm', '/usr/sbin/policy-rc.d');
     debian.mustCall('sh', '-c', 'echo "127.0.0.1 localhost" >/etc/hosts');
@@ -271,6 +303,71 @@ describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () 
     debian.mustCall('systemctl', 'reload', 'gatecast');
     expect(forecast('oven/vibration').p50.length).toBeGreaterThan(0);
     expect(debian.property('MainPID')).toBe(before);
+  });
+
+  it('fine-tunes in the sandbox of its unit, within its limits, and takes up the better model', {
+    timeout: 5 * MINUTE,
+  }, async () => {
+    const shell = (...lines: readonly string[]): string => debian.mustCall('sh', '-ec', lines.join('\n'));
+    const [config, data] = ['/etc/gatecast/gatecast.yaml', '/var/lib/gatecast'];
+    shell(
+      'systemctl stop gatecast',
+      `cp -p ${config} /root/before.yaml && mkdir /root/before && mv ${data}/* /root/before`,
+      `cat /root/tuned.yaml >${config} && cp -r /root/tuned/. ${data} && chown -R gatecast: ${data}`,
+      'systemctl start gatecast',
+    );
+    interface Group {
+      readonly champion: string;
+      readonly last_run: { readonly status: string; readonly reason: string };
+    }
+    const group = (): Group =>
+      JSON.parse(
+        debian.mustCall('mosquitto_sub', '-C', '1', '-W', '60', '-t', 'gatecast/tuned/model/default'),
+      );
+    debian.mustCall('gatecast', 'request', 'finetune', '--to', 'tuned', '--broker', TUNED.mqtt.url);
+    const agent = debian.property('MainPID');
+    const trainer = await waitFor(
+      'the trainer',
+      () => {
+        const [pid = ''] = readFileOf(`/proc/${agent}/task/${agent}/children`).split(' ');
+        return pid !== '' && readFileOf(`/proc/${pid}/oom_score_adj`).trim() === '1000' ? pid : null;
+      },
+      MINUTE,
+    );
+    const status = readFileOf(`/proc/${trainer}/status`);
+    expect(status).toMatch(/^CapEff:\s+0+$/m);
+    expect(status).toMatch(/^Seccomp:\s+2$/m);
+    expect(readFileOf(`/proc/${trainer}/stat`).split(') ').at(-1)?.split(' ')[16]).toBe('19');
+    expect(readFileOf(`/proc/${trainer}/cgroup`)).toContain(`/${unit}`);
+    expect(readFileOf(`/proc/${trainer}/mountinfo`)).toBe(readFileOf(`/proc/${agent}/mountinfo`));
+
+    let peakMb = 0;
+    const run = await waitFor(
+      'the end of the run',
+      () => {
+        const peaks = [agent, trainer].map((pid) => {
+          const { text } = debian.call('cat', `/proc/${pid}/status`);
+          return Number(/^VmHWM:\s+(\d+) kB$/m.exec(text)?.[1] ?? 0) / 1024;
+        });
+        peakMb = Math.max(peakMb, (peaks[0] ?? 0) + (peaks[1] ?? 0));
+        const { last_run } = group();
+        return ['never', 'running', 'paused'].includes(last_run.status) ? null : last_run;
+      },
+      2 * MINUTE,
+    );
+    console.log(`agent and trainer together in the sandbox: at most ${peakMb.toFixed(0)} MB`);
+    expect(peakMb * 2 ** 20).toBeLessThan(Number(debian.property('MemoryHigh')));
+    const log = debian.mustCall('journalctl', '--unit', unit, '--output=cat');
+    expect(run, log).toMatchObject({ status: 'promoted', reason: expect.stringMatching(/better by/) });
+    expect(group().champion).toMatch(/^default-\d{8}-\d{6}$/);
+    expect(log).not.toMatch(/EPERM|EACCES|EROFS|Permission denied|Operation not permitted/);
+    expect(debian.property('MainPID')).toBe(agent);
+    shell(
+      'systemctl stop gatecast',
+      `cat /root/before.yaml >${config} && rm -r ${data}/* && mv /root/before/* ${data}`,
+      'systemctl start gatecast',
+    );
+    expect(forecast('press/vibration').p50.length).toBeGreaterThan(0);
   });
 
   it('is started again by the watchdog when it stands still', { timeout: 5 * MINUTE }, async () => {
