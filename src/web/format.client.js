@@ -17,17 +17,36 @@ export function format(value, apart = 0) {
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e7 || size < 1e-3) && !(apart > 0 && size >= 1e7 && apart < size / 1e4))
     return value.toExponential(apart > 0 ? exponentDigits(size, apart) : 2);
-  const usual = size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3;
+  const usual = usualPlaces(size);
   const places = apart > 0 ? Math.max(usual, Math.min(12, -Math.floor(Math.log10(apart)))) : usual;
   return value.toLocaleString(undefined, { maximumFractionDigits: places, minimumFractionDigits: 0 });
+}
+
+const usualPlaces = (size) => (size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3);
+
+/** Function that writes numbers of a column with the same number of decimals: two digits of the smallest, four of the largest. */
+export function columnFormat(values) {
+  const sizes = values.filter((value) => Number.isFinite(value) && value !== 0).map(Math.abs);
+  const [least, most] = [Math.min(...sizes), Math.max(...sizes)];
+  if (sizes.length === 0 || most >= 1e7 || least < 1e-3) return (value) => format(value);
+  const places = Math.max(usualPlaces(most), Math.min(4, 1 - Math.floor(Math.log10(least))));
+  const text = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return (value) => (Number.isFinite(value) ? (value + 0).toLocaleString(undefined, text) : '–');
 }
 
 const exponentDigits = (size, step) =>
   Math.max(1, Math.min(12, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9)));
 
-/** Both ends of an interval, with enough digits to distinguish them. */
-export const interval = (low, high) =>
-  `${format(low, (high - low) / 20)} – ${format(high, (high - low) / 20)}`;
+/** Both ends of an interval, with enough digits to distinguish them, and no more decimals at one end than at the other. */
+export function interval(low, high) {
+  const most = Math.max(Math.abs(low), Math.abs(high));
+  const apart = (high - low) / 20;
+  if (!(most >= 1e-3 && most < 1e7)) return `${format(low, apart)} – ${format(high, apart)}`;
+  const needed = apart > 0 ? Math.min(12, -Math.floor(Math.log10(apart))) : 0;
+  const places = Math.max(usualPlaces(most), needed);
+  const text = { maximumFractionDigits: places };
+  return `${low.toLocaleString(undefined, text)} – ${high.toLocaleString(undefined, text)}`;
+}
 
 /** Labels of ticks that are `step` apart: all with the same number of decimals, enough to distinguish them. */
 export function tickTexts(values, step) {
@@ -43,11 +62,19 @@ export function tickTexts(values, step) {
   return values.map((value) => `${(value / per + 0).toLocaleString(undefined, text)}${sign}`);
 }
 
+/** In two units where one would not be exact: 2 h 40 min. */
 export function duration(seconds) {
   if (seconds < 90) return `${Math.round(seconds)} s`;
-  if (seconds < 5400) return `${+(seconds / 60).toFixed(1)} min`;
-  if (seconds < 172800) return `${+(seconds / 3600).toFixed(1)} h`;
-  return `${+(seconds / 86400).toFixed(1)} d`;
+  if (seconds < 5400) return inUnits(seconds, [60, 'min'], [1, 's']);
+  if (seconds < 172800) return inUnits(seconds, [3600, 'h'], [60, 'min']);
+  return inUnits(seconds, [86400, 'd'], [3600, 'h']);
+}
+
+function inUnits(seconds, [size, unit], [part, partUnit]) {
+  const parts = Math.round(seconds / part);
+  const rest = parts % (size / part);
+  const whole = `${(parts - rest) / (size / part)} ${unit}`;
+  return rest === 0 ? whole : `${whole} ${rest} ${partUnit}`;
 }
 
 /** A time on the clock, with the day if ticks are a day or more apart. @param stepS distance between such times, s */
@@ -72,3 +99,9 @@ export const dateText = (ms) =>
   });
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
+
+/** A share with its sign. */
+export function signedPercent(share) {
+  const whole = Math.round(share * 100);
+  return `${whole > 0 ? '+' : whole < 0 ? '-' : ''}${Math.abs(whole)} %`;
+}

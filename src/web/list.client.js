@@ -9,6 +9,8 @@ import { format } from './format.client.js';
 
 const ROW = 52;
 const HEAD = 32;
+/** Space between a group and a stream on its own. */
+const GAP = 6;
 /** Rows outside the view that are rendered too. */
 const SPARE = 4;
 const MOST_WATCHED = 48;
@@ -91,6 +93,8 @@ export class StreamList {
     let position = 0;
     for (const [device, members] of groups) {
       const headed = members.length > 1 && device !== '';
+      const isApart = !headed && this.items.at(-1)?.group;
+      if (isApart) top += GAP;
       if (headed) {
         this.items.push({ top, height: HEAD, head: `${device}`, members: members.length });
         top += HEAD;
@@ -101,6 +105,7 @@ export class StreamList {
           height: ROW,
           name: stream,
           group: headed ? device : '',
+          isApart: isApart && stream === members[0].stream,
           position: ++position,
         });
         top += ROW;
@@ -171,7 +176,7 @@ export class StreamList {
     this.watching(names);
   }
 
-  makeRow({ name, group, position }) {
+  makeRow({ name, group, isApart, position }) {
     const label =
       group !== '' && name.startsWith(`${group}/`)
         ? name.slice(group.length + 1)
@@ -179,7 +184,7 @@ export class StreamList {
     return el(
       'div',
       {
-        class: group === '' ? 'row' : 'row grouped',
+        class: `row${group === '' ? '' : ' grouped'}${isApart ? ' apart' : ''}`,
         role: 'option',
         id: `row-${position}`,
         'data-name': name,

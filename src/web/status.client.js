@@ -56,7 +56,7 @@ export function showStatus(status) {
     ['forecasts', `${format(rates.forecasts)} /s`],
     ['rejected', format(dropped)],
     ['memory', `${Math.round(health.rssMb)} MB`],
-    ['cpu', `${format(health.cpuPct)} %`],
+    ['cpu', `${health.cpuPct.toFixed(1)} %`],
     ['store', size(health.dbBytes)],
     ['fine-tuning', finetune.status],
     ['up', duration((status.nowMs - status.sinceMs) / 1000)],

@@ -83,6 +83,10 @@ export class StreamView {
     );
     $('ranges').append(...this.buttons);
     $('lead').addEventListener('change', () => void this.fetchPast(true));
+    $('to-list').addEventListener('click', () => {
+      $('streams-title').scrollIntoView({ block: 'start' });
+      $('list').focus({ preventScroll: true });
+    });
     $('values').addEventListener('toggle', () => this.draw());
   }
 
@@ -94,6 +98,7 @@ export class StreamView {
       $('lead').value = '';
       this.choose(null);
       $('scores').replaceChildren();
+      $('scores-note').hidden = true;
       $('calibration-part').hidden = true;
       this.scoresAt = this.pastAt = this.pastEvery = this.historyAt = 0;
     }
@@ -213,10 +218,23 @@ export class StreamView {
     const query = `past/${encodeURIComponent(name)}?lead=${lead}${span}`;
     const key = $('past-key').lastElementChild;
     const ahead = duration(lead * step);
-    if (anew) key.textContent = `forecast made ${ahead} before: computing`;
+    if (anew) {
+      this.isPastDrawn = false;
+      this.chart.set({ past: [] });
+      key.textContent = `forecast made ${ahead} before: computing`;
+    }
     this.pastAsked = query;
-    const found = await get(query).catch(() => null);
-    if (found === null || this.pastAsked !== query) return;
+    const found = await get(query).catch((error) => ({ error: error.message }));
+    if (this.pastAsked !== query) return;
+    if (found.error !== undefined) {
+      // What is drawn stays.
+      if (!this.isPastDrawn) key.textContent = `forecast made ${ahead} before: not available. ${found.error}`;
+      setTimeout(() => {
+        if (this.pastAsked === query) void this.fetchPast(false);
+      }, PAST_MS);
+      return;
+    }
+    this.isPastDrawn = true;
     if (found.replayed) this.pastEvery = REPLAY_MS;
     const learnt = found.trained_to_ms !== null && found.points[0]?.[0] < found.trained_to_ms;
     key.textContent =
@@ -234,6 +252,7 @@ export class StreamView {
     const scores = await get(`scores/${encodeURIComponent(name)}`).catch(() => null);
     if (scores === null || this.stream?.summary.stream !== name) return;
     $('scores').replaceChildren(scoresTable(scores, stream.summary.step_s, stream.summary.unit));
+    $('scores-note').hidden = scores.by_lead.length === 0;
     const leads = scores.calibration.filter(({ n }) => n >= 20);
     $('calibration-part').hidden = leads.length === 0;
     this.calibration?.remove();
@@ -328,13 +347,14 @@ export class StreamView {
   table(summary, forecast) {
     const all = [...forecast.p10, ...forecast.p90];
     const apart = (Math.max(...all) - Math.min(...all)) / 100;
+    const isLong = forecast.p50.length * summary.step_s > 86_400 && summary.step_s < 86_400;
     const rows = forecast.p50.map((_, k) => {
       const time = forecast.origin_ms + (k + 1) * summary.step_s * 1000;
       const cells = ['p10', 'p30', 'p50', 'p70', 'p90'].map((name) => format(forecast[name][k], apart));
       return el(
         'tr',
         {},
-        el('th', { scope: 'row' }, clockText(time, Math.min(summary.step_s, 59))),
+        el('th', { scope: 'row' }, isLong ? dateText(time) : clockText(time, summary.step_s)),
         el('td', {}, duration((k + 1) * summary.step_s)),
         ...cells.map((text) => el('td', {}, text)),
       );

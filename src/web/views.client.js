@@ -2,7 +2,7 @@
 import { actionButton, get, session } from './api.client.js';
 import { attention, byAttention } from './attention.client.js';
 import { $, badge, el, table, withCode } from './dom.client.js';
-import { dateText, duration, format, percent } from './format.client.js';
+import { columnFormat, dateText, duration, format, percent, signedPercent } from './format.client.js';
 
 const time = (ms) => (ms === null ? '–' : dateText(ms));
 const section = (title, ...content) =>
@@ -131,7 +131,7 @@ const STATUS_TONES = { promoted: 'good', confirmed: 'good', failed: 'bad', 'roll
 export async function modelView() {
   const model = await get('model');
   const facts = [
-    ['forecasts now', `${model.champion} ${model.version}`],
+    ['model in use', `${model.champion} ${model.version}`],
     ['trained', model.trainedAt === null ? '–' : time(Date.parse(model.trainedAt))],
     ['previous model', model.previous ?? 'none'],
     ['probation', probationText(model.probation)],
@@ -372,15 +372,16 @@ export async function siteView() {
 /** Scores by lead as a table. */
 export function scoresTable(scores, stepS, unit) {
   const few = 20;
-  const gain = (skill) => (skill === null ? '–' : `${skill >= 0 ? '+' : ''}${percent(skill)}`);
+  const gain = (skill) => (skill === null ? '–' : signedPercent(skill));
+  const error = columnFormat(scores.by_lead.filter(({ n }) => n >= few).map(({ mae }) => mae));
   const rows = scores.by_lead.map((one) =>
     one.n < few
       ? [duration(one.h * stepS), String(Math.round(one.n)), 'too few yet', '', '', '', '']
       : [
           duration(one.h * stepS),
           Math.round(one.n).toLocaleString(),
-          format(one.mae),
-          format(one.bias),
+          error(one.mae),
+          error(one.bias),
           percent(one.coverage),
           gain(one.skill_vs_naive),
           gain(one.skill_vs_seasonal),

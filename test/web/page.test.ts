@@ -603,6 +603,20 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await tab.close();
     });
 
+    test('says why past forecasts are not there, and shows them when they are', async () => {
+      const { tab } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const key = () => tab.locator('#past-key span').textContent();
+      const busy = { error: { code: 'BUSY', message: 'Too many replays at the moment.' } };
+      await tab.route('**/api/past/**', (route) => route.fulfill({ status: 503, json: busy }));
+      await tab.selectOption('#lead', { label: '17 s ahead' });
+      await expect
+        .poll(key)
+        .toBe('forecast made 17 s before: not available. Too many replays at the moment.');
+      await tab.unroute('**/api/past/**');
+      await expect.poll(key).toContain('forecast made 17 s before, computed now');
+      await tab.close();
+    });
+
     test('shows why forecasts are paused, and the number of alerts', async () => {
       const { tab } = await open({}, { at });
       await expect
@@ -658,7 +672,7 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
       await expect
         .poll(text)
         .toMatch(
-          /training the candidate.*375 of at most 1,500.*0\.732.*0\.710?, best 0\.701.*at most 2\.5 min/,
+          /training the candidate.*375 of at most 1,500.*0\.732.*0\.710?, best 0\.701.*at most 2 min 30 s/,
         );
       expect(await tab.locator('progress').getAttribute('value')).toBe('0.25');
       training = step && { ...step, phase: 'comparing', step: null, maxSteps: null, leftMs: null };
@@ -776,6 +790,24 @@ describe.skipIf(!existsSync(CHROMIUM))('the page in Chromium', () => {
         await tab.close();
       }
     });
+  });
+
+  test('on a phone, one tap leads from the stream to the list of all, and one back', async () => {
+    const { tab } = await open({ viewport: { width: 375, height: 740 }, hasTouch: true });
+    const isInView = (selector: string) =>
+      tab.evaluate(
+        `(({ top }) => top >= -1 && top < innerHeight / 2)(document.querySelector('${selector}').getBoundingClientRect())`,
+      );
+    expect(await isInView('#streams-title')).toBe(false);
+    await tab.getByRole('button', { name: 'All streams' }).tap();
+    await expect.poll(() => isInView('#streams-title')).toBe(true);
+    expect(await tab.evaluate('document.activeElement.id')).toBe('list');
+    await row(tab, 'holes/cpu').tap();
+    await expect.poll(() => isInView('#stream-name')).toBe(true);
+    expect(await tab.textContent('#stream-name')).toBe('holes/cpu');
+    await tab.setViewportSize({ width: 1280, height: 800 });
+    expect(await tab.locator('#to-list').isVisible()).toBe(false);
+    await tab.close();
   });
 
   test('fits a phone in both colour schemes', async () => {

@@ -1,0 +1,57 @@
+/** Numbers and durations as the page writes them. */
+import { readFileSync } from 'node:fs';
+import { expect, it } from 'vitest';
+
+interface Format {
+  duration(seconds: number): string;
+  interval(low: number, high: number): string;
+  columnFormat(values: readonly number[]): (value: number | null) => string;
+  signedPercent(share: number): string;
+}
+const source = readFileSync('src/web/format.client.js', 'utf8');
+const address = `data:text/javascript,${encodeURIComponent(source)}`;
+const { duration, interval, columnFormat, signedPercent }: Format = await import(/* @vite-ignore */ address);
+
+it.each([
+  [0, '0 s'],
+  [89.6, '90 s'],
+  [90, '1 min 30 s'],
+  [300, '5 min'],
+  [4800, '80 min'],
+  [9600, '2 h 40 min'],
+  [9659, '2 h 41 min'],
+  [43_200, '12 h'],
+  [172_799, '48 h'],
+  [176_400, '2 d 1 h'],
+  [864_000, '10 d'],
+])('%d seconds: %s', (seconds, text) => {
+  expect(duration(seconds)).toBe(text);
+});
+
+it('leads of different steps have different names, up to a day of minutes', () => {
+  const names = Array.from({ length: 1440 }, (_, k) => duration((k + 1) * 60));
+  expect(new Set(names).size).toBe(1440);
+});
+
+it.each([
+  [957.1, 1091.4, '957 – 1,091'],
+  [21.04, 21.06, '21.04 – 21.06'],
+  [21.041, 21.043, '21.041 – 21.043'],
+  [-0.5, 3.25, '-0.5 – 3.25'],
+  [5, 5, '5 – 5'],
+])('an interval has the same precision at both ends: %d to %d', (low, high, text) => {
+  expect(interval(low, high)).toBe(text);
+});
+
+it('numbers of a column have the same number of decimals', () => {
+  const column = (values: number[]) => values.map(columnFormat(values));
+  expect(column([30.14, 96, 127.12])).toEqual(['30.1', '96.0', '127.1']);
+  expect(column([0.031, 0.5])).toEqual(['0.031', '0.500']);
+  expect(column([1.5, 0, -2.25])).toEqual(['1.50', '0.00', '-2.25']);
+  expect(column([])).toEqual([]);
+  expect(columnFormat([1])(null)).toBe('–');
+});
+
+it('a share has a sign unless it is none', () => {
+  expect([0.184, -0.012, 0.001, -0.001].map(signedPercent)).toEqual(['+18 %', '-1 %', '0 %', '0 %']);
+});
