@@ -27,7 +27,10 @@ interface SplitColumns {
   readonly covariateInputs: CovariateInputs;
 }
 
-export function columnsToRead(columns: 'all' | string[], { covariates = [], known = [] }: CovariateColumns) {
+export function columnsToRead(
+  columns: 'all' | readonly string[],
+  { covariates = [], known = [] }: CovariateColumns,
+) {
   return columns === 'all' ? columns : [...new Set([...columns, ...covariates, ...known])];
 }
 

@@ -2,7 +2,7 @@
 import { GatecastError } from '../errors.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Aggregate, Fill } from '../series/spec.ts';
-import { readTable, type TableOptions } from '../table/table.ts';
+import { readTable, type TableFormat, type TableOptions } from '../table/table.ts';
 import { admit } from './admit.ts';
 import { aggregateHints } from './aggregate-hints.ts';
 import { type CovariateInputs, columnsToRead, splitColumns } from './covariate-columns.ts';
@@ -10,11 +10,7 @@ import type { Period } from './periods.ts';
 import { type Grid, grids, type PlayOptions, type Reading, rowReadings } from './play.ts';
 import { sentinelHints } from './sentinel-hints.ts';
 
-export interface BacktestRequest {
-  readonly time?: string[];
-  readonly timeFormat?: string;
-  readonly columns: 'all' | string[];
-  readonly id?: string[];
+export interface BacktestRequest extends TableFormat {
   /** ms */
   readonly interval: number;
   readonly horizon: number;
@@ -36,9 +32,6 @@ export interface BacktestRequest {
   readonly clockStart?: number;
   /** Interval between rows without a time column, ms; omitted: one row per bucket. */
   readonly rowInterval?: number;
-  readonly missing?: string[];
-  readonly delimiter?: string;
-  readonly decimal?: '.' | ',';
   readonly timezone: string;
   /** Of the values. */
   readonly unit?: string;
@@ -60,24 +53,11 @@ export interface BacktestRequest {
   readonly warn?: (text: string) => void;
 }
 
-export type TableRequest = Pick<
-  BacktestRequest,
-  | 'time'
-  | 'timeFormat'
-  | 'columns'
-  | 'id'
-  | 'interval'
-  | 'horizon'
-  | 'clockStart'
-  | 'rowInterval'
-  | 'order'
-  | 'lateness'
-  | 'min'
-  | 'max'
-  | 'missing'
-  | 'delimiter'
-  | 'decimal'
-> &
+export type TableRequest = TableFormat &
+  Pick<
+    BacktestRequest,
+    'interval' | 'horizon' | 'clockStart' | 'rowInterval' | 'order' | 'lateness' | 'min' | 'max'
+  > &
   Partial<Pick<BacktestRequest, 'aggregate' | 'maxRate' | 'covariates' | 'known'>>;
 type PlayRequest = Pick<
   BacktestRequest,

@@ -2,47 +2,32 @@
 
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import type { CompareRequest } from '../backtest/compare/compare.ts';
-import { PERIODS, type Period } from '../backtest/periods.ts';
+import { PERIODS } from '../backtest/periods.ts';
 import type { ProtocolRequest } from '../backtest/protocol/protocol.ts';
 import { PROTOCOLS, type ProtocolName } from '../backtest/protocol/split.ts';
 import type { BacktestRequest } from '../backtest/request.ts';
 import { parseRate } from '../config/units.ts';
-import { AGGREGATES, type Aggregate, FILLS, type Fill } from '../series/spec.ts';
+import { AGGREGATES, FILLS } from '../series/spec.ts';
 import { configOption } from './shared/globals.ts';
 import { registryOf } from './shared/models.ts';
 import { jsonText } from './shared/output.ts';
-import { addTableOptions, type TableFlags } from './shared/table-options.ts';
+import { addTableOptions } from './shared/table-options.ts';
 import { duration, fraction, list, timeZone, whole } from './shared/values.ts';
 
-interface BacktestFlags extends TableFlags {
-  interval?: number;
-  horizon?: number;
-  protocol?: ProtocolName;
-  start: number;
-  stride: number;
-  out?: string;
-  report?: string;
-  model?: string;
-  float32?: boolean;
-  fill: Fill;
-  aggregate: Aggregate;
-  rowInterval?: number;
-  order: 'time' | 'file';
-  lateness?: number;
-  timezone: string;
-  unit?: string;
-  min?: number;
-  max?: number;
-  maxRate?: number;
-  finetune: 'off' | number;
-  covariates?: string[];
-  known?: string[];
-  compare?: 'gaps';
-  cold?: boolean;
-  by?: Period;
-  inject: number[];
-  seed: number;
-  json?: boolean;
+interface BacktestFlags
+  extends Omit<
+    BacktestRequest,
+    'interval' | 'horizon' | 'model' | 'finetune' | 'registry' | 'progress' | 'warn'
+  > {
+  readonly interval?: number;
+  readonly horizon?: number;
+  readonly model?: string;
+  readonly finetune: 'off' | number;
+  readonly protocol?: ProtocolName;
+  readonly compare?: 'gaps';
+  readonly cold?: boolean;
+  readonly inject: number[];
+  readonly seed: number;
 }
 
 function decimalNumber(text: string): number {

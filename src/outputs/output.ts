@@ -71,6 +71,7 @@ export interface HealthInput {
   /** The last fine-tuning. */
   readonly finetune: { readonly status: string; readonly reason: string };
   readonly configVersion: number | null;
+  /** Counts of rejected input by reason. */
   readonly dropped: Readonly<Record<string, number>>;
 }
 

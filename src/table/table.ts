@@ -11,7 +11,8 @@ import { CellReader, IdColumn, NumberColumn } from './columns.ts';
 import { detectTimeReader, timeReaderOf } from './time.ts';
 import { timeColumns } from './time-columns.ts';
 
-export interface TableOptions {
+/** How a file is written, and what to read from it. */
+export interface TableFormat {
   /** Time columns: one stamp; a date and a clock time; or year, month, day, hour. Default: `clockStartMs`, or by name. */
   readonly time?: readonly string[];
   /** strptime-like; several time columns are joined by a space. Default: detected. */
@@ -26,6 +27,9 @@ export interface TableOptions {
   readonly decimal?: '.' | ',';
   /** Further cells that mean "no value"; compared as text and, if numeric, as numbers. */
   readonly missing?: readonly string[];
+}
+
+export interface TableOptions extends TableFormat {
   /** For files without a time column: time of the first row, ms since 1970 UTC, and interval between rows, ms. */
   readonly clockStartMs?: number;
   readonly intervalMs?: number;

@@ -12,7 +12,7 @@ import { E } from '../series/experts.ts';
 import { AHEAD, I } from '../series/features.ts';
 import { createGradientSource, parametersOf, type RuntimeGradients, weightsOf } from './gradient-source.ts';
 import { trainLoop } from './loop.ts';
-import type { Checkpoint, LoopOptions, Progress, StopReason } from './loop-contract.ts';
+import type { Checkpoint, LoopOptions, LoopResult, Progress } from './loop-contract.ts';
 import type { Parameter } from './optimiser.ts';
 import { type PreparedData, prepare } from './prepare.ts';
 import { Random } from './random.ts';
@@ -118,25 +118,14 @@ export type JobProgress =
   /** The candidate is compared with the champion; only in a fine-tuning. */
   | { readonly phase: 'comparing'; readonly done: number };
 
-export interface JobHooks {
-  /** Monotonic ms. */
-  readonly now: () => number;
+export interface JobHooks extends Pick<LoopOptions, 'now' | 'stop' | 'brake' | 'onCheckpoint'> {
   readonly onProgress?: (progress: JobProgress) => void;
-  readonly stop?: () => boolean;
-  readonly brake?: () => Promise<void>;
-  readonly onCheckpoint?: (checkpoint: Checkpoint) => void;
   readonly resume?: Checkpoint | null;
 }
 
-export interface JobResult {
+export interface JobResult extends Omit<LoopResult, 'best' | 'elapsedMs'> {
   readonly weights: Map<string, Tensor>;
-  readonly bestLoss: number | null;
-  readonly baseLoss: number | null;
-  readonly loss: number;
-  readonly steps: number;
   readonly seconds: number;
-  readonly reason: StopReason;
-  readonly skipped: number;
   /** Training data by group; `steps` counts buckets. */
   readonly groups: readonly { readonly name: string; readonly series: number; readonly steps: number }[];
 }

@@ -4,7 +4,7 @@ import type { Verdict } from './gate.ts';
 import type { Trigger } from './scheduler.ts';
 
 /** Findings of a run, limited in size. */
-interface RunFindings {
+export interface RunFindings {
   /** Number of streams used and left out. */
   readonly streams: number;
   readonly leftOut: number;

@@ -1,5 +1,8 @@
 /** Data of the page besides the board; implemented by the agent (`agent/page.ts`). */
+import type { Alert } from '../outputs/output.ts';
 import type { MarkName } from '../series/quality.ts';
+import type { MemberStatus, PartitionStatus } from '../site/status.ts';
+import type { RunFindings, RunReport } from '../training/run-report.ts';
 import type { ChartAnomaly } from './board.ts';
 import type { PastForecast } from './past-forecasts.ts';
 
@@ -43,11 +46,8 @@ export interface ReplayedPast {
   readonly trainedToMs: number | null;
 }
 
-interface AlertView {
+interface AlertView extends Alert {
   readonly id: string;
-  readonly severity: 'warning' | 'error';
-  readonly text: string;
-  readonly sinceMs: number;
   /** When the alert was cleared; null: it is active. */
   readonly untilMs: number | null;
   /** What raises an alert of this id. */
@@ -64,35 +64,14 @@ interface ModelEntryView {
   readonly problem: string | null;
 }
 
-export interface RunView {
-  readonly status: string;
-  readonly reason: string;
-  readonly trigger: string | null;
-  readonly startedMs: number | null;
-  readonly endedMs: number | null;
+/** A fine-tuning run; the fields of its findings are null, or empty, without findings. */
+export interface RunView extends Omit<RunReport, 'found'> {
   readonly seconds: number | null;
   readonly streams: number | null;
-  readonly leftOut: readonly { readonly stream: string; readonly problem: string }[];
-  /** Figures of the gate, which accepts or refuses a candidate; null without a candidate. */
-  readonly gate: {
-    /** Reduction of the loss, as a share of that of the model in use; null: not finite. */
-    readonly gain: number | null;
-    /** Probability of such a gain by chance. */
-    readonly pValue: number;
-    readonly origins: number;
-    /** Number of streams for which the candidate is clearly worse. */
-    readonly harmed: number;
-    readonly steps: number | null;
-    readonly baseLoss: number | null;
-    readonly bestLoss: number | null;
-  } | null;
-  /** Mean losses on the holdout in units of the naive forecast's; null without a candidate. */
-  readonly losses: {
-    readonly candidate: number;
-    readonly champion: number;
-    readonly naive: number;
-    readonly seasonal: number;
-  } | null;
+  readonly leftOut: RunFindings['problems'];
+  readonly gate: RunFindings['gate'] | null;
+  /** In units of the naive forecast's loss. */
+  readonly losses: RunFindings['losses'];
 }
 
 /** The fine-tuning run in progress. */
@@ -147,31 +126,8 @@ export interface SiteView {
   readonly site: string;
   /** This agent. */
   readonly member: string;
-  readonly members: readonly {
-    readonly member: string;
-    readonly role: string;
-    readonly version: string;
-    readonly partitions: number;
-    readonly streams: number;
-    readonly lag: number;
-    readonly draining: boolean;
-    readonly model: string;
-  }[];
-  readonly partitions: readonly {
-    readonly partition: number;
-    /** Null: nobody owns it. */
-    readonly owner: string | null;
-    readonly epoch: number;
-    readonly streams: number | null;
-    readonly lag: number | null;
-    readonly model: number | null;
-    /** Time of the last checkpoint, ISO 8601; null: there is none. */
-    readonly checkpoint: string | null;
-    /** Messages of the log that came after it. */
-    readonly sinceCheckpoint: number;
-    /** Why the log cannot be read; null: it can. */
-    readonly fault: string | null;
-  }[];
+  readonly members: readonly MemberStatus[];
+  readonly partitions: readonly PartitionStatus[];
 }
 
 export interface PageViews {

@@ -1,5 +1,6 @@
 /** The JSON API of the page. Times are ms since 1970 UTC, durations are seconds, values are in the stream's unit. */
 import type { ForecastKind, InputQuality } from '../forecast/forecast.ts';
+import type { HealthInput } from '../outputs/output.ts';
 import type { MarkName } from '../series/quality.ts';
 import type { BoardStream, ChartAnomaly } from './board.ts';
 import { restored } from './differences.ts';
@@ -16,18 +17,11 @@ export interface PageStatus {
   readonly nowMs: number;
   readonly broker: { readonly url: string; readonly connected: boolean; readonly protocol: string | null };
   readonly model: { readonly id: string; readonly version: string; readonly loaded: boolean };
-  /** The last fine-tuning. */
-  readonly finetune: { readonly status: string; readonly reason: string };
-  readonly health: {
-    readonly state: 'ok' | 'degraded';
-    readonly degraded: readonly string[];
-    readonly rssMb: number;
-    readonly cpuPct: number;
-    readonly dbBytes: number;
-    readonly streams: number;
-    /** Counts of rejected input by reason. */
-    readonly dropped: Readonly<Record<string, number>>;
-  };
+  readonly finetune: HealthInput['finetune'];
+  readonly health: Pick<
+    HealthInput,
+    'state' | 'degraded' | 'rssMb' | 'cpuPct' | 'dbBytes' | 'streams' | 'dropped'
+  >;
   /** Over the last seconds. */
   readonly rates: { readonly samples: number; readonly forecasts: number };
   /**

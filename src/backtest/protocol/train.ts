@@ -3,6 +3,7 @@ import type { Model } from '../../forecast/model.ts';
 import { type NetworkSpec, stateRows } from '../../network/spec.ts';
 import type { Weights } from '../../network/weights.ts';
 import { createGradientSource, parametersOf, weightsOf } from '../../training/gradient-source.ts';
+import type { TrainingSettings } from '../../training/job.ts';
 import { trainLoop } from '../../training/loop.ts';
 import type { Progress } from '../../training/loop-contract.ts';
 import { Random } from '../../training/random.ts';
@@ -24,19 +25,19 @@ export interface TrainedNetwork extends ProtocolNetwork {
   readonly steps: number;
 }
 
-export interface ProtocolTraining {
-  /** T, steps of a chunk; a multiple of the origins' stride. */
-  readonly steps: number;
-  readonly batch: number;
-  /** Successive chunks through which a state is carried. */
-  readonly chunks: number;
-  readonly rate: number;
-  readonly weightDecay: number;
-  readonly averaging: number;
-  readonly maxSteps: number;
-  readonly validateEvery: number;
-  readonly patience: number;
-}
+/** `steps` is a multiple of the origins' stride. */
+export type ProtocolTraining = Pick<
+  TrainingSettings,
+  | 'steps'
+  | 'batch'
+  | 'chunks'
+  | 'rate'
+  | 'weightDecay'
+  | 'averaging'
+  | 'maxSteps'
+  | 'validateEvery'
+  | 'patience'
+>;
 
 /** Steps after a zero state that do not contribute to the loss. */
 export const BURN_IN = 24;

@@ -8,7 +8,7 @@ import { markNames } from '../../series/quality.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
 import { jsonText, printable } from '../shared/output.ts';
-import { type Counts, summarise } from './stream.ts';
+import { type Counts, type DaySummary, summarise } from './stream.ts';
 import { reportText } from './text.ts';
 
 export interface InspectRequest {
@@ -48,14 +48,7 @@ export interface StreamReport {
   readonly scores: readonly Record<string, number | null>[];
   readonly marks: Counts;
   readonly rejects: Counts;
-  readonly days: readonly {
-    readonly day: string;
-    readonly samples: number;
-    readonly buckets: number | null;
-    readonly gaps: number | null;
-    readonly marks: Counts;
-    readonly rejects: Counts;
-  }[];
+  readonly days: readonly DaySummary[];
   readonly readings: readonly {
     readonly time: string;
     readonly value: number;

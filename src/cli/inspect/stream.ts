@@ -6,7 +6,7 @@ import type { StoredSample } from '../../store/store-contract.ts';
 
 export type Counts = Record<string, number>;
 
-interface DaySummary {
+export interface DaySummary {
   /** UTC, such as 2025-03-01. */
   readonly day: string;
   /** Accepted readings. */

@@ -1,20 +1,8 @@
 /** The config of an agent's start: the local file, overlaid with the stored layers of remote config. */
 import { resolve } from 'node:path';
-import type { ConfigFile } from '../../agent/configure.ts';
-import type { RemoteSession } from '../../agent/remote.ts';
-import type { Config } from '../../config/index.ts';
-import type { KeySet } from '../../remote/keys.ts';
-import type { JsonObject } from '../../remote/merge-patch.ts';
+import type { StartOptions } from './run-agent.ts';
 
-interface Start {
-  readonly config: Config;
-  readonly configFile: ConfigFile;
-  /** Content of the file when it was last read. */
-  readonly document: () => JsonObject;
-  readonly remote?: RemoteSession;
-  /** Public keys that verify signed requests. */
-  readonly keys?: KeySet;
-}
+type Start = StartOptions & Required<Pick<StartOptions, 'configFile' | 'document'>>;
 
 /**
  * Counts a start of a config on probation. Call it once per start.

@@ -1,35 +1,20 @@
 /** Runs the agent until a signal stops it. Used by `run` and `demo`. */
-import type { ConfigFile } from '../../agent/configure.ts';
-import type { Agent } from '../../agent/contract.ts';
-import type { RemoteSession } from '../../agent/remote.ts';
-import type { Config } from '../../config/index.ts';
+import type { Agent, AgentOptions } from '../../agent/contract.ts';
 import { errorFields, errorText, GatecastError } from '../../errors.ts';
-import type { Forecast } from '../../forecast/forecast.ts';
-import type { KeySet } from '../../remote/keys.ts';
-import type { JsonObject } from '../../remote/merge-patch.ts';
 import { systemClock } from '../../system/clock.ts';
 import { settleHeap } from '../../system/heap.ts';
 import { agentLog, logCrashes, logFailure } from './agent-log.ts';
 import { untilSignal } from './until-signal.ts';
 import { VERSION } from './version.ts';
 
-type StartOptions = Pick<RunOptions, 'config' | 'configFile' | 'document' | 'remote' | 'keys'>;
+/** What a start reads: the config, from its file or with the layers of remote config, and the keys. */
+export type StartOptions = Pick<AgentOptions, 'config' | 'configFile' | 'document' | 'remote' | 'keys'>;
 
-interface RunOptions {
-  readonly config: Config;
-  /** Read again on a `reload` request and on SIGHUP. Without a file, SIGHUP (a closed terminal) stops the agent. */
-  readonly configFile?: ConfigFile;
-  /** The config as written in its file, for the page. */
-  readonly document?: () => JsonObject;
-  readonly remote?: RemoteSession;
-  /** Public keys that verify signed requests. */
-  readonly keys?: KeySet;
+/** SIGHUP reads `configFile` again; without a file, SIGHUP (a closed terminal) stops the agent. */
+interface RunOptions extends StartOptions, Pick<AgentOptions, 'fallbackPorts' | 'onForecast'> {
   /** Reads the config for a restart; without it, a restart ends the program. */
   readonly again?: () => Promise<StartOptions>;
-  /** Number of ports after the configured one that the page tries. */
-  readonly fallbackPorts?: number;
   readonly onStarted?: (pageUrl: string | null) => void;
-  readonly onForecast?: (forecast: Forecast) => void;
 }
 
 /** Maximum time for which a start continues after a stop signal, ms. */
@@ -119,7 +104,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
 }
 
 /** Rolls back a pushed config on probation that does not start. @returns whether it did */
-function rollsBack(remote: RemoteSession | undefined, error: unknown): boolean {
+function rollsBack(remote: StartOptions['remote'], error: unknown): boolean {
   if (remote === undefined || !remote.opened.life.onTrial) return false;
   if (error instanceof GatecastError && error.code === 'LOCKED') return false;
   remote.opened.life.rollBack([

@@ -1,15 +1,9 @@
 /** Options that say how a command reads CSV files. */
 import { type Command, Option } from 'commander';
+import type { TableFormat } from '../../table/table.ts';
 import { columns, delimiter, instant, list } from './values.ts';
 
-export interface TableFlags {
-  readonly time?: string[];
-  readonly timeFormat?: string;
-  readonly columns: 'all' | string[];
-  readonly id?: string[];
-  readonly missing?: string[];
-  readonly delimiter?: string;
-  readonly decimal?: '.' | ',';
+export interface TableFlags extends TableFormat {
   /** ms since 1970 */
   readonly clockStart?: number;
 }

@@ -28,7 +28,7 @@ const instant = z.string().transform((text, context) => {
 });
 const names = z
   .union([z.string(), z.array(z.string())])
-  .transform((one) => (Array.isArray(one) ? one : [one]));
+  .transform((one): readonly string[] => (typeof one === 'string' ? [one] : one));
 
 /** Time of the first row of files without a time column, ms; a Monday. */
 const CLOCK_START = Date.UTC(2020, 0, 6);
@@ -40,11 +40,14 @@ const setSchema = z.strictObject({
   files: names,
   time: names.optional(),
   time_format: z.string().optional(),
-  columns: z.union([z.literal('all'), z.array(z.string())]).default('all'),
+  columns: z.union([z.literal('all'), z.array(z.string()).readonly()]).default('all'),
   id: names.optional(),
   delimiter: z.string().optional(),
   decimal: z.enum(['.', ',']).optional(),
-  missing: z.array(z.union([z.string(), z.number().transform(String)])).optional(),
+  missing: z
+    .array(z.union([z.string(), z.number().transform(String)]))
+    .readonly()
+    .optional(),
   /** Time of the first row of files without a time column. */
   clock_start: instant.default(CLOCK_START),
   timezone: z.string().default('UTC'),
