@@ -47,7 +47,7 @@ export interface PageSources {
   readonly health: Pick<Health, 'pageStatus' | 'metrics'>;
   readonly hold: Pick<ClockHold, 'waiting'>;
   readonly alerts: Pick<Alerts, 'list' | 'metrics'>;
-  readonly engine: Pick<Engine, 'streams' | 'scores' | 'tables' | 'covariatesOf'>;
+  readonly engine: Pick<Engine, 'streams' | 'scores' | 'tables' | 'streamsInUse'>;
   readonly tuning: Pick<Tuning, 'status' | 'runs' | 'progress' | 'probation'>;
   readonly models: Pick<AgentModels, 'registry' | 'current'>;
   readonly requests: Pick<Requests, 'verbs' | 'act'>;

@@ -4,7 +4,7 @@
  * docs/decisions/0030-past-forecasts-by-replay.md.
  */
 import { Engine } from '../forecast/engine.ts';
-import type { ForecastEngine, StreamView } from '../forecast/engine-contract.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import { MEDIAN, Q } from '../quantiles.ts';
@@ -25,7 +25,7 @@ const MOST_MS = 20_000;
 const WORK_MS = 10;
 
 interface ReplaySource {
-  readonly engine: Pick<ForecastEngine, 'streams'> & Pick<Engine, 'tables' | 'covariatesOf'>;
+  readonly engine: Pick<Engine, 'streamsInUse' | 'tables'>;
   /** Null: only the naive forecasters. */
   readonly model: Model | null;
   readonly store: Pick<Store, 'samples' | 'sliceEnd'>;
@@ -63,7 +63,7 @@ export async function replayPast(
   { stream, lead, fromMs, toMs }: ReplayRequest,
   pace: ReplayPace,
 ): Promise<PastForecast[]> {
-  const all = live.streams().map((view) => withChosen(view, live));
+  const all = live.streamsInUse();
   const own = all.find(({ spec }) => spec.name === stream);
   const { intervalMs = null, horizonSteps = null, lastObservedMs = null } = own ?? {};
   if (own === undefined || intervalMs === null || horizonSteps === null || lead > horizonSteps) return [];
@@ -90,13 +90,6 @@ export async function replayPast(
     await engine.release();
   }
   return found;
-}
-
-/** With `covariates: auto`, the covariates that the stream has chosen; the replay does not choose again. */
-function withChosen(view: StreamView, live: ReplaySource['engine']): StreamView {
-  const { spec } = view;
-  if (spec.findsCovariates !== true) return view;
-  return { ...view, spec: { ...spec, findsCovariates: false, covariates: live.covariatesOf(spec.name) } };
 }
 
 /** A learnt interval is not learnt again. */

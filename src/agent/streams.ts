@@ -136,6 +136,7 @@ export class AgentStreams implements Part {
     await this.restore(this.late.defer(known));
     await this.engine.prepare();
     const waiting = this.late.size;
+    if (waiting === 0) this.engine.dropMissingCovariates();
     // A backlog may reach a stream before its turn or after it.
     this.former.start(
       this.engine.streams(),
@@ -153,7 +154,9 @@ export class AgentStreams implements Part {
       () => clock.monotonic(),
       (streams) => this.restoreOrStartAnew(streams, pace),
     );
-    if (this.late.size === 0) this.log.info('streams restored', { streams: this.size });
+    if (this.late.size > 0) return;
+    this.engine.dropMissingCovariates();
+    this.log.info('streams restored', { streams: this.size });
   }
 
   /** A stream whose samples cannot be read now starts without history, because the agent is already running. */

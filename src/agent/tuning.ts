@@ -41,7 +41,7 @@ export interface TuningParts {
   readonly models: AgentModels;
   readonly clock: Clock;
   readonly log: Logger;
-  readonly engine: Pick<Engine, 'streams' | 'tables' | 'adopt' | 'networkScores'>;
+  readonly engine: Pick<Engine, 'streams' | 'streamsInUse' | 'tables' | 'adopt' | 'networkScores'>;
   readonly between: Context['between'];
   readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta'>;
   /** The store's file. */
@@ -156,7 +156,7 @@ export class Tuning implements Part {
       slots,
       cores: parts.facts().cores,
       streams: () =>
-        parts.engine.streams().map(({ spec, intervalMs, horizonSteps, bucketsSeen }) => ({
+        parts.engine.streamsInUse().map(({ spec, intervalMs, horizonSteps, bucketsSeen }) => ({
           spec,
           intervalMs,
           leads: horizonSteps,

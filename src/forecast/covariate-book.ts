@@ -46,8 +46,8 @@ export class CovariateBook {
   /** By name of the covariate. */
   private readonly supposed = new Map<string, Supposition>();
   private readonly streams = new Map<string, StreamSource>();
-  /** Streams that a spec of this run names; `streams` may also contain restored ones that no spec names. */
-  private readonly named = new Set<string>();
+  /** How many streams of the engine use each stream; `streams` may also contain restored ones that none uses yet. */
+  private readonly users = new Map<string, number>();
   private readonly tables = new Map<string, TableSource>();
 
   /** The covariates that `spec` names, on the stream's grid; null if it names none. */
@@ -57,16 +57,27 @@ export class CovariateBook {
     return new Covariates(sources, stepMs, leads, maxGapMs);
   }
 
-  /** No spec names the stream any more. */
-  unname(stream: string): void {
-    this.named.delete(stream);
-    this.streams.delete(stream);
+  /** The engine has a stream with these covariates from now on. */
+  use(covariates: readonly CovariateName[] = []): void {
+    for (const { kind, name } of covariates)
+      if (kind === 'stream') this.users.set(name, (this.users.get(name) ?? 0) + 1);
+  }
+
+  /** It has no longer. The data of a stream that none uses any more are dropped. */
+  leave(covariates: readonly CovariateName[] = []): void {
+    for (const { kind, name } of covariates) {
+      const left = (this.users.get(name) ?? 0) - 1;
+      if (kind !== 'stream') continue;
+      if (left > 0) this.users.set(name, left);
+      else {
+        this.users.delete(name);
+        this.streams.delete(name);
+      }
+    }
   }
 
   private source({ kind, name }: CovariateName): CovariateSource {
-    if (kind === 'table') return this.table(name);
-    this.named.add(name);
-    return this.stream(name);
+    return kind === 'table' ? this.table(name) : this.stream(name);
   }
 
   private stream(name: string): StreamSource {
@@ -107,12 +118,12 @@ export class CovariateBook {
   joins(spec: StreamSpec | undefined): boolean {
     if (spec === undefined) return false;
     // Called for every stream in every round: must be fast.
-    return this.named.has(spec.name) || spec.covariates?.some(({ kind }) => kind === 'stream') === true;
+    return this.users.has(spec.name) || spec.covariates?.some(({ kind }) => kind === 'stream') === true;
   }
 
   /** Saves or restores the data of a stream that others use. Streams that use it may be added later. */
   persist(stream: string, io: StateIo): void {
-    const seen = io.number(this.named.has(stream) ? 1 : 0) === 1;
+    const seen = io.number(this.users.has(stream) ? 1 : 0) === 1;
     if (seen) this.stream(stream).persist(io);
   }
 
@@ -121,7 +132,7 @@ export class CovariateBook {
     this.streams.get(stream)?.clear();
   }
 
-  /** Records the next closed bucket of a stream; does nothing if no stream names it. */
+  /** Records the next closed bucket of a stream; does nothing if no stream uses it. */
   closed(stream: string, bucket: ClosedBucket): void {
     this.streams.get(stream)?.closed([bucket]);
   }

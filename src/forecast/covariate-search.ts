@@ -40,6 +40,13 @@ export class CovariateSearch {
     return changed;
   }
 
+  /** Drops chosen streams that the engine does not have. @returns whether a stream has other covariates now */
+  dropMissing(): boolean {
+    const chosen = [...this.streams.values()].flatMap(({ choice }) => choice?.names ?? []);
+    const missing = new Set(chosen.filter((name) => !this.streams.has(name)));
+    return [...missing].map((name) => this.lose(name)).includes(true);
+  }
+
   /** A stream is gone. @returns whether a stream has other covariates now */
   lose(name: string): boolean {
     let changed = false;
@@ -52,12 +59,10 @@ export class CovariateSearch {
   }
 
   private use(stream: Stream): void {
-    const before = stream.spec.covariates ?? [];
+    const before = stream.spec.covariates;
     stream.useCovariates(stream.choice?.names ?? []);
-    const inUse = new Set(
-      [...this.streams.values()].flatMap(({ spec }) => spec.covariates ?? []).map((one) => one.name),
-    );
-    for (const { name } of before) if (!inUse.has(name)) this.book.unname(name);
+    this.book.use(stream.spec.covariates);
+    this.book.leave(before);
   }
 
   private neighbours(stream: Stream): Neighbours {

@@ -41,11 +41,8 @@ interface StreamLists {
   readonly linked: readonly Stream[];
 }
 
-function listsOf(streams: readonly Stream[]): StreamLists {
-  const namedBy = ({ spec: { covariates = [] } }: Stream): string[] =>
-    covariates.flatMap(({ kind, name }) => (kind === 'stream' ? [name] : []));
-  const named = new Set(streams.flatMap(namedBy));
-  const isLinked = (stream: Stream): boolean => named.has(stream.spec.name) || namedBy(stream).length > 0;
+function listsOf(streams: readonly Stream[], covariates: CovariateBook): StreamLists {
+  const isLinked = ({ spec }: Stream): boolean => covariates.joins(spec);
   return {
     alone: streams.filter((stream) => !isLinked(stream)).sort((a, b) => a.leads - b.leads),
     linked: streams.filter(isLinked),
@@ -127,7 +124,10 @@ export class Engine implements ForecastEngine {
   }
 
   private put(name: string, stream: Stream): void {
+    const before = this.byName.get(name);
     this.byName.set(name, stream);
+    this.covariates.use(stream.spec.covariates);
+    this.covariates.leave(before?.spec.covariates);
     this.lists = null;
     this.pack(stream);
   }
@@ -149,7 +149,7 @@ export class Engine implements ForecastEngine {
   }
 
   private get all(): StreamLists {
-    this.lists ??= listsOf([...this.byName.values()]);
+    this.lists ??= listsOf([...this.byName.values()], this.covariates);
     return this.lists;
   }
 
@@ -166,6 +166,7 @@ export class Engine implements ForecastEngine {
     this.held.delete(stream);
     this.covariates.forget(stream);
     this.shares.scratches.relatives.forget(stream);
+    this.covariates.leave(this.byName.get(stream)?.spec.covariates);
     this.byName.delete(stream);
     this.search.lose(stream);
     this.lists = null;
@@ -186,6 +187,20 @@ export class Engine implements ForecastEngine {
       bucketsSeen: stream.bucketsSeen,
       lastObservedMs: stream.lastObservedMs,
     }));
+  }
+
+  /** The streams with the covariates that they use now, so that another engine can play them without choosing again. */
+  streamsInUse(): readonly StreamView[] {
+    return this.streams().map((view) => {
+      const { spec } = view;
+      if (spec.findsCovariates !== true) return view;
+      return { ...view, spec: { ...spec, findsCovariates: false, covariates: this.covariatesOf(spec.name) } };
+    });
+  }
+
+  /** Drops chosen covariates that the engine does not have. Call when all streams of an earlier run are restored. */
+  dropMissingCovariates(): void {
+    if (this.search.dropMissing()) this.lists = null;
   }
 
   /** Whether forecasts carry their provenance from now on. */

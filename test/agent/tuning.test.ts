@@ -123,6 +123,7 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
     log: silentLogger,
     engine: {
       streams: () => engine.streams(),
+      streamsInUse: () => engine.streamsInUse(),
       tables: () => engine.tables(),
       networkScores: (name) => engine.networkScores(name),
       adopt: (model) => {
@@ -358,6 +359,22 @@ test('the schedule begins runs at its minute of the day, in the time zone of the
   expect(minutes).toBeGreaterThanOrEqual(2 * 60 + 17);
   expect(minutes).toBeLessThan(2 * 60 + 18);
   expect(agent.tuning.lastRun.trigger).toBe('schedule');
+});
+
+test('a run plays the streams with the covariates that they have chosen, as live', async () => {
+  const started: TuningInput[] = [];
+  const { engine, tuning, until } = await setUp({ start: worker(async () => report({}), started) });
+  const [view] = engine.streams();
+  if (view === undefined) throw new Error('no stream');
+  engine.add({ ...view.spec, findsCovariates: true });
+  vi.spyOn(engine, 'covariatesOf').mockReturnValue([{ kind: 'stream', name: 's1' }]);
+  tuning.start();
+  await until('the run', () => started.length === 1);
+  const [input] = started;
+  if (input === undefined || !('streams' in input)) throw new Error('no streams');
+  const [s0, s1] = ['s0', 's1'].map((name) => input.streams.find(({ spec: one }) => one.name === name)?.spec);
+  expect(s0).toMatchObject({ findsCovariates: false, covariates: [{ kind: 'stream', name: 's1' }] });
+  expect(s1?.covariates).toBeUndefined();
 });
 
 test('a stream with permanently larger errors triggers a run, noise does not', async () => {

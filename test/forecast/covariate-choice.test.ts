@@ -147,6 +147,60 @@ describe('covariates: auto', () => {
     );
   });
 
+  const copyOf = (names: readonly string[]): Engine => {
+    const copy = new Engine(fakeModel());
+    for (const { spec: one } of engine.streams()) {
+      const snapshot = engine.snapshot(one.name);
+      if (snapshot === null) throw new Error('no snapshot');
+      if (names.includes(one.name)) copy.add(one, snapshot);
+    }
+    return copy;
+  };
+
+  it.each<[string, (copy: Engine) => void]>([
+    ['is removed', (copy) => copy.remove('pv')],
+    ['is reset', (copy) => copy.reset('pv')],
+    ['chooses no longer', (copy) => copy.add(spec('pv'))],
+  ])('frees the chosen stream when the only one that uses it %s', (_, end) => {
+    const copy = copyOf(['irradiance', 'pv']);
+    const size = () => copy.snapshot('irradiance')?.bytes.length ?? Number.NaN;
+    const before = size();
+    expect(copy.joined('irradiance')).toBe(true);
+    end(copy);
+    expect(copy.joined('irradiance')).toBe(false);
+    expect(copy.linked('irradiance')).toBe(false);
+    expect(size()).toBeLessThan(before - 1000);
+  });
+
+  it('keeps the chosen stream linked while another stream uses it', () => {
+    const copy = copyOf(['irradiance', 'pv']);
+    copy.add(spec('roof', { covariates: [{ kind: 'stream', name: 'irradiance' }] }));
+    copy.remove('pv');
+    expect(copy.joined('irradiance')).toBe(true);
+    copy.remove('roof');
+    expect(copy.joined('irradiance')).toBe(false);
+  });
+
+  it('drops a chosen stream that was removed between two runs', () => {
+    const copy = copyOf(['room', 'pv']);
+    expect(copy.covariatesOf('pv')).toEqual([{ kind: 'stream', name: 'irradiance' }]);
+    copy.dropMissingCovariates();
+    expect(copy.covariatesOf('pv')).toEqual([]);
+    expect(copy.joined('pv')).toBe(false);
+    const whole = copyOf(['irradiance', 'pv']);
+    whole.dropMissingCovariates();
+    expect(whole.covariatesOf('pv')).toEqual([{ kind: 'stream', name: 'irradiance' }]);
+  });
+
+  it('shows the streams with their choice to an engine that plays them again', () => {
+    const specs = new Map(engine.streamsInUse().map(({ spec: one }) => [one.name, one]));
+    expect(specs.get('pv')).toMatchObject({
+      findsCovariates: false,
+      covariates: [{ kind: 'stream', name: 'irradiance' }],
+    });
+    expect(specs.get('room')).toMatchObject({ findsCovariates: false, covariates: [] });
+  });
+
   it('gives a stream up when it is removed, and goes on without it', async () => {
     const longer = day(1, STEPS + 130);
     engine.remove('irradiance');
@@ -166,6 +220,21 @@ describe('covariates: auto', () => {
     expect(snapshot).not.toBeNull();
     expect(engine.streams().find(({ spec: one }) => one.name === 'pv')?.bucketsSeen).toBe(0);
   });
+});
+
+it('a configured covariate that is removed is not named any more', async () => {
+  const table = day(3, 640);
+  const engine = new Engine(fakeModel());
+  engine.add(spec('irradiance'));
+  engine.add(spec('pv', { covariates: [{ kind: 'stream', name: 'irradiance' }] }));
+  engine.showProvenance(true);
+  const { irradiance, pv } = table as Record<'irradiance' | 'pv', Float64Array>;
+  const before = await play(engine, { irradiance, pv }, { to: 600 });
+  expect(usedBy(before, 'pv', 590)).toEqual(new Set(['irradiance']));
+  engine.remove('irradiance');
+  const after = await play(engine, { pv }, { from: 600, to: 640 });
+  expect(after).toHaveLength(40);
+  expect(usedBy(after, 'pv', 600)).toEqual(new Set());
 });
 
 it('never costs more than 1 % of the loss: streams that share a season, or a common level, or nothing', async () => {

@@ -34,6 +34,7 @@ export interface ExplainRequest {
   readonly clock: Clock;
 }
 
+/** Of a covariate that counts in the forecast. */
 interface CovariateEffect {
   readonly name: string;
   /** [leads of the explanation] medians minus those of the forecast without this covariate. */
@@ -118,7 +119,7 @@ async function withEffects(
     explanation.leads.map(({ lead }) => made.quantiles[(lead - 1) * Q + MEDIAN]);
   const now = medians(forecast);
   const effects: CovariateEffect[] = [];
-  for (const one of names) {
+  for (const one of forecast.provenance?.inputsUsed ?? []) {
     const without = medians((await play(new Map([[one, Number.NaN]]), originMs)).forecast);
     effects.push({ name: labelOf(one), effect: now.map((value, i) => value - (without[i] ?? value)) });
   }
@@ -206,6 +207,7 @@ async function replayed(
       },
     },
   });
+  engine.showProvenance(true);
   const tables = new KnownAhead({
     config: () => config,
     engine,

@@ -157,6 +157,25 @@ describe('gatecast explain', () => {
     expect(same).toMatchObject({ code: 'USAGE' });
   });
 
+  it('names no covariate that is gone', async () => {
+    const other = await agentFolder(STEPS - 80);
+    const store = SqliteStore.open({
+      dir: other.dir,
+      maxBytes: 64e6,
+      retentionMs: 1e12,
+      clock: other.clock,
+      onFault: () => undefined,
+    });
+    store.forget('outdoor/temperature');
+    const known = JSON.parse(store.getMeta('agent.streams') ?? '[]') as unknown[][];
+    store.setMeta('agent.streams', JSON.stringify(known.filter(([topic]) => topic !== 'outdoor')));
+    store.settle();
+    store.close();
+    const found = await explained({ config: other.config, clock: other.clock });
+    expect(found.inputs_used.map(({ name }) => name)).not.toContain('outdoor/temperature');
+    expect(found.leads.every(({ published }) => Number.isFinite(published.p50))).toBe(true);
+  });
+
   it('is understood by people', async () => {
     const text = await explain(
       request({ json: false, set: [{ covariate: 'outdoor/temperature', value: -20 }] }),
