@@ -20,8 +20,8 @@ const MAX_GAPS = 64;
 const MAX_DEPTH = 32;
 /** Maximum number of devices per topic. */
 const MAX_SENDERS = 64;
-/** The same payload again within this time is a radio repeat, not another reading. */
-const REPEAT_MS = 2000;
+/** Characters of a message's readings that are compared with the previous message. */
+const MAX_COMPARED = 512;
 /** Members that identify the devices of one topic. */
 const DEVICE_MEMBER =
   /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
@@ -57,15 +57,15 @@ export interface HeardTopic {
   messages: number;
   /** Messages received live. */
   live: number;
-  /** ms between live messages of one device, at most 64. */
-  readonly gapsMs: number[];
+  /** ms between live messages, by device, in all at most 64; negative if both have the same readings. */
+  readonly gapsMs: Map<string, number[]>;
   readonly fields: Map<string, HeardField>;
   readonly shape: PayloadShape;
 }
 
 interface Sender {
   lastMs: number;
-  payload: string;
+  readings: string;
 }
 
 export class Survey {
@@ -123,36 +123,39 @@ export class Survey {
     if (documents.length === 0 && /^[a-z]+$/i.test(message.text().trim().slice(0, 16)))
       heard.shape.switches.add('');
     const sender = isTree(json) ? senderOf(json) : '';
-    if (!retained) {
-      heard.live += 1;
-      this.time(heard, message, sender);
-    }
+    let readings = '';
     this.decoder(heard).decode(message, {
-      reading: (field, value, _timeMs, unit) => hearField(heard, field, value, unit, sender),
+      reading: (field, value, _timeMs, unit) => {
+        if (readings.length < MAX_COMPARED) readings += `${field} ${value} `;
+        hearField(heard, field, value, unit, sender);
+      },
       reject: () => {},
       request: () => {},
     });
+    if (retained) return;
+    heard.live += 1;
+    this.time(heard, arrivalMs, sender, readings);
   }
 
   /** Measures the gap since the last message of the same device. */
-  private time(heard: HeardTopic, message: Message, sender: string): void {
+  private time(heard: HeardTopic, arrivalMs: number, sender: string, readings: string): void {
     let senders = this.senders.get(heard.topic);
     if (senders === undefined) {
       senders = new Map();
       this.senders.set(heard.topic, senders);
     }
-    const payload = message.payload.length <= 512 ? message.text() : '';
-    const { arrivalMs } = message;
     const last = senders.get(sender);
     if (last === undefined) {
-      if (senders.size < MAX_SENDERS) senders.set(sender, { lastMs: arrivalMs, payload });
+      if (senders.size < MAX_SENDERS) senders.set(sender, { lastMs: arrivalMs, readings });
       return;
     }
     const gapMs = arrivalMs - last.lastMs;
-    if (gapMs < REPEAT_MS && payload !== '' && payload === last.payload && sender !== '') return;
-    if (heard.gapsMs.length < MAX_GAPS) heard.gapsMs.push(gapMs);
+    const gaps = heard.gapsMs.get(sender) ?? [];
+    heard.gapsMs.set(sender, gaps);
+    if (gapMs > 0 && gaps.length < MAX_GAPS / senders.size)
+      gaps.push(readings === last.readings ? -gapMs : gapMs);
     last.lastMs = arrivalMs;
-    last.payload = payload;
+    last.readings = readings;
   }
 
   private topic(topic: string, payload: Uint8Array): HeardTopic | null {
@@ -181,7 +184,7 @@ export class Survey {
       ...guess,
       messages: 0,
       live: 0,
-      gapsMs: [],
+      gapsMs: new Map(),
       fields: new Map(),
       shape: new PayloadShape(),
     };

@@ -8,7 +8,7 @@ import { GatecastError } from '../errors.ts';
 import { FUTURE_MS, refusal, type SampleOutcome } from './admission.ts';
 import { aggregate, inOrder, without } from './aggregate.ts';
 import { Counter } from './counter.ts';
-import { IntervalWatch, isRepeat, learnFromFirst } from './interval.ts';
+import { IntervalWatch, learnFromFirst } from './interval.ts';
 import { OpenBuckets } from './open-buckets.ts';
 import { RateLimit } from './rate-limit.ts';
 import type { Sample } from './sample.ts';
@@ -272,11 +272,8 @@ export class Buckets {
     this.closedNewestMs = all.times[all.times.length - 1];
     const tooFast: number[] = [];
     all.times.forEach((timeMs, i) => {
-      if (
-        this.watch !== null &&
-        !(i > 0 && isRepeat(timeMs, all.values[i], all.times[i - 1], all.values[i - 1]))
-      )
-        this.comingMs = this.watch.add(timeMs, intervalMs) ?? this.comingMs;
+      if (this.watch !== null)
+        this.comingMs = this.watch.add(timeMs, all.values[i], intervalMs) ?? this.comingMs;
       if (!this.limit.accepts(timeMs, all.values[i])) tooFast.push(timeMs);
     });
     const kept = tooFast.length === 0 ? all : without(all, tooFast);

@@ -32,13 +32,28 @@ describe('niceInterval', () => {
   });
 });
 
-describe('learnFromFirst', () => {
-  /** Every reading `copies` times, 60 ms apart. */
-  const repeated = (copies: number, count: number, interval = MINUTE) =>
-    times(interval, count).flatMap((time, n) =>
-      Array.from({ length: copies }, (_, copy) => ({ timeMs: time + 60 * copy, value: n })),
-    );
+/** Every reading `copies` times. */
+const repeated = (copies: number, count: number, interval = MINUTE, apart = 60) =>
+  times(interval, count).flatMap((time, n) =>
+    Array.from({ length: copies }, (_, copy) => ({ timeMs: time + apart * copy, value: n })),
+  );
 
+/** Copies of each report: number, distance and interval of the reports, ms. */
+const COPIES = [
+  [2, 1000, MINUTE],
+  [3, 1000, MINUTE],
+  [3, 1000, 5000],
+  [3, 5000, 30_000],
+  [4, 1000, MINUTE],
+  [4, 2500, 15 * MINUTE],
+  [6, 1000, 10_000],
+  [6, 5000, MINUTE],
+  [12, 60, 1000],
+  [12, 1000, MINUTE],
+  [8, 10_000, 60 * MINUTE],
+] as const;
+
+describe('learnFromFirst', () => {
   it('ignores repeated radio messages', () => {
     for (const copies of [1, 2, 3, 6, 12]) expect(learnFromFirst(repeated(copies, 6))).toBe(MINUTE);
     expect(learnFromFirst(repeated(3, 5))).toBeNull();
@@ -49,10 +64,54 @@ describe('learnFromFirst', () => {
     for (const length of [24, 25, 60, 120]) expect(learnFromFirst(all.slice(0, length))).toBe(10_000);
   });
 
+  it.each(COPIES)(
+    'finds the interval of the reports: %i copies, %i ms apart, every %i ms',
+    (copies, apart, interval) => {
+      for (const steady of [false, true]) {
+        const all = repeated(copies, 20, interval, apart).map((one) => (steady ? { ...one, value: 7 } : one));
+        expect(learnFromFirst(all)).toBe(interval);
+        // Also if the first report is heard in part.
+        expect(learnFromFirst(all.slice(copies - 1))).toBe(interval);
+        if (steady) continue;
+        // Copies are lost, and their distances vary.
+        const next = uniform(copies);
+        const some = all
+          .filter(() => next() > 0.2)
+          .map((one) => ({ ...one, timeMs: one.timeMs + Math.round(next() * 0.3 * apart) }));
+        expect(learnFromFirst(some)).toBe(interval);
+      }
+    },
+  );
+
+  it('is robust against outages between reports with copies', () => {
+    const before = repeated(3, 4, MINUTE, 1000);
+    const after = before.map(({ timeMs, value }) => ({ timeMs: timeMs + 3_600_000, value }));
+    expect(learnFromFirst([...before, ...after])).toBe(MINUTE);
+  });
+
+  it('takes a burst of readings that differ for one report', () => {
+    const bursts = repeated(4, 20, MINUTE, 1000).map((one, value) => ({ ...one, value }));
+    expect(learnFromFirst(bursts)).toBe(MINUTE);
+  });
+
+  it('takes no regular sensor for one that repeats', () => {
+    for (const interval of [200, 1000, 10_000, MINUTE])
+      for (const levels of [1, 2, 3, 1000])
+        for (let seed = 0; seed < 20; seed++) {
+          const next = uniform(seed);
+          let value = 0;
+          const all = times(interval, 60, { jitter: 0.2, lost: 0.1, seed }).map((timeMs) => {
+            if (next() < 0.2) value = Math.floor(next() * levels);
+            return { timeMs, value };
+          });
+          expect(learnFromFirst(all)).toBe(interval);
+        }
+  });
+
   it('handles a fast sensor with a constant value', () => {
     const still = times(200, 60).map((timeMs) => ({ timeMs, value: 7 }));
     expect(learnFromFirst(still.slice(0, 8))).toBeNull();
-    for (const length of [12, 40, 60]) expect(learnFromFirst(still.slice(0, length))).toBe(200);
+    for (const length of [13, 40, 60]) expect(learnFromFirst(still.slice(0, length))).toBe(200);
     const moving = still.map((one, n) => ({ ...one, value: n }));
     expect(learnFromFirst(moving.slice(0, 6))).toBe(200);
   });
@@ -95,11 +154,16 @@ describe('learnInterval', () => {
 
 describe('IntervalWatch', () => {
   /** All changes that a watch asks for, with the number of readings it took. */
-  function changes(watch: IntervalWatch, list: readonly number[], intervalMs: number): [number, number][] {
+  function changes(
+    watch: IntervalWatch,
+    list: readonly number[],
+    intervalMs: number,
+    value: (i: number) => number = (i) => i,
+  ): [number, number][] {
     const found: [number, number][] = [];
     let present = intervalMs;
     list.forEach((time, i) => {
-      const other = watch.add(time, present);
+      const other = watch.add(time, value(i), present);
       if (other === null) return;
       found.push([i + 1, other]);
       present = other;
@@ -107,12 +171,18 @@ describe('IntervalWatch', () => {
     return found;
   }
 
-  it('does not react to jitter and losses at a constant rate', () => {
-    for (let seed = 0; seed < 20; seed++) {
-      const list = times(MINUTE, 2000, { jitter: 0.4, lost: 0.3, seed });
-      expect(changes(new IntervalWatch(), list, MINUTE)).toEqual([]);
-    }
-  });
+  it.each([0.02, 0.2, 1])(
+    'does not react to jitter and losses at a constant rate; %d of the values differ',
+    (share) => {
+      for (let seed = 0; seed < 20; seed++) {
+        const list = times(MINUTE, 2000, { jitter: 0.4, lost: 0.3, seed });
+        const next = uniform(seed);
+        let level = 0;
+        const values = list.map(() => (next() < share ? ++level : level));
+        expect(changes(new IntervalWatch(), list, MINUTE, (i) => values[i] ?? 0)).toEqual([]);
+      }
+    },
+  );
 
   for (const [name, other] of [
     ['slower', 10 * MINUTE],
@@ -128,6 +198,40 @@ describe('IntervalWatch', () => {
       expect(found[0][0]).toBeLessThan(60);
     });
   }
+
+  it.each(COPIES)(
+    'keeps the interval of the reports: %i copies, %i ms apart, every %i ms',
+    (copies, apart, interval) => {
+      const all = repeated(copies, 400, interval, apart);
+      const list = all.map(({ timeMs }) => timeMs);
+      const values = [(i: number) => all[i]?.value ?? 0, () => 7];
+      for (const value of values) {
+        expect(changes(new IntervalWatch(), list, interval, value)).toEqual([]);
+        expect(changes(new IntervalWatch(), list, interval * 10, value).map(([, found]) => found)).toEqual([
+          niceInterval(interval),
+        ]);
+      }
+    },
+  );
+
+  it('notices that a device with copies has become faster', () => {
+    const slow = repeated(4, 60, 10 * MINUTE, 1000);
+    const fast = repeated(4, 60, MINUTE, 1000).map(({ timeMs, value }) => ({
+      timeMs: timeMs + 600 * MINUTE,
+      value: value + 60,
+    }));
+    const all = [...slow, ...fast];
+    const list = all.map(({ timeMs }) => timeMs);
+    const found = changes(new IntervalWatch(), list, 10 * MINUTE, (i) => all[i]?.value ?? 0);
+    expect(found.map(([, interval]) => interval)).toEqual([MINUTE]);
+  });
+
+  it('notices that a device with a constant value has become faster', () => {
+    const list = [...times(MINUTE, 60), ...times(1000, 200, { from: START + 60 * MINUTE, jitter: 0.1 })];
+    expect(changes(new IntervalWatch(), list, MINUTE, () => 7).map(([, interval]) => interval)).toEqual([
+      1000,
+    ]);
+  });
 
   it('corrects a wrongly learnt interval', () => {
     expect(changes(new IntervalWatch(), times(MINUTE, 100, { jitter: 0.1 }), 1000)).toEqual([[48, MINUTE]]);

@@ -1,5 +1,6 @@
 /** From the gaps between messages to the step of a forecast and how far it reaches. */
 import type { HeardTopic } from '../../ingest/survey.ts';
+import { mayBeOneReport, reportGaps, sortedLengths } from '../../series/interval.ts';
 
 /** Steps that people and devices choose. */
 const NICE_MS = [
@@ -27,10 +28,17 @@ interface Cadence {
 /** The slowest typical gap of the topics, ms; null if too few messages were received. */
 export function cadenceOf(topics: readonly HeardTopic[]): number | null {
   const medians = topics.flatMap(({ gapsMs }) => {
-    if (gapsMs.length < 2) return [];
-    return [...gapsMs].sort((a, b) => a - b)[Math.floor(gapsMs.length / 2)];
+    const all = [...gapsMs.values()].flatMap(gapsOfReports).sort((a, b) => a - b);
+    return all.length < 2 ? [] : [all[Math.floor(all.length / 2)] ?? 0];
   });
   return medians.length === 0 ? null : Math.max(...medians);
+}
+
+/** Gaps between the reports of a device, which may arrive several times. */
+function gapsOfReports(gapsMs: readonly number[]): readonly number[] {
+  const gaps = Float64Array.from(gapsMs);
+  const sorted = sortedLengths(gaps);
+  return reportGaps(gaps, sorted) ?? (gaps.length > 1 && mayBeOneReport(gaps) ? [] : [...sorted]);
 }
 
 /**

@@ -41,6 +41,27 @@ describe('a suggestion for unknown devices', () => {
     expect(config.streams[0]).toMatchObject({ interval: 600_000, horizon: 86_400_000 });
   });
 
+  it.each([2, 3, 4, 8])(
+    'measures the cadence of readings, not of their copies: %i, a second apart',
+    (copies) => {
+      const { config } = suggested(
+        (at) => {
+          const report = Math.floor(at / 60);
+          const time = new Date(START_MS + at * 1000).toISOString();
+          return at % 60 < copies
+            ? [
+                ['radio/in', { time, flux: 1 + report }],
+                ['radio/number', String(1 + report)],
+              ]
+            : [];
+        },
+        1000,
+        600,
+      );
+      for (const rule of config.streams) expect(rule).toMatchObject({ interval: 300_000 });
+    },
+  );
+
   it('reads lists of devices by what identifies them, batches where they are, and keys with dots', () => {
     const { config, streams, rejects } = suggested((at) => [
       [
