@@ -8,16 +8,42 @@ import { FUTURE_MS, refusal } from '../series/admission.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { KnownStream } from './known-streams.ts';
+import { ReplayScan, type ReplayStart, type ScannedStore } from './replay-scan.ts';
+import type { Restorable } from './restore.ts';
 
 /** An agent with no more streams restores all of them before it connects. */
 const AT_ONCE = 256;
-/**
- * Most time of a turn, ms; one slow stream may take longer. Readings wait meanwhile, but each turn reads the stored samples of
- * its time span once, so that many short turns would take far longer in all.
- */
-const TURN_MS = 800;
-const FIRST_TURN = 32;
-const MOST_IN_TURN = 256;
+/** Most time of a turn, ms; a stream with many samples may take longer. New readings wait meanwhile. */
+const TURN_MS = 200;
+/** Samples replayed in the first turn, and the limits of later ones; few samples make small batches for the network. */
+const FIRST_TURN = 256;
+const LEAST_IN_TURN = 1024;
+const MOST_IN_TURN = 16_384;
+/** Loading the state of a stream takes as long as the replay of so many samples. */
+const STATE_SAMPLES = 8;
+/** Streams prepared between two pauses. */
+const STREAMS_PER_BREATH = 64;
+
+/** A stream that waits. */
+interface Waiting {
+  readonly stream: KnownStream;
+  start?: ReplayStart;
+}
+
+export interface LateRestoreParts {
+  /** See `AT_ONCE`. */
+  readonly atOnce?: number;
+  readonly store: ScannedStore;
+  /** Where the replay of a stream is expected to begin. */
+  readonly startOf: (stream: KnownStream) => ReplayStart;
+  /** Time before which the saved state of a stream contains all buckets, ms; null without a state. */
+  readonly replayFromMs: (stream: string) => number | null;
+}
+
+export interface TurnPace {
+  readonly monotonicMs: () => number;
+  readonly breathe: () => Promise<void> | undefined;
+}
 
 /** The names of streams that see others, or are seen. They learn in order of time, so they are restored together. */
 function linkedNames(specs: Iterable<StreamSpec>): ReadonlySet<string> {
@@ -31,21 +57,16 @@ function linkedNames(specs: Iterable<StreamSpec>): ReadonlySet<string> {
 }
 
 export class LateRestore {
-  private readonly waiting = new Map<string, KnownStream>();
+  private readonly waiting = new Map<string, Waiting>();
   private readonly heard = new Set<string>();
   /** The saved state of a stream contains its buckets before this time, ms; -Infinity without a state. */
   private readonly closedToMs = new Map<string, number>();
-  /** Streams of the next turn. */
+  /** Samples replayed in the next turn. */
   private count = FIRST_TURN;
+  /** Null between two scans: streams that came later, or that did not fit into its memory, need another one. */
+  private scan: ReplayScan | null = null;
 
-  /**
-   * @param atOnce see `AT_ONCE`
-   * @param replayFromMs time before which the saved state of a stream contains all buckets, ms; null without a state
-   */
-  constructor(
-    private readonly atOnce = AT_ONCE,
-    private readonly replayFromMs: (stream: string) => number | null = () => null,
-  ) {}
+  constructor(private readonly parts: LateRestoreParts) {}
 
   /** Number of streams that are still to be restored. */
   get size(): number {
@@ -57,27 +78,29 @@ export class LateRestore {
   }
 
   get(stream: string): KnownStream | undefined {
-    return this.waiting.get(stream);
+    return this.waiting.get(stream)?.stream;
   }
 
   specs(): StreamSpec[] {
-    return [...this.waiting.values()].map(({ spec }) => spec);
+    return [...this.waiting.values()].map(({ stream }) => stream.spec);
   }
 
   /** Queues streams for a later restore. @returns those that must be restored at once */
   defer(streams: readonly KnownStream[]): readonly KnownStream[] {
-    if (streams.length <= this.atOnce) return streams;
+    if (streams.length <= (this.parts.atOnce ?? AT_ONCE)) return streams;
     for (const stream of streams) this.put(stream);
     return this.takeLinked([]);
   }
 
-  /** Adds a stream, or replaces its entry. */
-  put(stream: KnownStream): void {
-    this.waiting.set(stream.spec.name, stream);
-    this.closedToMs.delete(stream.spec.name);
+  /** Adds a stream, or replaces its entry. @param start of its replay, if known */
+  put({ spec, firstMs }: KnownStream, start?: ReplayStart): void {
+    this.scan?.forget(spec.name);
+    this.waiting.set(spec.name, { stream: { spec, firstMs }, start });
+    this.closedToMs.delete(spec.name);
   }
 
   delete(stream: string): void {
+    this.scan?.forget(stream);
     this.waiting.delete(stream);
     this.heard.delete(stream);
     this.closedToMs.delete(stream);
@@ -86,60 +109,90 @@ export class LateRestore {
   /** Removes and returns the streams that are linked by covariates. @param others streams that do not wait */
   takeLinked(others: Iterable<StreamSpec>): KnownStream[] {
     if (this.waiting.size === 0) return [];
-    return this.take(linkedNames([...others, ...this.specs()]));
+    const taken: KnownStream[] = [];
+    for (const name of linkedNames([...others, ...this.specs()])) {
+      const stream = this.get(name);
+      if (stream === undefined) continue;
+      taken.push(stream);
+      this.delete(name);
+    }
+    return taken;
   }
 
   /**
-   * What becomes of a reading: `accepted` if it is to be stored, and replayed later; `late` if the saved state contains its bucket,
+   * What becomes of a reading: `accepted` if it must be stored now, and is replayed later; `late` if the saved state contains its bucket,
    * because the replay begins after it.
    * @returns null if its stream does not wait
    */
   outcome(sample: Sample): PushOutcome | null {
-    const stream = this.waiting.get(sample.stream);
+    const stream = this.get(sample.stream);
     if (stream === undefined) return null;
     const refused = refusal(sample, stream.spec, stream.spec.intervalMs);
     if (refused !== null) return refused;
     if (this.isLate(sample, stream.spec.intervalMs)) return 'late';
     this.heard.add(sample.stream);
+    this.scan?.stored(sample.stream, Math.round(sample.timeMs), sample.value);
     return 'accepted';
   }
 
   private isLate({ stream, timeMs, arrivalMs }: Sample, intervalMs: number | null): boolean {
     let closedToMs = this.closedToMs.get(stream);
     if (closedToMs === undefined) {
-      closedToMs = this.replayFromMs(stream) ?? Number.NEGATIVE_INFINITY;
+      closedToMs = this.parts.replayFromMs(stream) ?? Number.NEGATIVE_INFINITY;
       this.closedToMs.set(stream, closedToMs);
     }
     // A state far ahead of the clock is of a wrong clock: its buckets make no reading late, see `Buckets`.
     return timeMs < closedToMs && !(closedToMs - arrivalMs > FUTURE_MS + (intervalMs ?? 0));
   }
 
-  /** Restores the streams whose turn it is. @param restore restores all of these */
-  async turn(
-    monotonicMs: () => number,
-    restore: (streams: readonly KnownStream[]) => Promise<void>,
-  ): Promise<void> {
-    const names: string[] = [];
-    for (const list of [this.heard, this.waiting.keys()])
-      for (const name of list) {
-        if (names.length >= this.count) break;
-        if (!names.includes(name)) names.push(name);
-      }
+  /** Reads stored samples until they suffice for some streams, and restores these. @param restore restores all of them */
+  async turn(pace: TurnPace, restore: (streams: readonly Restorable[]) => Promise<void>): Promise<void> {
+    const { monotonicMs, breathe } = pace;
     const startedMs = monotonicMs();
-    await restore(this.take(names));
-    const tookMs = monotonicMs() - startedMs;
-    if (tookMs > TURN_MS) this.count = Math.max(1, this.count >> 1);
+    this.scan ??= await this.newScan(breathe);
+    const { scan } = this;
+    while (scan.ready.size === 0 && !scan.isOver) {
+      scan.read();
+      await breathe();
+      if (monotonicMs() - startedMs > TURN_MS) return;
+    }
+    const restoresMs = monotonicMs();
+    const streams = this.next(scan);
+    if (scan.ready.size === 0 && scan.isOver) this.scan = null;
+    await restore(streams);
+    const tookMs = monotonicMs() - restoresMs;
+    if (tookMs > TURN_MS) this.count = Math.max(LEAST_IN_TURN, this.count >> 1);
     else if (4 * tookMs < TURN_MS) this.count = Math.min(MOST_IN_TURN, 2 * this.count);
   }
 
-  private take(names: Iterable<string>): KnownStream[] {
-    const taken: KnownStream[] = [];
-    for (const name of names) {
-      const stream = this.waiting.get(name);
-      if (stream === undefined) continue;
-      taken.push(stream);
-      this.delete(name);
+  private async newScan(breathe: () => Promise<void> | undefined): Promise<ReplayScan> {
+    const scan = new ReplayScan(this.parts.store);
+    let prepared = 0;
+    for (const [name, waiting] of this.waiting) {
+      waiting.start ??= this.parts.startOf(waiting.stream);
+      scan.want(name, waiting.start);
+      if (++prepared % STREAMS_PER_BREATH === 0) await breathe();
     }
-    return taken;
+    return scan;
+  }
+
+  /** Removes and returns the streams to restore next: those with new readings first. */
+  private next(scan: ReplayScan): Restorable[] {
+    const streams: Restorable[] = [];
+    let samples = 0;
+    for (const names of [this.heard, scan.ready.keys()])
+      for (const name of names) {
+        if (samples >= this.count) break;
+        const waiting = this.waiting.get(name);
+        const taken = waiting === undefined ? null : scan.take(name);
+        if (waiting?.start === undefined || taken === null) continue;
+        samples += STATE_SAMPLES + (taken.samples?.length ?? this.count);
+        this.delete(name);
+        const start = { state: waiting.start.state, fromMs: [taken.fromMs] };
+        streams.push(
+          taken.samples === null ? waiting.stream : { ...waiting.stream, start, samples: taken.samples },
+        );
+      }
+    return streams;
   }
 }

@@ -4,27 +4,36 @@
  * it is rebuilt from stored samples.
  */
 import { GatecastError } from '../errors.ts';
-import type { ForecastEngine, TickPace } from '../forecast/engine-contract.ts';
+import type { ForecastEngine, StreamSnapshot, TickPace } from '../forecast/engine-contract.ts';
 import { FUTURE_MS } from '../series/admission.ts';
 import { isLive } from '../series/buckets.ts';
-import type { StreamSpec } from '../series/spec.ts';
-import type { Store, StoredSample } from '../store/store-contract.ts';
+import type { Store } from '../store/store-contract.ts';
 import { inPieces } from './history.ts';
 import type { KnownStream } from './known-streams.ts';
 import { markStored } from './marking.ts';
+import { type ReplaySample, ReplayScan, type ReplayStart, type ScannedStore } from './replay-scan.ts';
 
-/** The store, with one scan over the samples of all streams in order of time. */
-export interface ReplayStore extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark' | 'sliceEnd'> {
-  /** @param streams only theirs */
-  since(fromMs: number, streams: readonly string[], toMs: number): Iterable<NamedSample>;
+/** The store, with scans over the samples of all streams in order of time. */
+export interface ReplayStore
+  extends Pick<Store, 'loadSnapshot' | 'samples' | 'mark' | 'sliceEnd'>,
+    ScannedStore {}
+
+type NamedSample = ReplaySample & { readonly stream: string };
+
+/** A stream to restore. */
+export interface Restorable extends KnownStream {
+  /** Left out: found by loading the state. */
+  readonly start?: ReplayStart;
+  /** Its samples from the start on, ascending by time, if they have been read. */
+  readonly samples?: readonly ReplaySample[];
 }
-
-type NamedSample = StoredSample & { readonly stream: string };
 
 interface RestoredStream {
   readonly name: string;
-  /** `new`: the store had no state; `rebuilt`: the stored state was unusable. */
-  readonly state: 'saved' | 'new' | 'rebuilt';
+  readonly state: ReplayStart['state'];
+  readonly start: ReplayStart;
+  /** It is not in the engine, because its replay must begin earlier than the samples that were read. */
+  readonly postponed: boolean;
   /** Number of replayed samples. */
   replayed: number;
 }
@@ -49,7 +58,6 @@ const DAY = 86_400_000;
 const LEARNT_MS = 3_600_000;
 /** While the interval is being learnt, the shortest of these spans with enough samples is used. */
 const REBUILD_SPANS_MS = [DAY, 7 * DAY, 28 * DAY];
-const REBUILD_SAMPLES = 512;
 
 /**
  * @param nowMs current time: stored samples after it (from a clock that was ahead) are skipped, because they would close buckets whose time
@@ -60,23 +68,25 @@ const REBUILD_SAMPLES = 512;
 export async function restoreStreams(
   engine: ForecastEngine,
   store: ReplayStore,
-  streams: readonly KnownStream[],
+  streams: readonly Restorable[],
   nowMs = Number.POSITIVE_INFINITY,
   limits?: RestorePace,
 ): Promise<RestoredStream[]> {
-  const restored = streams.map((stream) => ({
-    ...addStream(engine, store, stream),
-    intervalMs: stream.spec.intervalMs,
-    toMs: nowMs + FUTURE_MS + (stream.spec.intervalMs ?? LEARNT_MS),
-  }));
-  const byName = new Map(restored.map((stream) => [stream.name, stream]));
   const breathe = (): Promise<void> | undefined => {
     if (limits?.stopped() === true) throw new RestoreStopped();
     return limits?.breathe();
   };
+  const restored: Started[] = [];
+  for (const stream of streams) {
+    restored.push(started(engine, store, stream, nowMs));
+    await breathe();
+  }
+  const usable = restored.filter(({ postponed }) => !postponed);
+  await findStarts(store, usable, breathe);
+  const byName = new Map(usable.map((stream) => [stream.name, stream]));
   const pace: TickPace = { only: new Set(byName.keys()), breathe };
   let pushes = 0;
-  for await (const samples of samplesOf(store, restored, breathe))
+  for await (const samples of samplesOf(store, usable, breathe))
     for (const { stream, timeMs, value } of samples) {
       const target = byName.get(stream);
       if (target === undefined || timeMs < target.fromMs || timeMs > target.toMs) continue;
@@ -102,49 +112,107 @@ async function tick(engine: ForecastEngine, store: ReplayStore, pace: TickPace):
 }
 
 interface Started extends RestoredStream {
+  readonly samples: readonly ReplaySample[] | null;
   /** Samples at or after this are not in the state, ms. */
-  readonly fromMs: number;
+  fromMs: number;
+  readonly toMs: number;
+  readonly intervalMs: number | null;
 }
 
-function addStream(engine: ForecastEngine, store: ReplayStore, { spec, firstMs }: KnownStream): Started {
-  const { name } = spec;
-  const snapshot = store.loadSnapshot(name);
+/** Adds the stream to the engine, with its saved state if that is of use. */
+function started(engine: ForecastEngine, store: ReplayStore, stream: Restorable, nowMs: number): Started {
+  const { spec, samples = null } = stream;
+  const start = addStream(engine, store, stream);
+  const fromMs = start.fromMs.at(-1) ?? 0;
+  const postponed = samples !== null && stream.start?.fromMs.every((ms) => fromMs < ms) === true;
+  if (postponed) engine.remove(spec.name);
+  const { intervalMs } = spec;
+  return {
+    name: spec.name,
+    state: start.state,
+    start,
+    postponed,
+    replayed: 0,
+    samples,
+    fromMs,
+    toMs: nowMs + FUTURE_MS + (intervalMs ?? LEARNT_MS),
+    intervalMs,
+  };
+}
+
+function addStream(engine: ForecastEngine, store: ReplayStore, stream: Restorable): ReplayStart {
+  const { spec, start } = stream;
+  const snapshot = start === undefined || start.state === 'saved' ? store.loadSnapshot(spec.name) : null;
   if (snapshot === null) {
     engine.add(spec);
-    return { name, state: 'new', replayed: 0, fromMs: firstMs };
+    return start === undefined || start.state === 'saved' ? startOf(stream, null, '') : start;
   }
   try {
     engine.add(spec, snapshot);
-    // Never before a reset: a state without closed buckets since then would replay all samples.
-    return { name, state: 'saved', replayed: 0, fromMs: Math.max(firstMs, snapshot.replayFromMs) };
+    return startOf(stream, snapshot, snapshot.modelHash);
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
     engine.add(spec);
-    const fromMs = Math.max(firstMs, rebuildFrom(store, spec, snapshot.replayFromMs));
-    return { name, state: 'rebuilt', replayed: 0, fromMs };
+    return startOf(stream, snapshot, '');
   }
 }
 
-function rebuildFrom(store: Pick<Store, 'samples'>, spec: StreamSpec, newestMs: number): number {
-  if (spec.intervalMs !== null) return newestMs - REBUILD_BUCKETS * spec.intervalMs;
-  for (const span of REBUILD_SPANS_MS) {
-    let count = 0;
-    for (const _ of store.samples(spec.name, newestMs - span)) if (++count >= REBUILD_SAMPLES) break;
-    if (count >= REBUILD_SAMPLES) return newestMs - span;
+/**
+ * Where the replay of a stream begins.
+ * @param saved its newest state; null if there is none
+ * @param modelHash of the engine: the state of another model is of no use
+ */
+export function startOf(
+  { spec, firstMs }: KnownStream,
+  saved: Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | null,
+  modelHash: string,
+): ReplayStart {
+  if (saved === null) return { state: 'new', fromMs: [firstMs] };
+  // Never before a reset: a state without closed buckets since then would replay all samples.
+  const after = (ms: number): number => Math.max(firstMs, ms);
+  const { replayFromMs } = saved;
+  if (saved.modelHash === modelHash) return { state: 'saved', fromMs: [after(replayFromMs)] };
+  const spansMs =
+    spec.intervalMs === null
+      ? [...REBUILD_SPANS_MS, Number.POSITIVE_INFINITY]
+      : [REBUILD_BUCKETS * spec.intervalMs];
+  return { state: 'rebuilt', fromMs: spansMs.map((spanMs) => after(Math.max(0, replayFromMs - spanMs))) };
+}
+
+/** Chooses among several possible starts, with one scan for all streams. */
+async function findStarts(
+  store: ReplayStore,
+  streams: readonly Started[],
+  breathe: () => Promise<void> | undefined,
+): Promise<void> {
+  const scan = new ReplayScan(store, 0);
+  const unsure = streams.filter(({ samples, start }) => samples === null && start.fromMs.length > 1);
+  for (const { name, start } of unsure) scan.want(name, start);
+  while (!scan.isOver) {
+    scan.read();
+    await breathe();
   }
-  return 0;
+  for (const stream of unsure) stream.fromMs = scan.take(stream.name)?.fromMs ?? stream.fromMs;
 }
 
 const earliestOf = (streams: readonly Started[]): number =>
   streams.reduce((earliest, { fromMs }) => Math.min(earliest, fromMs), Number.POSITIVE_INFINITY);
 
-/** One scan for many streams, in pieces, because there may be few samples of these among many of others. */
-function samplesOf(
+/**
+ * The samples of streams, in order of time. Those that have not been read yet come from one scan for all streams, in pieces, because
+ * there may be few samples of these among many of others.
+ */
+async function* samplesOf(
   store: ReplayStore,
   streams: readonly Started[],
   breathe: () => Promise<void> | undefined,
-): AsyncIterable<Iterable<NamedSample>> {
-  const names = streams.filter((stream) => Number.isFinite(stream.fromMs)).map(({ name }) => name);
-  const span = { fromMs: earliestOf(streams), toMs: Number.POSITIVE_INFINITY };
-  return inPieces(span, store, (fromMs, toMs) => store.since(fromMs, names, toMs), breathe);
+): AsyncGenerator<Iterable<NamedSample>> {
+  const read = streams.flatMap(({ name: stream, samples }) =>
+    (samples ?? []).map(({ timeMs, value }) => ({ stream, timeMs, value })),
+  );
+  if (read.length > 0) yield read.sort((a, b) => a.timeMs - b.timeMs);
+  const others = streams.filter(({ samples, fromMs }) => samples === null && Number.isFinite(fromMs));
+  const names = others.map(({ name }) => name);
+  const span = { fromMs: earliestOf(others), toMs: Number.POSITIVE_INFINITY };
+  yield* inPieces(span, store, (fromMs, toMs) => store.since(fromMs, names, toMs), breathe);
 }

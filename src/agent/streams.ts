@@ -25,7 +25,7 @@ import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { LateRestore } from './late-restore.ts';
 import type { Change, Part } from './part.ts';
-import { type RestorePace, RestoreStopped, restoreStreams } from './restore.ts';
+import { type Restorable, type RestorePace, RestoreStopped, restoreStreams, startOf } from './restore.ts';
 
 /** Reasons for refusals that are not faults. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
@@ -71,7 +71,12 @@ export class AgentStreams implements Part {
     this.router = createRouter(config());
     this.known = new KnownStreams(store);
     this.former = new FormerStreams(store);
-    this.late = new LateRestore(parts.atOnce, (stream) => store.replayFromMs(stream));
+    this.late = new LateRestore({
+      atOnce: parts.atOnce,
+      store,
+      startOf: (stream) => startOf(stream, store.snapshotStart(stream.spec.name), engine.modelHash),
+      replayFromMs: (stream) => store.replayFromMs(stream),
+    });
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
       const view = engine.streams().find(({ spec }) => spec.name === stream);
@@ -151,7 +156,7 @@ export class AgentStreams implements Part {
   async restoreSome(pace?: RestorePace): Promise<void> {
     const { clock } = this.parts;
     await this.late.turn(
-      () => clock.monotonic(),
+      { monotonicMs: () => clock.monotonic(), breathe: () => pace?.breathe() },
       (streams) => this.restoreOrStartAnew(streams, pace),
     );
     if (this.late.size > 0) return;
@@ -160,7 +165,7 @@ export class AgentStreams implements Part {
   }
 
   /** A stream whose samples cannot be read now starts without history, because the agent is already running. */
-  private async restoreOrStartAnew(streams: readonly KnownStream[], pace?: RestorePace): Promise<void> {
+  private async restoreOrStartAnew(streams: readonly Restorable[], pace?: RestorePace): Promise<void> {
     try {
       await this.restore(streams, pace);
     } catch (error) {
@@ -171,7 +176,7 @@ export class AgentStreams implements Part {
         }
         return;
       }
-      const [{ spec }] = streams as readonly [KnownStream];
+      const [{ spec }] = streams as readonly [Restorable];
       if (streams.length > 1) {
         for (const one of streams) await this.restoreOrStartAnew([one], pace);
         return;
@@ -308,11 +313,18 @@ export class AgentStreams implements Part {
     }
   }
 
-  private async restore(streams: readonly KnownStream[], pace?: RestorePace): Promise<void> {
+  private async restore(streams: readonly Restorable[], pace?: RestorePace): Promise<void> {
     const clockMs = this.parts.clock.now();
     const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
     const { engine, store } = this;
-    for (const { name, state, replayed } of await restoreStreams(engine, store, streams, nowMs, pace)) {
+    const byName = new Map(streams.map((stream) => [stream.spec.name, stream]));
+    for (const one of await restoreStreams(engine, store, streams, nowMs, pace)) {
+      const { name, state, replayed, start, postponed } = one;
+      if (postponed) {
+        const stream = byName.get(name);
+        if (stream !== undefined) this.late.put(stream, start);
+        continue;
+      }
       this.checkpoints.add(name, state, replayed);
       if (state === 'rebuilt') this.log.warn('state rebuilt from stored samples', { stream: name, replayed });
     }

@@ -23,8 +23,8 @@ const MOST_WAITING = 1_000_000;
 export interface Inspection {
   /** Stream names, sorted. */
   streams(): string[];
-  /** Ascending by time, including marked samples. */
-  samples(stream: string, fromMs?: number): Iterable<StoredSample>;
+  /** Ascending by time, including marked samples; `toMs` exclusive. */
+  samples(stream: string, fromMs?: number, toMs?: number): Iterable<StoredSample>;
   /** The newest saved state that is not damaged; null where there is none. */
   snapshot(stream: string): StreamSnapshot | null;
   /** The newest saved state; null if there is none. */
@@ -90,8 +90,8 @@ function inspection(db: Database | null, waiting: Waiting): Inspection {
       });
       return [...names].sort();
     },
-    samples: (stream, fromMs = 0) =>
-      samplesOf({ waiting, db, failed }, stream, idOf(stream), fromMs, Number.MAX_SAFE_INTEGER),
+    samples: (stream, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER) =>
+      samplesOf({ waiting, db, failed }, stream, idOf(stream), fromMs, toMs),
     snapshot(stream) {
       const id = idOf(stream);
       return db === null || id === null ? null : readSnapshot(db, id, stream, () => {});

@@ -45,6 +45,15 @@ export function sliceEnd(db: Database, fromMs: number, rows = SLICE_ROWS): numbe
   return time === undefined ? Number.POSITIVE_INFINITY : Math.max(time, from + 1);
 }
 
+/** Start of a slice that ends before `beforeMs`; -Infinity if fewer rows remain. */
+export function sliceStart(db: Database, beforeMs: number, rows = SLICE_ROWS): number {
+  const time = db
+    .prepare('SELECT time FROM sample WHERE time < ? ORDER BY time DESC LIMIT 1 OFFSET ?')
+    .pluck()
+    .get(bounded(beforeMs), rows - 1) as number | undefined;
+  return time ?? Number.NEGATIVE_INFINITY;
+}
+
 /**
  * Samples of all streams, sorted by time and then in a fixed order of streams; `toMs` exclusive.
  * @param only ids of the streams wanted

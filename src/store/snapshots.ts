@@ -61,10 +61,16 @@ export function readSnapshot(
   return null;
 }
 
-/** `replayFromMs` of the newest snapshot, without reading the state. */
-export function readReplayFrom(db: Database, streamId: number): number | undefined {
-  const newest = db.prepare('SELECT replay_from FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1');
-  return newest.pluck().get(streamId) as number | undefined;
+/** Of the newest snapshot, without reading the state. */
+export function readSnapshotStart(
+  db: Database,
+  streamId: number,
+): Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | undefined {
+  return db
+    .prepare(
+      'SELECT model AS modelHash, replay_from AS replayFromMs FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1',
+    )
+    .get(streamId) as ReturnType<typeof readSnapshotStart>;
 }
 
 /** Prefix of compressed states; states of gatecast 0.1 are not compressed. */

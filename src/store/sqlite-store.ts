@@ -18,9 +18,9 @@ import type { Database } from './database.ts';
 import { DatabaseConnection, type StoreFault } from './database-connection.ts';
 import type { MarkSpan } from './marks.ts';
 import { type MergeParts, samplesOf, samplesSince, timesBackwards } from './merged.ts';
-import { type NamedSample, type SampleTime, sliceEnd } from './reading.ts';
+import { type NamedSample, type SampleTime, sliceEnd, sliceStart } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
-import { readReplayFrom, readSnapshot, snapshotWriter } from './snapshots.ts';
+import { readSnapshot, readSnapshotStart, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
 import { trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
@@ -222,6 +222,11 @@ export class SqliteStore implements Store {
     return this.connection.read((db) => sliceEnd(db, fromMs)) ?? Number.POSITIVE_INFINITY;
   }
 
+  /** Start of a slice of time that ends before `beforeMs`, with so few rows that reading it blocks for milliseconds only. */
+  sliceStart(beforeMs: number): number {
+    return this.connection.read((db) => sliceStart(db, beforeMs)) ?? Number.NEGATIVE_INFINITY;
+  }
+
   /** Times of the samples of all streams, newest first, one page at a time; a time may occur twice. */
   newestFirst(): Generator<readonly SampleTime[]> {
     return timesBackwards(this.mergeParts);
@@ -259,10 +264,15 @@ export class SqliteStore implements Store {
     return this.connection.read((db) => readSnapshot(db, id, stream, damaged));
   }
 
+  /** Facts about the newest state, without reading it; null if there is none. */
+  snapshotStart(stream: string): Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | null {
+    const id = this.idOf(stream);
+    return id === null ? null : (this.connection.read((db) => readSnapshotStart(db, id)) ?? null);
+  }
+
   /** The newest state of the stream contains its samples before this time, ms; null if it has no state. Reads no state. */
   replayFromMs(stream: string): number | null {
-    const id = this.idOf(stream);
-    return id === null ? null : this.connection.read((db) => readReplayFrom(db, id));
+    return this.snapshotStart(stream)?.replayFromMs ?? null;
   }
 
   /**

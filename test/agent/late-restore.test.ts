@@ -6,6 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { LateRestore } from '../../src/agent/late-restore.ts';
 import { Pipeline } from '../../src/agent/pipeline.ts';
+import type { ScannedStore } from '../../src/agent/replay-scan.ts';
 import { AgentStreams } from '../../src/agent/streams.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { Engine } from '../../src/forecast/engine.ts';
@@ -23,16 +24,18 @@ const PLACES = Array.from({ length: 72 }, (_, i) => `p${i}`);
 const LINKED = PLACES.slice(-4);
 const SILENT = PLACES.slice(0, 5);
 
-const CONFIG = validateConfig({
-  node: 'n',
-  mqtt: { url: 'mqtt://broker' },
-  timezone: 'UTC',
-  lateness: '0s',
-  streams: [
-    { match: 'linked/{place}', horizon: '5s', covariates: [LINKED[0]] },
-    { match: 'alone/{place}', horizon: '10s', gaps: { fill: 'model', max: '30s' }, limits: { max: 100 } },
-  ].map((rule) => ({ ...rule, payload: 'number', interval: '1s', name: '{place}' })),
-});
+const withFill = (fill: string) =>
+  validateConfig({
+    node: 'n',
+    mqtt: { url: 'mqtt://broker' },
+    timezone: 'UTC',
+    lateness: '0s',
+    streams: [
+      { match: 'linked/{place}', horizon: '5s', covariates: [LINKED[0]] },
+      { match: 'alone/{place}', horizon: '10s', gaps: { fill, max: '30s' }, limits: { max: 100 } },
+    ].map((rule) => ({ ...rule, payload: 'number', interval: '1s', name: '{place}' })),
+  });
+const CONFIG = withFill('model');
 const topicOf = (place: string): string => `${LINKED.includes(place) ? 'linked' : 'alone'}/${place}`;
 
 class Agent {
@@ -42,6 +45,8 @@ class Agent {
   readonly clock: FakeClock;
   /** Of the model; another one cannot use the saved states. */
   hash = 'fake';
+  /** For the gaps of all streams; null: as configured. States with another setting cannot be used. */
+  fill: 'hold' | null = null;
   private parts: { store: SqliteStore; engine: Engine; streams: AgentStreams } | null = null;
 
   constructor(private readonly atOnce?: number) {
@@ -57,7 +62,8 @@ class Agent {
     const { clock, atOnce } = this;
     const store = openStore(this.folder);
     const engine = new Engine(fakeModel({ hash: this.hash }), { packAbove: 8 });
-    const parts = { config: () => CONFIG, engine, store, clock, log: silentLogger, atOnce };
+    const config = () => (this.fill === null ? CONFIG : withFill(this.fill));
+    const parts = { config, engine, store, clock, log: silentLogger, atOnce };
     const streams = new AgentStreams(parts);
     await streams.start();
     this.parts = { store, engine, streams };
@@ -391,21 +397,120 @@ describe('streams that are restored after the start', () => {
   });
 });
 
-test('a turn takes as many streams as its time allows', async () => {
-  const late = new LateRestore(0);
-  late.defer(Array.from({ length: 3000 }, (_, i) => ({ spec: testSpec(`${i}`), firstMs: 0 })));
+/** A late restore of streams with a state from before all samples, and the samples that each turn replays. */
+function lateRestore(store: ScannedStore, streams: number) {
+  const late = new LateRestore({
+    atOnce: 0,
+    store,
+    startOf: () => ({ state: 'saved', fromMs: [START] }),
+    replayFromMs: () => START,
+  });
+  late.defer(Array.from({ length: streams }, (_, i) => ({ spec: testSpec(`${i}`), firstMs: START })));
+  return late;
+}
+
+test('a turn replays as many samples as its time allows', async () => {
+  const rows = Array.from({ length: 3000 }, (_, i) => ({ stream: `${i}`, timeMs: START, value: 1, mark: 0 }));
+  const late = lateRestore({ sliceStart: () => Number.NEGATIVE_INFINITY, since: () => rows }, 3000);
   let nowMs = 0;
   const taken: number[] = [];
-  const turn = (msEach: number) =>
-    late.turn(
-      () => nowMs,
-      async (streams) => {
-        taken.push(streams.length);
-        nowMs += msEach * streams.length;
-      },
-    );
-  for (const msEach of [1, 1, 1, 10, 10, 10, 10, 3000, 3000, 3000, 3000, 3000, 3000, 3000, 0, 0])
-    await turn(msEach);
-  expect(taken).toEqual([32, 64, 128, 256, 128, 64, 64, 64, 32, 16, 8, 4, 2, 1, 1, 2]);
+  const pace = { monotonicMs: () => nowMs, breathe: () => undefined };
+  for (const msEach of [0.1, 0.1, 0.1, 0.1, 2, 2, 50, 50, 1])
+    await late.turn(pace, async (streams) => {
+      expect(streams.every(({ samples }) => samples?.length === 1)).toBe(true);
+      taken.push(streams.length);
+      nowMs += msEach * streams.length;
+    });
+  // Loading a state counts as 8 samples. A turn after the first replays at least 1,024.
+  expect(taken).toEqual([29, 57, 114, 228, 456, 228, 114, 114, 114]);
   expect(late.size).toBe(3000 - taken.reduce((sum, one) => sum + one, 0));
+});
+
+describe('the work of a restore', () => {
+  /** A store that counts the samples read. */
+  const counted = (store: ScannedStore) => {
+    const count = { samples: 0 };
+    const since = store.since.bind(store);
+    store.since = function* (fromMs, streams, toMs) {
+      for (const sample of since(fromMs, streams, toMs)) {
+        count.samples++;
+        yield sample;
+      }
+    };
+    return count;
+  };
+
+  test.each(['saved states', 'no states', 'states of another model'])(
+    'every stored sample is read once, however slow the turns are: %s',
+    async (states) => {
+      const agent = new Agent(0);
+      await agent.start();
+      await agent.hearAll(40);
+      if (states === 'no states') agent.kill();
+      else agent.stop();
+      if (states === 'states of another model') agent.hash = 'another';
+      await agent.start();
+      const { streams, store, engine } = agent.now;
+      const stored = store.stats().samples;
+      const count = counted(store);
+      let turns = 0;
+      // As on a machine that has no time for it: every turn is too long.
+      const breathe = () => void agent.clock.advance(300);
+      for (; streams.late.size > 0; turns++) await streams.restoreSome({ breathe, stopped: () => false });
+      expect(turns).toBeGreaterThan(2);
+      expect(count.samples).toBeLessThanOrEqual(stored);
+      expect(count.samples).toBeGreaterThan(PLACES.length);
+      const seen = engine.streams().map(({ bucketsSeen }) => bucketsSeen);
+      expect(Math.min(...seen)).toBeGreaterThanOrEqual(39);
+      agent.stop();
+    },
+  );
+
+  test('states with other settings need a second scan, not one for each turn', async () => {
+    const agent = new Agent(0);
+    await agent.start();
+    await agent.hearAll(40);
+    agent.stop();
+    agent.fill = 'hold';
+    await agent.start();
+    const { store, engine } = agent.now;
+    const stored = store.stats().samples;
+    const count = counted(store);
+    await agent.restoreAll();
+    expect(count.samples).toBeLessThanOrEqual(2 * stored);
+    const seen = engine.streams().map(({ bucketsSeen }) => bucketsSeen);
+    expect(Math.min(...seen)).toBeGreaterThanOrEqual(39);
+    agent.stop();
+  });
+
+  test('a stream that was silent for long is restored last, and the others do not wait for its samples', async () => {
+    const DAY_MS = 86_400_000;
+    const slices: number[] = [];
+    const late = new LateRestore({
+      atOnce: 0,
+      store: {
+        sliceStart: (beforeMs) => Math.min(beforeMs, START) - DAY_MS,
+        since: (fromMs) => {
+          slices.push(fromMs);
+          return [];
+        },
+      },
+      startOf: ({ firstMs }) => ({ state: 'saved', fromMs: [firstMs] }),
+      replayFromMs: () => START,
+    });
+    const firstMs = (i: number): number => START - (i === 2 ? 30 : 1) * DAY_MS;
+    late.defer([0, 1, 2, 3].map((i) => ({ spec: testSpec(`${i}`), firstMs: firstMs(i) })));
+    const restored: string[] = [];
+    let nowMs = 0;
+    const breathe = () => {
+      nowMs += 1000;
+      return undefined;
+    };
+    const pace = { monotonicMs: () => nowMs, breathe };
+    while (late.size > 0)
+      await late.turn(pace, async (streams) => {
+        restored.push(`${streams.map(({ spec }) => spec.name)} after ${slices.length}`);
+      });
+    expect(restored).toEqual(['0,1,3 after 1', '2 after 30']);
+  });
 });

@@ -34,6 +34,8 @@ export interface ExplainRequest {
   readonly clock: Clock;
 }
 
+const DAY_MS = 86_400_000;
+
 /** Of a covariate that counts in the forecast. */
 interface CovariateEffect {
   readonly name: string;
@@ -218,7 +220,7 @@ async function replayed(
   try {
     await tables.start();
     for (const [name, value] of supposed) engine.suppose(name, value, fromMs);
-    await restoreStreams(engine, replayStore(store, streams, saved), streams, clock.now());
+    await restoreStreams(engine, replayStore(store, streams, saved, clock.now()), streams, clock.now());
     // Closes the bucket of the newest reading, if its time has come; a longer silence is not filled.
     const due = engine.dueMs(stream) ?? Number.POSITIVE_INFINITY;
     await engine.tick(Math.min(clock.now(), due + 1));
@@ -230,7 +232,12 @@ async function replayed(
 }
 
 /** @param saved false: as if no state had been saved */
-function replayStore(store: Inspection, streams: readonly KnownStream[], saved: boolean): ReplayStore {
+function replayStore(
+  store: Inspection,
+  streams: readonly KnownStream[],
+  saved: boolean,
+  nowMs: number,
+): ReplayStore {
   return {
     loadSnapshot: (stream) => {
       const snapshot = store.snapshot(stream);
@@ -240,10 +247,14 @@ function replayStore(store: Inspection, streams: readonly KnownStream[], saved: 
     mark: () => {},
     // Nothing else runs meanwhile.
     sliceEnd: () => Number.POSITIVE_INFINITY,
-    since: (fromMs) =>
+    sliceStart: (beforeMs) => {
+      const startMs = Math.min(beforeMs, nowMs) - DAY_MS;
+      return streams.some(({ firstMs }) => firstMs < startMs) ? startMs : Number.NEGATIVE_INFINITY;
+    },
+    since: (fromMs, _, toMs) =>
       streams
         .flatMap(({ spec: { name: stream } }) =>
-          Array.from(store.samples(stream, fromMs), (sample) => ({ ...sample, stream })),
+          Array.from(store.samples(stream, fromMs, toMs), (sample) => ({ ...sample, stream })),
         )
         .sort((a, b) => a.timeMs - b.timeMs),
   };
