@@ -145,7 +145,7 @@ function addStream(engine: ForecastEngine, store: ReplayStore, stream: Restorabl
   const snapshot = start === undefined || start.state === 'saved' ? store.loadSnapshot(spec.name) : null;
   if (snapshot === null) {
     engine.add(spec);
-    return start === undefined || start.state === 'saved' ? startOf(stream, null, '') : start;
+    return start === undefined || start.state === 'saved' ? startOf(stream, null, null) : start;
   }
   try {
     engine.add(spec, snapshot);
@@ -153,19 +153,19 @@ function addStream(engine: ForecastEngine, store: ReplayStore, stream: Restorabl
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'STATE_MISMATCH') throw error;
     engine.add(spec);
-    return startOf(stream, snapshot, '');
+    return startOf(stream, snapshot, null);
   }
 }
 
 /**
  * Where the replay of a stream begins.
  * @param saved its newest state; null if there is none
- * @param modelHash of the engine: the state of another model is of no use
+ * @param modelHash of the engine: the state of another model is of no use; null: no state is
  */
 export function startOf(
   { spec, firstMs }: KnownStream,
   saved: Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | null,
-  modelHash: string,
+  modelHash: string | null,
 ): ReplayStart {
   if (saved === null) return { state: 'new', fromMs: [firstMs] };
   // Never before a reset: a state without closed buckets since then would replay all samples.
