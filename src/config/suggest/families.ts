@@ -24,6 +24,14 @@ const FACTOR = gauge(null, -1, 1);
 /** A gas or water meter is read hourly by many smart meters. */
 const METER_M3 = counter('m³', HOUR);
 
+type Field = readonly [glob: string, quantity: Quantity | null];
+
+const words = (text: string): string[] => text.trim().split(/\s+/);
+
+/** A row lists the names of one quantity, separated by blanks. The first name that fits a field counts. */
+const fields = (...rows: readonly Field[]): readonly Field[] =>
+  rows.flatMap(([names, quantity]) => words(names).map((name) => [name, quantity] as const));
+
 const ZIGBEE2MQTT: Family = {
   name: 'Zigbee2MQTT',
   topics: [
@@ -39,36 +47,22 @@ const ZIGBEE2MQTT: Family = {
       where: { site: /^(?!bridge$)/, device: /^(?!(?:availability|set|get)$)/ },
     },
   ],
-  ignore: [
-    'zigbee2mqtt/bridge/#',
-    '+/bridge/state',
-    '+/bridge/info',
-    '+/bridge/health',
-    '+/bridge/devices',
-    '+/bridge/groups',
-    '+/bridge/definitions',
-    '+/bridge/extensions',
-    '+/bridge/converters',
-    '+/bridge/config',
-    '+/bridge/event',
-    '+/bridge/logging',
-    '+/bridge/response/#',
-    'zigbee2mqtt/+/availability',
-    'zigbee2mqtt/+/+/availability',
-    'zigbee2mqtt/+/set/#',
-  ],
-  fields: [
+  ignore: words(`
+    zigbee2mqtt/bridge/# +/bridge/state +/bridge/info +/bridge/health +/bridge/devices +/bridge/groups
+    +/bridge/definitions +/bridge/extensions +/bridge/converters +/bridge/config +/bridge/event
+    +/bridge/logging +/bridge/response/# zigbee2mqtt/+/availability zigbee2mqtt/+/+/availability
+    zigbee2mqtt/+/set/#
+  `),
+  fields: fields(
     ['linkquality', OUT],
     ['power_factor', FACTOR],
     ['power_reactive*', signedFlow('var')],
     ['power_apparent*', flow('VA')],
     ['produced_energy', counter('kWh')],
-    ['device_temperature', CELSIUS],
-    ['local_temperature', CELSIUS],
-    ['*_setpoint', OUT],
-    ['illuminance_lux', OUT],
+    ['device_temperature local_temperature', CELSIUS],
+    ['*_setpoint illuminance_lux', OUT],
     ['position', PERCENT],
-  ],
+  ),
   knownOnly: true,
 };
 
@@ -80,35 +74,14 @@ const TASMOTA: Family = {
     { template: 'tele/{group}/{device}/SENSOR', payloads: ['json'] },
     { template: '<root>/{device}/tele/SENSOR', payloads: ['json'] },
   ],
-  ignore: [
-    'tele/+/STATE',
-    'tele/+/LWT',
-    'tele/+/INFO*',
-    'tele/+/UPTIME',
-    'tele/+/RESULT',
-    'stat/+/POWER*',
-    'stat/+/STATUS*',
-    'stat/+/RESULT',
-    'cmnd/#',
-    '+/tele/STATE',
-    '+/tele/INFO*',
-    '+/stat/POWER*',
-    '+/stat/STATUS*',
-    '+/stat/RESULT',
-    'tele/+/+/STATE',
-    'tele/+/+/INFO*',
-    'stat/+/+/POWER*',
-    'stat/+/+/STATUS*',
-    'stat/+/+/RESULT',
-    'tasmota/discovery/#',
-  ],
-  fields: [
-    ['ENERGY.Total', counter('kWh')],
-    ['ENERGY.Total.*', counter('kWh')],
-    ['ENERGY.ExportActive*', counter('kWh')],
-    ['ENERGY.ImportActive*', counter('kWh')],
-    ['ENERGY.Power', flow('W')],
-    ['ENERGY.Power.*', flow('W')],
+  ignore: words(`
+    tele/+/STATE tele/+/LWT tele/+/INFO* tele/+/UPTIME tele/+/RESULT stat/+/POWER* stat/+/STATUS*
+    stat/+/RESULT cmnd/# +/tele/STATE +/tele/INFO* +/stat/POWER* +/stat/STATUS* +/stat/RESULT
+    tele/+/+/STATE tele/+/+/INFO* stat/+/+/POWER* stat/+/+/STATUS* stat/+/+/RESULT tasmota/discovery/#
+  `),
+  fields: fields(
+    ['ENERGY.Total ENERGY.Total.* ENERGY.ExportActive* ENERGY.ImportActive*', counter('kWh')],
+    ['ENERGY.Power ENERGY.Power.*', flow('W')],
     ['ENERGY.ApparentPower*', flow('VA')],
     ['ENERGY.ReactivePower*', signedFlow('var')],
     ['ENERGY.Factor*', FACTOR],
@@ -118,22 +91,15 @@ const TASMOTA: Family = {
     // Today's total is the same energy again; the others are of the past.
     ['ENERGY.*', OUT],
     ['COUNTER.*', counter(null)],
-    ['ANALOG.A*', gauge(null)],
-    ['ANALOG.Range*', gauge(null)],
+    ['ANALOG.A* ANALOG.Range*', gauge(null)],
     ['*.Id', OUT],
-    ['*.Total_in', counter('kWh')],
-    ['*.Total_out', counter('kWh')],
-    ['*.E_in', counter('kWh')],
-    ['*.E_out', counter('kWh')],
-    ['*.Power_curr', signedFlow('W')],
-    ['*.Power_cur', signedFlow('W')],
-    ['*.Power', signedFlow('W')],
+    ['*.Total_in *.Total_out *.E_in *.E_out', counter('kWh')],
+    ['*.Power_curr *.Power_cur *.Power', signedFlow('W')],
     ['*.CarbonDioxide', gauge('ppm', 0, 50_000)],
     ['*.PM2.5', gauge('µg/m³', 0, 5000)],
     ['*.Distance', gauge('cm', 0)],
-    ['*.Endpoint', OUT],
-    ['*.LinkQuality', OUT],
-  ],
+    ['*.Endpoint *.LinkQuality', OUT],
+  ),
   usualMs: 5 * MINUTE,
 };
 
@@ -181,12 +147,10 @@ const SHELLY_1: Family = {
     },
   ],
   ignore: ['shellies/#'],
-  fields: [
+  fields: fields(
     ['power', flow('W')],
-    ['energy', counter('Wmin')],
-    ['returned_energy', counter('Wmin')],
-    ['total', counter('Wh')],
-    ['total_returned', counter('Wh')],
+    ['energy returned_energy', counter('Wmin')],
+    ['total total_returned', counter('Wh')],
     ['reactive_power', signedFlow('var')],
     ['voltage', VOLT],
     ['current', flow('A')],
@@ -194,7 +158,7 @@ const SHELLY_1: Family = {
     ['concentration', gauge('ppm', 0)],
     ['ext_temperature', CELSIUS],
     ['ext_humidity', PERCENT],
-  ],
+  ),
   usualMs: MINUTE,
 };
 
@@ -219,24 +183,15 @@ const SHELLY_2: Family = {
       unless: `${root}{device}/status/+`,
     },
   ]),
-  ignore: [
-    '+/status/sys',
-    '+/status/wifi',
-    '+/status/cloud',
-    '+/status/mqtt',
-    '+/status/ble',
-    '+/+/status/sys',
-    '+/+/status/wifi',
-  ],
-  fields: [
-    ['*by_minute*', OUT],
-    ['*minute_ts', OUT],
-    ['*ret_aenergy.total', counter('Wh')],
-    ['*aenergy.total', counter('Wh')],
-    ['*total_act_ret_energy', counter('Wh')],
-    ['*total_act_energy', counter('Wh')],
-    ['total_act_ret', counter('Wh')],
-    ['total_act', counter('Wh')],
+  ignore: words(`
+    +/status/sys +/status/wifi +/status/cloud +/status/mqtt +/status/ble +/+/status/sys +/+/status/wifi
+  `),
+  fields: fields(
+    ['*by_minute* *minute_ts', OUT],
+    [
+      '*ret_aenergy.total *aenergy.total *total_act_ret_energy *total_act_energy total_act_ret total_act',
+      counter('Wh'),
+    ],
     ['*apower', flow('W')],
     ['*act_power', signedFlow('W')],
     ['*aprt_power', flow('VA')],
@@ -250,7 +205,7 @@ const SHELLY_2: Family = {
     ['*lux', gauge('lx', 0, 200_000)],
     ['*battery.percent', PERCENT],
     ['*battery.V', gauge('V', 0, 60)],
-  ],
+  ),
   listedOnly: true,
   usualMs: MINUTE,
 };
@@ -289,60 +244,41 @@ const ESPHOME: Family = {
     { template: '{device}/sensor/<sensor>/state', payloads: ['number'], name: '{device}/<sensor>' },
     { template: '<root>/{device}/sensor/<sensor>/state', payloads: ['number'], name: '{device}/<sensor>' },
   ],
-  ignore: [
-    '+/binary_sensor/+/state',
-    '+/switch/+/state',
-    '+/light/+/state',
-    '+/number/+/state',
-    '+/text_sensor/+/state',
-    '+/+/binary_sensor/+/state',
-    '+/+/switch/+/state',
-    '+/+/number/+/state',
-  ],
-  fields: [
-    ['energy_delivered*', counter('kWh')],
-    ['energy_returned*', counter('kWh')],
-    ['gas_delivered*', METER_M3],
-    ['water_delivered*', METER_M3],
-    ['power_delivered*', flow('kW')],
-    ['power_returned*', flow('kW')],
-  ],
+  ignore: words(`
+    +/binary_sensor/+/state +/switch/+/state +/light/+/state +/number/+/state +/text_sensor/+/state
+    +/+/binary_sensor/+/state +/+/switch/+/state +/+/number/+/state
+  `),
+  fields: fields(
+    ['energy_delivered* energy_returned*', counter('kWh')],
+    ['gas_delivered* water_delivered*', METER_M3],
+    ['power_delivered* power_returned*', flow('kW')],
+  ),
   usualMs: MINUTE,
 };
 
 /** Names under which DSMR-reader, ESPHome, DSMR-logger and P1 readers publish the telegram of a Dutch or Belgian meter. */
-const DSMR_NAMES: readonly (readonly [string, Quantity | null])[] = [
-  ['electricity_delivered_*', counter('kWh')],
-  ['electricity_returned_*', counter('kWh')],
-  ['electricity_currently_*', flow('kW')],
-  ['phase_currently_*', flow('kW')],
+const DSMR_NAMES = fields(
+  ['electricity_delivered_* electricity_returned_*', counter('kWh')],
+  ['electricity_currently_* phase_currently_*', flow('kW')],
   ['phase_voltage_*', VOLT],
   ['phase_power_current_*', flow('A')],
   ['extra_device_delivered', METER_M3],
-  ['energy_delivered_tariff*', counter('kWh')],
-  ['energy_returned_tariff*', counter('kWh')],
-  ['power_delivered*', flow('kW')],
-  ['power_returned*', flow('kW')],
+  ['energy_delivered_tariff* energy_returned_tariff*', counter('kWh')],
+  ['power_delivered* power_returned*', flow('kW')],
   ['voltage_l*', VOLT],
   ['current_l*', flow('A')],
-  ['gas_delivered*', METER_M3],
-  ['water_delivered*', METER_M3],
-  ['total_power_import*_kwh', counter('kWh')],
-  ['total_power_export*_kwh', counter('kWh')],
+  ['gas_delivered* water_delivered*', METER_M3],
+  ['total_power_import*_kwh total_power_export*_kwh', counter('kWh')],
   ['active_power*_w', signedFlow('W')],
   ['active_voltage*_v', VOLT],
   ['active_current*_a', signedFlow('A')],
-  ['total_gas_m3', METER_M3],
-  ['total_liter_m3', METER_M3],
-  ['consumption_*_tarif', counter('Wh')],
-  ['returndelivery_*_tarif', counter('Wh')],
-  ['actual_consumption', flow('W')],
-  ['actual_returndelivery', flow('W')],
-  ['l*_instant_power_usage', flow('W')],
+  ['total_gas_m3 total_liter_m3', METER_M3],
+  ['consumption_*_tarif returndelivery_*_tarif', counter('Wh')],
+  ['actual_consumption actual_returndelivery l*_instant_power_usage', flow('W')],
   ['l*_voltage', VOLT],
   ['gas_meter_m3', METER_M3],
   ['1-?:1.8.*', counter('kWh')],
-];
+);
 const DSMR_QUANTITY = new RegExp(
   `^(?:${DSMR_NAMES.map(([glob]) => glob.replaceAll(/[.?-]/g, '\\$&').replaceAll('*', '\\w*')).join('|')})$`,
 );
@@ -372,24 +308,15 @@ const DSMR: Family = {
       name: '<root>/gas/<quantity>',
     },
   ],
-  ignore: [
-    'dsmr/reading/#',
-    'dsmr/day-consumption/#',
-    'dsmr/meter-stats/#',
-    'dsmr/current-month/#',
-    'dsmr/current-year/#',
-    'dsmr/consumption/#',
-  ],
-  fields: [
+  ignore: words(`
+    dsmr/reading/# dsmr/day-consumption/# dsmr/meter-stats/# dsmr/current-month/# dsmr/current-year/#
+    dsmr/consumption/#
+  `),
+  fields: fields(
     ...DSMR_NAMES,
     ['delivered', METER_M3],
-    ['*tarif*', OUT],
-    ['*_count', OUT],
-    ['*failure*', OUT],
-    ['*_sag*', OUT],
-    ['*_swell*', OUT],
-    ['*wifi*', OUT],
-  ],
+    ['*tarif* *_count *failure* *_sag* *_swell* *wifi*', OUT],
+  ),
   knownOnly: true,
   usualMs: 10_000,
 };
@@ -411,65 +338,52 @@ const VICTRON: Family = {
     },
   ],
   ignore: ['N/#', 'R/#', 'W/#'],
-  fields: [
-    ['*Soc', PERCENT],
-    ['Level', PERCENT],
+  fields: fields(
+    ['*Soc Level', PERCENT],
     ['Remaining', gauge('m³', 0)],
-    ['*Dc/Pv/Power', flow('W')],
-    ['*PvOn*/Power', flow('W')],
-    ['Yield/Power', flow('W')],
-    ['Yield/System', counter('kWh')],
-    ['Yield/User', counter('kWh')],
+    ['*Dc/Pv/Power *PvOn*/Power Yield/Power', flow('W')],
+    ['Yield/System Yield/User', counter('kWh')],
     ['Pv/V', VOLT],
     ['Pv/I', flow('A')],
     ['Pv/*/P', flow('W')],
     ['Pv/*/V', VOLT],
     ['Pv/*/I', flow('A')],
-    ['*Energy/Forward', counter('kWh')],
-    ['*Energy/Reverse', counter('kWh')],
+    ['*Energy/Forward *Energy/Reverse', counter('kWh')],
     ['*Power', signedFlow('W')],
     ['*Voltage', VOLT],
     ['*Current', signedFlow('A')],
-    ['Dc/*/Temperature', CELSIUS],
-    ['*Temperature', CELSIUS],
+    ['Dc/*/Temperature *Temperature', CELSIUS],
     ['Humidity', PERCENT],
     ['Pressure', HPA],
     ['Ac/*/P', signedFlow('W')],
     ['Ac/*/S', signedFlow('VA')],
     ['Ac/*/V', VOLT],
     ['Ac/*/I', signedFlow('A')],
-    ['Ac/*/F', HERTZ],
-    ['Ac/Frequency', HERTZ],
+    ['Ac/*/F Ac/Frequency', HERTZ],
     ['ConsumedAmphours', gauge('Ah')],
     ['Irradiance', flow('W/m²')],
     ['WindSpeed', gauge('m/s', 0, 120)],
-  ],
+  ),
   listedOnly: true,
   usualMs: 10_000,
 };
 
-const RADIO_FIELDS: readonly (readonly [string, Quantity | null])[] = [
-  ['temperature_C', CELSIUS],
-  ['temperature_*_C', CELSIUS],
+const RADIO_FIELDS = fields(
+  ['temperature_C temperature_*_C', CELSIUS],
   ['temperature_F', FAHRENHEIT],
-  ['humidity*', PERCENT],
-  ['moisture', PERCENT],
+  ['humidity* moisture', PERCENT],
   ['battery_ok', OUT],
   ['battery_mV', gauge('mV', 0)],
   ['battery_V', gauge('V', 0)],
   ['rain_mm', counter('mm')],
   ['rain_in', counter('in')],
   ['strike_count', counter(null)],
-  ['strike_distance', gauge('km', 0)],
-  ['storm_dist*', gauge('km', 0)],
+  ['strike_distance storm_dist*', gauge('km', 0)],
   ['depth_cm', gauge('cm', 0)],
   ['energy_kWh', counter('kWh')],
   ['light_lux', gauge('lx', 0, 200_000)],
-  ['freq*', OUT],
-  ['noise', OUT],
-  ['rssi', OUT],
-  ['snr', OUT],
-];
+  ['freq* noise rssi snr', OUT],
+);
 
 const RADIO_QUANTITY =
   /_(?:C|F|hPa|kPa|PSI|km_h|m_s|mi_h|mm|in|deg|lux|W|kWh|V|mV|A|ppm|m3|cm)$|^(?:humidity|moisture|uvi?|strike_count)/;
@@ -523,22 +437,20 @@ const RTL_433: Family = {
   usualMs: MINUTE,
 };
 
-const GATEWAY_FIELDS: readonly (readonly [string, Quantity | null])[] = [
+const GATEWAY_FIELDS = fields(
   ...RADIO_FIELDS,
   ['tempc*', CELSIUS],
   ['tempf*', FAHRENHEIT],
-  ['hum', PERCENT],
-  ['batt', PERCENT],
+  ['hum batt', PERCENT],
   ['volt', gauge('V', 0, 100)],
   ['lux', gauge('lx', 0, 200_000)],
   ['moi', PERCENT],
   ['fer', gauge('µS/cm', 0)],
   ['pres', HPA],
   ['weight', gauge('kg', 0)],
-  ['distance', OUT],
-  ['txpower', OUT],
+  ['distance txpower', OUT],
   ['steps', counter(null)],
-];
+);
 
 const OPENMQTTGATEWAY: Family = {
   name: 'OpenMQTTGateway',
@@ -572,17 +484,10 @@ const OPENMQTTGATEWAY: Family = {
       name: '{gateway}/<module>/{field}',
     },
   ],
-  ignore: [
-    '+/+/SYStoMQTT',
-    '+/+/433toMQTT',
-    '+/+/IRtoMQTT',
-    '+/+/RFtoMQTT',
-    '+/+/PilighttoMQTT',
-    '+/+/BTtoMQTT/#',
-    '+/+/WebUItoMQTT',
-    '+/+/OTAtoMQTT',
-    '+/+/RTL_433toMQTT/#',
-  ],
+  ignore: words(`
+    +/+/SYStoMQTT +/+/433toMQTT +/+/IRtoMQTT +/+/RFtoMQTT +/+/PilighttoMQTT +/+/BTtoMQTT/# +/+/WebUItoMQTT
+    +/+/OTAtoMQTT +/+/RTL_433toMQTT/#
+  `),
   fields: GATEWAY_FIELDS,
   knownOnly: true,
   usualMs: MINUTE,
@@ -618,13 +523,9 @@ const CHIRPSTACK: Family = {
       name: '{eui}/{field}',
     },
   ],
-  ignore: [
-    'application/#',
-    'gateway/+/event/#',
-    'gateway/+/state/#',
-    '+/gateway/+/event/#',
-    '+/gateway/+/state/#',
-  ],
+  ignore: words(`
+    application/# gateway/+/event/# gateway/+/state/# +/gateway/+/event/# +/gateway/+/state/#
+  `),
   fields: [
     ['batteryLevel', PERCENT],
     ['margin', OUT],

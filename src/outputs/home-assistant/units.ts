@@ -13,87 +13,57 @@ export interface EntityQuantity {
   readonly decimals: number | null;
 }
 
+/** From each word of the texts to the key of its text. */
+const byWord = (table: Readonly<Record<string, string>>): ReadonlyMap<string, string> =>
+  new Map(
+    Object.entries(table).flatMap(([key, words]) => words.split(' ').map((word) => [word, key] as const)),
+  );
+
 /**
  * Other spellings of Home Assistant's units; the case is ignored for more than two letters, because short ones differ by case (`mL`, `ML`).
  * The micro sign is U+00B5, which old and new versions accept.
  */
-const SPELLINGS: Readonly<Record<string, string>> = {
-  '℃': '°C',
-  ºC: '°C',
-  C: '°C',
-  Cel: '°C',
-  degC: '°C',
-  celsius: '°C',
-  '℉': '°F',
-  ºF: '°F',
-  F: '°F',
-  degF: '°F',
-  fahrenheit: '°F',
-  kelvin: 'K',
-  '%rh': '%',
-  rh: '%',
-  RH: '%',
-  percent: '%',
-  w: 'W',
-  kw: 'kW',
-  wh: 'Wh',
-  kwh: 'kWh',
-  KW: 'kW',
-  va: 'VA',
-  kva: 'kVA',
+const SPELLINGS = byWord({
+  '°C': '℃ ºC C Cel degC celsius',
+  '°F': '℉ ºF F degF fahrenheit',
+  K: 'kelvin',
+  '%': '%rh rh RH percent',
+  W: 'w',
+  kW: 'kw KW',
+  Wh: 'wh',
+  kWh: 'kwh',
+  VA: 'va',
+  kVA: 'kva',
   var: 'var',
   kvar: 'kvar',
-  vac: 'V',
-  vdc: 'V',
-  l: 'L',
-  ml: 'mL',
-  m3: 'm³',
-  ft3: 'ft³',
-  'm3/h': 'm³/h',
-  'm³/h': 'm³/h',
-  'l/min': 'L/min',
-  lpm: 'L/min',
-  'l/h': 'L/h',
-  lph: 'L/h',
-  'l/s': 'L/s',
-  'ml/s': 'mL/s',
-  gpm: 'gal/min',
-  cfm: 'ft³/min',
-  'ug/m3': 'µg/m³',
-  'ug/m³': 'µg/m³',
-  'µg/m3': 'µg/m³',
-  'µg/m³': 'µg/m³',
-  'us/cm': 'µS/cm',
-  lux: 'lx',
-  'w/m2': 'W/m²',
-  'w/m²': 'W/m²',
-  m2: 'm²',
-  kmh: 'km/h',
-  kph: 'km/h',
-  kt: 'kn',
-  knots: 'kn',
-  'db(a)': 'dBA',
-  dba: 'dBA',
-  'r/min': 'rpm',
-  '1/min': 'rpm',
-  rpm: 'rpm',
-  inch: 'in',
-  inches: 'in',
-  sec: 's',
-  secs: 's',
-  second: 's',
-  seconds: 's',
-  mins: 'min',
-  minute: 'min',
-  minutes: 'min',
-  hr: 'h',
-  hrs: 'h',
-  hour: 'h',
-  hours: 'h',
-  day: 'd',
-  days: 'd',
-  lbs: 'lb',
-};
+  V: 'vac vdc',
+  L: 'l',
+  mL: 'ml',
+  'm³': 'm3',
+  'ft³': 'ft3',
+  'm³/h': 'm3/h m³/h',
+  'L/min': 'l/min lpm',
+  'L/h': 'l/h lph',
+  'L/s': 'l/s',
+  'mL/s': 'ml/s',
+  'gal/min': 'gpm',
+  'ft³/min': 'cfm',
+  'µg/m³': 'ug/m3 ug/m³ µg/m3 µg/m³',
+  'µS/cm': 'us/cm',
+  lx: 'lux',
+  'W/m²': 'w/m2 w/m²',
+  'm²': 'm2',
+  'km/h': 'kmh kph',
+  kn: 'kt knots',
+  dBA: 'db(a) dba',
+  rpm: 'r/min 1/min rpm',
+  in: 'inch inches',
+  s: 'sec secs second seconds',
+  min: 'mins minute minutes',
+  h: 'hr hrs hour hours',
+  d: 'day days',
+  lb: 'lbs',
+});
 
 interface Kind {
   readonly deviceClass: string;
@@ -169,37 +139,12 @@ const KINDS: readonly Kind[] = [
   { deviceClass: 'data_size', units: ['B', 'kB', 'MB', 'GB', 'TB', 'KiB', 'MiB', 'GiB'] },
 ];
 
-const DECIMALS: Readonly<Record<string, number>> = {
-  '°C': 1,
-  '°F': 1,
-  K: 1,
-  '%': 1,
-  W: 1,
-  kW: 3,
-  VA: 1,
-  var: 1,
-  V: 1,
-  mV: 0,
-  A: 2,
-  mA: 0,
-  Hz: 2,
-  lx: 0,
-  'W/m²': 0,
-  hPa: 1,
-  mbar: 1,
-  Pa: 0,
-  kPa: 2,
-  bar: 2,
-  ppm: 0,
-  ppb: 0,
-  'µg/m³': 1,
-  dBm: 0,
-  dB: 1,
-  dBA: 1,
-  'm/s': 1,
-  'km/h': 1,
-  'L/min': 1,
-};
+const DECIMALS = byWord({
+  0: 'mV mA lx W/m² Pa ppm ppb dBm',
+  1: '°C °F K % W VA var V hPa mbar µg/m³ dB dBA m/s km/h L/min',
+  2: 'A Hz kPa bar',
+  3: 'kW',
+});
 
 /**
  * @param unit as the config or the sensor writes it
@@ -210,7 +155,9 @@ export function quantityOf(unit: string | null, name: string, additive = false):
   const written = unit === null ? '' : unit.trim().replaceAll('μ', 'µ');
   if (written === '') return { unit: null, deviceClass: null, decimals: null };
   const own =
-    SPELLINGS[written] ?? (written.length > 2 ? SPELLINGS[written.toLowerCase()] : undefined) ?? written;
+    SPELLINGS.get(written) ??
+    (written.length > 2 ? SPELLINGS.get(written.toLowerCase()) : undefined) ??
+    written;
   const words = name
     .replace(/([a-z])([A-Z])/g, '$1 $2')
     .toLowerCase()
@@ -218,9 +165,10 @@ export function quantityOf(unit: string | null, name: string, additive = false):
   const kind = KINDS.find(
     ({ units, name: pattern }) => units.includes(own) && (pattern === undefined || pattern.test(words)),
   );
+  const decimals = DECIMALS.get(own);
   return {
     unit: own,
     deviceClass: kind?.deviceClass ?? null,
-    decimals: additive ? null : (DECIMALS[own] ?? null),
+    decimals: additive || decimals === undefined ? null : Number(decimals),
   };
 }
