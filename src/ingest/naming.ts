@@ -19,7 +19,7 @@ export const plainField = (identified: string): string => identified.split(SEPAR
  * @returns a safe name, or null if nothing usable remains
  */
 export function streamName(
-  rule: IngestRule,
+  rule: Pick<IngestRule, 'name' | 'pattern' | 'payload'>,
   topic: string,
   taken: readonly string[],
   field: string,

@@ -262,7 +262,8 @@ async function hear(config: Config | null, flags: Options, listenMs: number): Pr
     config,
     until: () => waitUnlessSignal(listenMs),
   });
-  const suggestion = suggestConfig(headOf(config, flags), survey);
+  const names = heard.streams().map(({ stream }) => stream);
+  const suggestion = suggestConfig(headOf(config, flags), survey, names);
   return { heard, refused, topics: survey.topics(), suggestion, rules: suggestRules(survey).rules.length };
 }
 

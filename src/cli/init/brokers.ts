@@ -1,4 +1,5 @@
 /** Finds brokers on this machine, and on the network by mDNS. */
+import { connect } from 'node:net';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { brokerOf, LoginRefused, openLink } from '../shared/broker.ts';
 
@@ -9,14 +10,39 @@ export interface FoundBroker {
 }
 
 const LOCAL = 'mqtt://127.0.0.1:1883';
+/** Port of MQTT over TLS (IANA). The name is that in a certificate more often than the address. */
+const TLS_PORT = 8883;
+const LOCAL_TLS = `mqtts://localhost:${TLS_PORT}`;
 const BROWSE_MS = 2000;
 const MAX_FOUND = 20;
 
 /** The broker of this machine if it answers, then those announced by mDNS. Never rejects. */
 export async function findBrokers(): Promise<FoundBroker[]> {
-  const [local, announced] = await Promise.all([answers(LOCAL), browse()]);
-  return local ? [{ url: LOCAL, from: 'this machine' }, ...announced] : announced;
+  const [local, announced] = await Promise.all([localBroker(), browse()]);
+  return local === null ? announced : [{ url: local, from: 'this machine' }, ...announced];
 }
+
+/** The broker of this machine, plain or with TLS; null: none. */
+export async function localBroker(plain = LOCAL, tls = LOCAL_TLS): Promise<string | null> {
+  if (await answers(plain)) return plain;
+  return (await listens(Number(new URL(tls).port))) ? tls : null;
+}
+
+/** Whether a program of this machine listens on a port. */
+const listens = (port: number): Promise<boolean> =>
+  new Promise((resolve) => {
+    const socket = connect(port, 'localhost');
+    const end = (found: boolean): void => {
+      socket.destroy();
+      resolve(found);
+    };
+    socket.once('connect', () => end(true));
+    socket.once('error', () => end(false));
+  });
+
+/** URL of the broker that an owner typed: a host, perhaps with a port, or a URL. */
+export const urlOf = (typed: string): string =>
+  /^[a-z]+:\/\//.test(typed) ? typed : `${typed.endsWith(`:${TLS_PORT}`) ? 'mqtts' : 'mqtt'}://${typed}`;
 
 /** Whether a broker answers; a refused login counts. */
 async function answers(url: string): Promise<boolean> {

@@ -14,9 +14,16 @@ export const PASSWORD_FILE = 'mqtt-password';
 
 export const newConfig = suggestConfig;
 
-/** Adds rules for unread topics to the text of a config; keeps everything else, including comments. */
-export function mergedConfig(text: string, survey: Survey): { text: string; rules: number } {
-  const { rules, ignore } = suggestRules(survey);
+/**
+ * Adds rules for unread topics to the text of a config; keeps everything else, including comments.
+ * @param existing names of its streams
+ */
+export function mergedConfig(
+  text: string,
+  survey: Survey,
+  existing: readonly string[] = [],
+): { text: string; rules: number } {
+  const { rules, ignore } = suggestRules(survey, existing);
   if (rules.length === 0) return { text, rules: 0 };
   const document = parseDocument(text);
   const streams = document.get('streams');

@@ -7,7 +7,14 @@ import { type Config, loadConfig, parseConfig } from '../../config/index.ts';
 import { suggestRules } from '../../config/suggest/rules.ts';
 import { GatecastError } from '../../errors.ts';
 import { prepareOutput, writeOutput } from '../../system/output-file.ts';
-import { brokerOf, type LoginFlags, LoginRefused, mqttOf, openLink } from '../shared/broker.ts';
+import {
+  brokerOf,
+  type LoginFlags,
+  LoginRefused,
+  mqttOf,
+  openLink,
+  UnknownAuthority,
+} from '../shared/broker.ts';
 import { type ListenResult, listenAndSurvey } from '../shared/listen-survey.ts';
 import { many } from '../shared/many.ts';
 import { nodeName } from '../shared/node-name.ts';
@@ -15,7 +22,7 @@ import { type CommandOutput, jsonText } from '../shared/output.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { waitUnlessSignal } from '../shared/until-signal.ts';
-import { type FoundBroker, findBrokers } from './brokers.ts';
+import { type FoundBroker, findBrokers, urlOf } from './brokers.ts';
 import {
   defaultPath,
   giveToService,
@@ -137,7 +144,7 @@ async function chooseBroker(
         ? await terminal.ask('URL of the broker, such as mqtt://192.168.1.5')
         : await terminal.ask('number or URL of the broker', '1');
     const chosen = /^\d*$/.test(answer) ? (found[Number(answer) - 1]?.url ?? '') : answer;
-    const url = /^[a-z]+:\/\//.test(chosen) ? chosen : `mqtt://${chosen}`;
+    const url = urlOf(chosen);
     const wrong = chosen === '' ? 'is not in the list' : checkBrokerUrl(url);
     if (wrong === null) return url;
     err(answer === '' ? 'an answer is needed\n' : `'${answer}' ${wrong}\n`);
@@ -156,7 +163,7 @@ function loginOf({ mqtt }: Config, flags: InitFlags): Login {
   };
 }
 
-/** Tries the login; if the broker refuses, asks for user name and password. */
+/** Tries the login; if the broker refuses, asks for user name and password; if its certificate is not trusted, for the authority. */
 async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal): Promise<Login> {
   let login = wanted;
   if (login.username !== undefined && login.passwordFile === undefined && terminal.interactive)
@@ -166,8 +173,17 @@ async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal):
       await (await openLink(await brokerOf(login, 'init'), () => {})).close();
       return login;
     } catch (error) {
-      if (!(error instanceof LoginRefused) || !terminal.interactive || attempt === LOGIN_ATTEMPTS)
-        throw error;
+      if (!terminal.interactive || attempt === LOGIN_ATTEMPTS) throw error;
+      if (error instanceof UnknownAuthority && login.ca === undefined) {
+        err(`${error.message}\n`);
+        const ca = await terminal.ask(
+          'file of the authority that signed the certificate of the broker (PEM)',
+        );
+        if (ca === '') throw error;
+        login = { ...login, ca };
+        continue;
+      }
+      if (!(error instanceof LoginRefused)) throw error;
       err(login.username === undefined ? `${login.broker} requires a login\n` : `${error.message}\n`);
     }
     const username = await terminal.ask('user name', login.username);
@@ -239,10 +255,13 @@ function configText(
   path: string,
   flags: InitFlags,
   login: Login,
-  { survey }: ListenResult,
+  { survey, heard }: ListenResult,
   existing: Config | null,
 ): string {
-  if (existing !== null) return mergedConfig(readFileSync(path, 'utf8'), survey).text;
+  if (existing !== null) {
+    const names = heard.streams().map(({ stream }) => stream);
+    return mergedConfig(readFileSync(path, 'utf8'), survey, names).text;
+  }
   const mqtt = mqttOf(
     login.password === undefined
       ? login

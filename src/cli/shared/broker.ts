@@ -106,6 +106,9 @@ class OtherVersion extends GatecastError {}
 /** The broker refused the user name, password or certificate. */
 export class LoginRefused extends GatecastError {}
 
+/** The certificate of the broker is signed by an authority that this machine does not trust. */
+export class UnknownAuthority extends GatecastError {}
+
 /** A link to the broker that is not restored when it is lost. */
 interface SingleLink extends BrokerLink {
   /** @returns the filters that the broker refused */
@@ -206,18 +209,35 @@ async function attempt(
   };
 }
 
+/** What to do about a connection that failed. */
+const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
+  [/altnames/i, 'the certificate is for another host: use a name in it as the host of the URL'],
+  [/expired|not yet valid/i, 'renew the certificate of the broker, or set the clock of this machine'],
+  [/ENOTFOUND|EAI_AGAIN/, 'check the name of the host, or use its address'],
+];
+
 /** The error for a connection that ended. */
 function unreachable(url: string, end: ConnectionEnd): GatecastError {
+  const text = `${url}: ${end.reason}`;
+  const isPlain = /^(mqtt|ws):/.test(url);
   if (end.kind === 'version' || end.kind === 'hang-up')
-    return new OtherVersion('BROKER_UNREACHABLE', `${url}: ${end.reason}`);
+    return new OtherVersion('BROKER_UNREACHABLE', text, {
+      hint: isPlain
+        ? 'is this the port of MQTT? A port with TLS, such as 8883, needs mqtts:// in the URL'
+        : 'is this a port of MQTT with TLS?',
+    });
   if (end.kind === 'refused')
     return new LoginRefused('BROKER_UNREACHABLE', `${url}: the login was refused: ${end.reason}`, {
       hint: 'check the user name, the password (--username and --password-file, or mqtt.username and mqtt.password_file) and the certificates',
     });
-  const untrusted = /self.signed|unable to (?:get|verify)|certificate/i.test(end.reason);
-  return new GatecastError('BROKER_UNREACHABLE', `${url}: ${end.reason}`, {
-    hint: untrusted
-      ? 'name the file of the authority that signed the broker: --ca, or mqtt.ca in the config'
-      : 'is the broker running, and is this its address?',
-  });
+  if (/self.signed|unable to (?:get|verify)/i.test(end.reason))
+    return new UnknownAuthority('BROKER_UNREACHABLE', text, {
+      hint: 'name the file of the authority that signed the broker: --ca, or mqtt.ca in the config',
+    });
+  const known = HINTS.find(([reason]) => reason.test(end.reason))?.[1];
+  const other = isPlain
+    ? 'A broker with TLS alone: mqtts:// and port 8883'
+    : 'A port without TLS: mqtt:// instead of mqtts://';
+  const hint = known ?? `is the broker running, and is this its address? ${other}`;
+  return new GatecastError('BROKER_UNREACHABLE', text, { hint });
 }

@@ -10,6 +10,7 @@ import { formatDuration } from '../units.ts';
 import { cadenceOf, stepsFor } from './cadence.ts';
 import { FAMILIES } from './families.ts';
 import { type Claim, claimTopic, factOf, fill } from './family.ts';
+import { withOwnNames } from './own-names.ts';
 import { counter, isHousekeeping, namesQuantity, type Quantity, quantityOf } from './quantities.ts';
 import { type ReadingTime, readingTime } from './reading-time.ts';
 
@@ -65,7 +66,8 @@ interface Suggestion {
   readonly ignore: readonly string[];
 }
 
-export function suggestRules(survey: Survey): Suggestion {
+/** @param existing names of the streams of the config that the rules are added to */
+export function suggestRules(survey: Survey, existing: readonly string[] = []): Suggestion {
   const heard = survey.topics();
   const byName = new Map(heard.map((one) => [one.topic, one]));
   const topics = heard.filter((one) => !repeatsItsParent(one, byName));
@@ -80,27 +82,11 @@ export function suggestRules(survey: Survey): Suggestion {
     else addClaimed(claimed, topic, claim);
   }
   const found = [...claimed.values(), ...groupTopics(others)].map((group) => rulesOf(group, survey));
-  const rules = withOwnNames(found.flatMap((one) => one.rules)).slice(0, MAX_RULES);
+  const rules = withOwnNames(found.flatMap((one) => one.rules).slice(0, MAX_RULES), byName, existing);
   const index = new TopicIndex(rules.map(({ keys }) => parsePattern(String(keys.match))));
   const read = (topic: string): boolean => index.match(topic.split('/')).length > 0;
   const idle = found.flatMap((one) => one.idle);
   return { rules, ignore: [...idle, ...ignored.filter(read)].slice(0, MAX_RULES) };
-}
-
-/** If two receivers hear the same radio sensor, prefixes the second rule's stream names with its first level. */
-function withOwnNames(rules: readonly SuggestedRule[]): SuggestedRule[] {
-  const taken = new Set<string>();
-  return rules.map((rule) => {
-    const { name, match } = rule.keys;
-    if (typeof name !== 'string' || !name.startsWith('{/')) return rule;
-    const key = JSON.stringify([name, rule.keys.records ?? null, rule.keys.interval]);
-    if (!taken.has(key)) {
-      taken.add(key);
-      return rule;
-    }
-    const first = String(match).split('/')[0] ?? '';
-    return { ...rule, keys: { ...rule.keys, name: /[{}+#]/.test(first) ? name : `${first}/${name}` } };
-  });
 }
 
 /** Whether the topic repeats a member of its parent's payload, as Zigbee2MQTT can publish in addition. */

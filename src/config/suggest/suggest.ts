@@ -5,10 +5,15 @@ import { type SuggestedRule, suggestRules } from './rules.ts';
 
 /**
  * @param head first keys of the config, including `node` and `mqtt`
+ * @param existing names of the streams of a config that these rules are to be added to
  * @returns YAML; `streams` is empty without measurements
  */
-export function suggestConfig(head: Readonly<Record<string, unknown>>, survey: Survey): string {
-  const { rules, ignore } = suggestRules(survey);
+export function suggestConfig(
+  head: Readonly<Record<string, unknown>>,
+  survey: Survey,
+  existing: readonly string[] = [],
+): string {
+  const { rules, ignore } = suggestRules(survey, existing);
   const document = new Document({ ...head, ...(ignore.length === 0 ? {} : { ignore }), streams: [] });
   document.commentBefore =
     ' Suggested from the received messages. Units and limits are from device documentation, or guessed from names: check them.' +

@@ -1,11 +1,12 @@
 /** `gatecast init` against a real Mosquitto with a login, on which the devices of all families send. */
 import { execFileSync, spawn, spawnSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { localBroker, urlOf } from '../../../src/cli/init/brokers.ts';
 import { init } from '../../../src/cli/init/run.ts';
 import { runProgram } from '../../../src/cli/program.ts';
 import type { Terminal } from '../../../src/cli/shared/terminal.ts';
@@ -214,6 +215,39 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     expect(`${err}${readFileSync(path, 'utf8')}`).not.toMatch(/right\b(?!\/)/);
   });
 
+  it.skipIf(!hasTerminal)('Ctrl-C at a question ends it, and leaves no file behind', async () => {
+    const own = mkdtempSync(join(folder, 'interrupted-'));
+    const old = join(own, 'old.yaml');
+    const before = `node: pi\nmqtt: { url: "${broker.url}" }\nstreams: [{ match: "a/+" }]\n`;
+    writeFileSync(old, before);
+    const interrupted = async (name: string, flags: readonly string[], ...said: (string | RegExp)[]) => {
+      const words = [MAIN, 'init', '-c', join(own, name), '--listen', '1s', ...flags];
+      const command = `${process.execPath} --import tsx ${words.join(' ')}`;
+      const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: 'pipe' });
+      let shown = '';
+      child.stdout.on('data', (data) => {
+        shown += data;
+      });
+      const ended = new Promise((resolve) => child.on('exit', resolve));
+      // Answers 'me' to all questions but the last.
+      for (const [at, question] of said.entries()) {
+        await waitFor(String(question), () => shown.match(question));
+        child.stdin.write(at < said.length - 1 ? 'me\n' : '\x03');
+      }
+      return [await ended, shown.includes('interrupted')];
+    };
+    const login = ['--broker', broker.url];
+    const results = await Promise.all([
+      interrupted('none.yaml', [], /(number or )?URL of the broker/),
+      interrupted('none.yaml', login, 'user name: '),
+      interrupted('none.yaml', login, 'user name: ', 'password of me: '),
+      interrupted('old.yaml', login, 'Add rules'),
+    ]);
+    for (const [code, isSaid] of results) expect([code, isSaid]).toEqual([2, true]);
+    expect(readdirSync(own)).toEqual(['old.yaml']);
+    expect(readFileSync(old, 'utf8')).toBe(before);
+  });
+
   it.skipIf(!hasTerminal)('shows nothing of a password that is typed', async () => {
     const path = file('typed.yaml');
     const words = [MAIN, 'init', '-c', path, '--broker', broker.url, '--listen', '1s'];
@@ -366,17 +400,54 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
   });
   afterAll(() => broker.stop());
 
+  const url = (host = 'localhost', scheme = 'mqtts') => `${scheme}://${host}:${broker.port}`;
+  it.each([
+    ['a plain URL for a port with TLS', () => ({ broker: url('localhost', 'mqtt') }), 'mqtts://'],
+    [
+      'another host than the certificate names',
+      () => ({ broker: url('127.0.0.1'), ca: file('tls.pem') }),
+      'another host',
+    ],
+    ['no such host', () => ({ broker: url('nowhere.invalid') }), 'the name of the host'],
+  ])('says what is wrong: %s', async (_what, flags, hint) => {
+    await expect(run({ ...flags(), config: file('wrong.yaml') })).rejects.toMatchObject({
+      code: 'BROKER_UNREACHABLE',
+      hint: expect.stringContaining(hint),
+    });
+    expect(() => statSync(file('wrong.yaml'))).toThrow();
+  });
+
+  it('asks for the authority that signed the certificate, and gives up without an answer', async () => {
+    const client = await mqtt.connectAsync(url(), { ca: readFileSync(file('tls.pem')) });
+    await client.publishAsync('house/temperature', '21', { retain: true });
+    await client.endAsync();
+    const someone = person(file('tls.pem'));
+    await run({ broker: url(), config: file('authority.yaml'), listen: 500 }, someone);
+    expect(someone.asked).toEqual([expect.stringContaining('file of the authority')]);
+    expect(loadConfig(file('authority.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
+    await expect(run({ broker: url(), config: file('no-authority.yaml') }, person(''))).rejects.toThrow(
+      /self.signed/,
+    );
+  });
+
+  it('finds the broker of this machine where it has only a port with TLS', async () => {
+    expect(await localBroker('mqtt://127.0.0.1:1', url())).toBe(url());
+    expect(await localBroker('mqtt://127.0.0.1:1', 'mqtts://localhost:1')).toBeNull();
+    expect(urlOf('192.168.1.5:8883')).toBe('mqtts://192.168.1.5:8883');
+    expect(urlOf('192.168.1.5')).toBe('mqtt://192.168.1.5');
+    expect(urlOf('ws://192.168.1.5:8883')).toBe('ws://192.168.1.5:8883');
+  });
+
   it('says what is missing without the authority, and writes it into the config with it', async () => {
-    const url = `mqtts://localhost:${broker.port}`;
-    await expect(run({ broker: url, config: file('tls.yaml') })).rejects.toMatchObject({
+    await expect(run({ broker: url(), config: file('tls.yaml') })).rejects.toMatchObject({
       code: 'BROKER_UNREACHABLE',
       hint: expect.stringContaining('--ca'),
     });
     const ca = readFileSync(file('tls.pem'));
-    const client = await mqtt.connectAsync(url, { ca });
+    const client = await mqtt.connectAsync(url(), { ca });
     await client.publishAsync('house/temperature', '21', { retain: true });
-    await run({ broker: url, ca: file('tls.pem'), config: file('tls.yaml'), listen: 500 });
-    expect(loadConfig(file('tls.yaml')).mqtt).toMatchObject({ url, ca: file('tls.pem') });
+    await run({ broker: url(), ca: file('tls.pem'), config: file('tls.yaml'), listen: 500 });
+    expect(loadConfig(file('tls.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
     await client.endAsync();
   });
 });
