@@ -8,8 +8,9 @@ export function askSecret(question: string, hint = 'name a file with --passphras
     throw new GatecastError('USAGE', `there is no terminal to ask: ${question}`, {
       hint,
     });
-  stderr.write(`${question}: `);
+  // Before the question: an answer that follows at once would be shown.
   stdin.setRawMode(true);
+  stderr.write(`${question}: `);
   stdin.setEncoding('utf8');
   stdin.resume();
   return new Promise((resolve, reject) => {
