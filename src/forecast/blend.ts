@@ -12,6 +12,7 @@ import { Adapter } from './adapter.ts';
 import { ADAPTER, C, GRU, networkQuantiles, ofNetwork, RECURRENCE, simpleQuantiles } from './candidates.ts';
 import type { CovariateGain } from './covariate-choice.ts';
 import type { LeadView, Provenance } from './explanation.ts';
+import type { Relatives } from './relatives.ts';
 import type { Scratch } from './scratch.ts';
 import { Track } from './track.ts';
 import { Young } from './young.ts';
@@ -24,6 +25,8 @@ interface BlendParts {
   readonly unit: string | null;
   /** Of the stream. */
   readonly name?: string;
+  /** What streams of one kind tell each other; omitted: nothing. */
+  readonly relatives?: Relatives;
   /** Buffers shared by all streams of the horizon. */
   readonly scratch: Scratch;
   /** Block for the arrays that every stream of the horizon has. */
@@ -78,8 +81,11 @@ export class Blend {
   }
 
   /** For another stream. */
-  serve({ unit = null, name }: { readonly unit?: string | null; readonly name?: string }): void {
-    this.young.serve(unit, name);
+  serve(
+    { unit = null, name }: { readonly unit?: string | null; readonly name?: string },
+    relatives: Relatives,
+  ): void {
+    this.young.serve(unit, name, relatives);
   }
 
   /** Learns from a bucket. Call before the features are updated with it. @param value in the unit of the features */

@@ -25,6 +25,7 @@ import type {
 import type { ForecastExplanation } from './explanation.ts';
 import { type Forecast, withAnomalies } from './forecast.ts';
 import type { Model } from './model.ts';
+import type { PartsPools } from './parts-pool.ts';
 import { MAX_BATCH, type StepBatch, StepBatches } from './step-batches.ts';
 import { Stream, StreamShares } from './stream.ts';
 import type { StreamStep } from './stream-step.ts';
@@ -54,6 +55,8 @@ interface EngineOptions {
   readonly warmUpSteps?: number;
   /** With more streams than this, those that wait for their next bucket are packed (`parts-pool.ts`); default: never. */
   readonly packAbove?: number;
+  /** Shared with engines that step before or after this one, never meanwhile; default: of its own. */
+  readonly pools?: PartsPools;
   readonly watch?: EngineWatch;
 }
 
@@ -85,16 +88,18 @@ export class Engine implements ForecastEngine {
   behind = false;
   /** Wall clock of the last tick, ms. */
   private tickedMs: number | null = null;
-  private readonly shares = new StreamShares();
+  private readonly shares: StreamShares;
   private readonly packAbove: number;
-  private readonly search = new CovariateSearch(this.byName, this.shares.scratches.covariates);
+  private readonly search: CovariateSearch;
   private batches: StepBatches;
 
   /** @param model null: only the naive forecasters are used */
   constructor(
     private model: Model | null,
-    { warmUpSteps = 0, packAbove = Infinity, watch = {} }: EngineOptions = {},
+    { warmUpSteps = 0, packAbove = Infinity, pools, watch = {} }: EngineOptions = {},
   ) {
+    this.shares = new StreamShares(pools);
+    this.search = new CovariateSearch(this.byName, this.shares.covariates);
     this.packAbove = packAbove;
     this.watch = watch;
     this.batches = new StepBatches(model);
@@ -106,7 +111,7 @@ export class Engine implements ForecastEngine {
   }
 
   add(spec: StreamSpec, snapshot?: StreamSnapshot): void {
-    this.shares.scratches.relatives.forget(spec.name);
+    this.shares.relatives.forget(spec.name);
     const stream = this.make(spec);
     if (snapshot !== undefined) {
       if (snapshot.modelHash !== this.modelHash) {
@@ -133,7 +138,7 @@ export class Engine implements ForecastEngine {
   }
 
   private pack(stream: Stream): void {
-    if (this.byName.size > this.packAbove) stream.pack();
+    if (this.byName.size > this.packAbove || this.shares.pools.isCrowded) stream.pack();
   }
 
   /** Reads or changes a stream outside of its step. */
@@ -145,7 +150,7 @@ export class Engine implements ForecastEngine {
   }
 
   private get covariates(): CovariateBook {
-    return this.shares.scratches.covariates;
+    return this.shares.covariates;
   }
 
   private get all(): StreamLists {
@@ -165,7 +170,7 @@ export class Engine implements ForecastEngine {
   remove(stream: string): void {
     this.held.delete(stream);
     this.covariates.forget(stream);
-    this.shares.scratches.relatives.forget(stream);
+    this.shares.relatives.forget(stream);
     this.covariates.leave(this.byName.get(stream)?.spec.covariates);
     this.byName.delete(stream);
     this.search.lose(stream);
@@ -174,7 +179,7 @@ export class Engine implements ForecastEngine {
 
   reset(stream: string): void {
     this.held.delete(stream);
-    this.shares.scratches.relatives.forget(stream);
+    this.shares.relatives.forget(stream);
     const known = this.byName.get(stream);
     if (known !== undefined) this.put(stream, this.make(known.configured));
   }
@@ -205,7 +210,7 @@ export class Engine implements ForecastEngine {
 
   /** Whether forecasts carry their provenance from now on. */
   showProvenance(on: boolean): void {
-    this.shares.scratches.showProvenance = on;
+    this.shares.showProvenance = on;
   }
 
   /** Wall-clock time at which the next bucket of a stream closes by the clock, ms; null: none does. */

@@ -7,8 +7,10 @@
  */
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateArray, StateIo } from '../series/state-io.ts';
-import { type BlockSize, type PartsLayout, StreamParts } from './parts.ts';
-import type { Scratches } from './scratch.ts';
+import { CovariateBook } from './covariate-book.ts';
+import { type BlockSize, type Neighbours, type PartsLayout, StreamParts } from './parts.ts';
+import { Relatives } from './relatives.ts';
+import { type Scratch, Scratches } from './scratch.ts';
 import { MAX_BATCH } from './step-batches.ts';
 
 /** Copies the numbers that are not in arrays of the block to an array of the block, and back. */
@@ -108,7 +110,7 @@ export class PartsPool {
   constructor(
     readonly layout: PartsLayout,
     private readonly size: BlockSize,
-    private readonly scratches: Scratches,
+    private readonly scratch: Scratch,
   ) {
     this.draft = new Int32Array(
       size.bytes / Int32Array.BYTES_PER_ELEMENT + Math.ceil(size.bytes / CHUNK_BYTES),
@@ -116,17 +118,17 @@ export class PartsPool {
   }
 
   /** Parts of a stream that has seen nothing. */
-  take(spec: StreamSpec): StreamParts {
+  take(spec: StreamSpec, neighbours: Neighbours): StreamParts {
     const parts = isPackable(spec) ? this.idle.pop() : undefined;
-    if (parts === undefined) return this.make(spec);
-    this.blank ??= this.pack(this.make(spec), null);
-    if (this.blank === null) return this.make(spec);
-    return this.fill(parts, this.blank, spec);
+    if (parts === undefined) return this.make(spec, neighbours);
+    this.blank ??= this.pack(this.make(spec, neighbours), null);
+    if (this.blank === null) return this.make(spec, neighbours);
+    return this.fill(parts, this.blank, spec, neighbours);
   }
 
   /** Parts with the numbers of a packed stream. */
-  unpack(spec: StreamSpec, packed: Packed): StreamParts {
-    return this.fill(this.idle.pop() ?? this.make(spec), packed, spec);
+  unpack(spec: StreamSpec, packed: Packed, neighbours: Neighbours): StreamParts {
+    return this.fill(this.idle.pop() ?? this.make(spec, neighbours), packed, spec, neighbours);
   }
 
   /**
@@ -148,14 +150,14 @@ export class PartsPool {
     if (this.idle.length < MAX_BATCH) this.idle.push(parts);
   }
 
-  private make(spec: StreamSpec): StreamParts {
-    return new StreamParts(spec, this.layout, this.scratches, this.size);
+  private make(spec: StreamSpec, neighbours: Neighbours): StreamParts {
+    return new StreamParts(spec, this.layout, this.scratch, neighbours, this.size);
   }
 
-  private fill(parts: StreamParts, packed: Packed, spec: StreamSpec): StreamParts {
+  private fill(parts: StreamParts, packed: Packed, spec: StreamSpec, { relatives }: Neighbours): StreamParts {
     expand(packed, parts.words);
     this.loose.copy(parts, true);
-    parts.step.serve(spec);
+    parts.step.serve(spec, relatives);
     return parts;
   }
 }
@@ -168,20 +170,25 @@ const sizes = new Map<string, BlockSize>();
 const MOST_SIZES = 1024;
 
 /** A first set of objects tells how large the block must be, a second one which numbers are not in it. */
-function sizeOf(spec: StreamSpec, layout: PartsLayout, scratches: Scratches): BlockSize {
+function sizeOf(spec: StreamSpec, layout: PartsLayout, scratch: Scratch): BlockSize {
   const plain = { ...spec, covariates: [] };
-  const { used } = new StreamParts(plain, layout, scratches, { bytes: 0, loose: 0 }).memory;
-  const parts = new StreamParts(plain, layout, scratches, { bytes: used, loose: 0 });
+  const none = { covariates: new CovariateBook(), relatives: new Relatives() };
+  const { used } = new StreamParts(plain, layout, scratch, none, { bytes: 0, loose: 0 }).memory;
+  const parts = new StreamParts(plain, layout, scratch, none, { bytes: used, loose: 0 });
   const loose = new LooseNumbers().copy(parts, false);
   const bytes = used + loose * Float64Array.BYTES_PER_ELEMENT;
   return { bytes: Math.ceil(bytes / CHUNK_BYTES) * CHUNK_BYTES, loose };
 }
 
-/** The pools of an engine, by layout; streams hold their pool, which ends with the last of them. */
+/**
+ * The pools by layout; streams hold their pool, which ends with the last of them. Engines may share them, if they step one after the
+ * other: then few sets of objects serve all of their streams.
+ */
 export class PartsPools {
+  /** Whether the engines have so many streams together that each of them packs. */
+  isCrowded = false;
   private readonly pools = new Map<string, WeakRef<PartsPool>>();
-
-  constructor(private readonly scratches: Scratches) {}
+  private readonly scratches = new Scratches();
 
   /** @param spec of any stream of this layout */
   of(spec: StreamSpec, layout: PartsLayout): PartsPool {
@@ -191,9 +198,10 @@ export class PartsPools {
     const known = this.pools.get(key)?.deref();
     if (known !== undefined) return known;
     for (const [former, pool] of this.pools) if (pool.deref() === undefined) this.pools.delete(former);
-    const size = sizes.get(key) ?? sizeOf(spec, layout, this.scratches);
+    const scratch = this.scratches.of(leads);
+    const size = sizes.get(key) ?? sizeOf(spec, layout, scratch);
     if (sizes.size < MOST_SIZES) sizes.set(key, size);
-    const pool = new PartsPool(layout, size, this.scratches);
+    const pool = new PartsPool(layout, size, scratch);
     this.pools.set(key, new WeakRef(pool));
     return pool;
   }

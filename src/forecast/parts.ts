@@ -7,13 +7,17 @@ import { ArrayBlock } from '../series/array-block.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { Anomalies } from './anomalies.ts';
+import type { CovariateBook } from './covariate-book.ts';
 import { RecentInputs } from './recent-inputs.ts';
-import type { Scratches } from './scratch.ts';
+import type { Relatives } from './relatives.ts';
+import type { Scratch } from './scratch.ts';
 import { StreamStep } from './stream-step.ts';
 
 /** Indices in `last`. */
 export const [START, VALUE, OBSERVED, LOW] = [0, 1, 2, 3] as const;
 const PATH = LOW + 3;
+
+const NO_COVARIATES = (): null => null;
 
 /** Everything that determines the objects and the lengths of their arrays. */
 export interface PartsLayout {
@@ -23,6 +27,14 @@ export interface PartsLayout {
   readonly stateSize: number;
   /** Past inputs to keep for another model. */
   readonly warmUpSteps: number;
+}
+
+/** What the streams of one engine know of each other. */
+export interface Neighbours {
+  /** Which stream uses which covariates. */
+  readonly covariates: CovariateBook;
+  /** What streams of one kind tell each other. */
+  readonly relatives: Relatives;
 }
 
 /** Sizes that a first set of objects has shown; all 0 for that one. */
@@ -50,11 +62,12 @@ export class StreamParts {
   /** The whole block. */
   readonly words: Int32Array;
 
-  /** @param scratches shared by all streams of an engine */
+  /** @param scratch that of the horizon */
   constructor(
     spec: StreamSpec,
     readonly layout: PartsLayout,
-    scratches: Scratches,
+    scratch: Scratch,
+    { covariates, relatives }: Neighbours,
     size: BlockSize,
   ) {
     const { intervalMs, leads, stateSize, warmUpSteps } = layout;
@@ -67,12 +80,14 @@ export class StreamParts {
       spec,
       { intervalMs, leads },
       {
-        scratch: scratches.of(leads),
+        scratch,
         memory,
         path: this.last.subarray(PATH),
         forecasts: {
           network: stateSize > 0,
-          covariates: () => scratches.covariates.of(spec, intervalMs, leads),
+          // Objects of a stream without covariates serve other engines, too: they must not keep this one's book.
+          covariates: spec.covariates?.length ? () => covariates.of(spec, intervalMs, leads) : NO_COVARIATES,
+          relatives,
         },
       },
     );

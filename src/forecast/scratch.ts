@@ -5,8 +5,6 @@ import { LeadKnots } from '../series/lead-knots.ts';
 import { MOST_SEASONS } from '../series/recurrence.ts';
 import { ADAPTER_KNOTS } from './adapter.ts';
 import { C } from './candidates.ts';
-import { CovariateBook } from './covariate-book.ts';
-import { Relatives } from './relatives.ts';
 import { TrackScratch } from './track-scratch.ts';
 import { YoungScratch } from './young.ts';
 
@@ -14,7 +12,7 @@ export class Scratch {
   readonly features: FeatureScratch;
   readonly track: TrackScratch;
   readonly adapter: LeadKnots;
-  readonly young: YoungScratch;
+  readonly young = new YoungScratch();
   /** C arrays [leads, 9]: the candidates' quantiles. */
   readonly quantiles: readonly Float64Array[];
   /** [leads, 9] the own network's. */
@@ -22,8 +20,7 @@ export class Scratch {
   /** [MOST_SEASONS] values at one phase of the season, sorted. */
   readonly sorted = new Float64Array(MOST_SEASONS);
 
-  constructor(leads: number, relatives = new Relatives()) {
-    this.young = new YoungScratch(relatives);
+  constructor(leads: number) {
     this.features = new FeatureScratch(leads);
     this.track = new TrackScratch(leads);
     this.adapter = new LeadKnots(ADAPTER_KNOTS, leads);
@@ -34,18 +31,12 @@ export class Scratch {
 
 /** One scratch per horizon. */
 export class Scratches {
-  /** Whether forecasts carry their provenance. */
-  showProvenance = false;
-  /** Also shared by all streams: which stream uses which covariates. */
-  readonly covariates = new CovariateBook();
-  /** What streams of one kind tell each other. */
-  readonly relatives = new Relatives();
   private readonly byLeads = new Map<number, Scratch>();
 
   of(leads: number): Scratch {
     let scratch = this.byLeads.get(leads);
     if (scratch === undefined) {
-      scratch = new Scratch(leads, this.relatives);
+      scratch = new Scratch(leads);
       this.byLeads.set(leads, scratch);
     }
     return scratch;

@@ -18,6 +18,7 @@ import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
 import type { ForecastExplanation, IntervalView, Provenance } from './explanation.ts';
 import { findExtremes, isWithinLimits, limited } from './limits.ts';
+import type { Relatives } from './relatives.ts';
 import type { Scratch } from './scratch.ts';
 
 /** Observed buckets before the network is used; until then the naive forecasts are published. */
@@ -50,6 +51,8 @@ interface StepParts {
     /** Whether there is a network. */
     readonly network: boolean;
     readonly covariates: () => Covariates | null;
+    /** What streams of one kind tell each other; omitted: nothing. */
+    readonly relatives?: Relatives;
   };
 }
 
@@ -96,10 +99,10 @@ export class StreamStep {
   }
 
   /** Other settings, of a stream with the same aggregate and coverage target, and without covariates. */
-  serve(settings: StepSettings): void {
+  serve(settings: StepSettings, relatives: Relatives): void {
     this.settings = settings;
     this.features.zone = zoneOffset(settings.timeZone);
-    this.blend?.serve(settings);
+    this.blend?.serve(settings, relatives);
   }
 
   /** Whether the network runs in this step. */

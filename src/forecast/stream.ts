@@ -13,14 +13,15 @@ import { longestGapMs, MAX_LEADS, type StreamSpec, stateSettings } from '../seri
 import { type StateIo, StateReader, StateWriter } from '../series/state-io.ts';
 import { type Anomaly, LEAST_SCORE, MOST_SCORE } from './anomalies.ts';
 import { kindOf } from './candidates.ts';
+import { CovariateBook } from './covariate-book.ts';
 import { CovariateChoice } from './covariate-choice.ts';
 import { crossings } from './crossings.ts';
 import type { MarkedBucket, StreamAbout } from './engine-contract.ts';
 import type { Forecast, InputQuality } from './forecast.ts';
-import { LOW, OBSERVED, START, type StreamParts, VALUE } from './parts.ts';
+import { LOW, type Neighbours, OBSERVED, START, type StreamParts, VALUE } from './parts.ts';
 import { isPackable, type PartsPool, PartsPools } from './parts-pool.ts';
 import { RecentInputs } from './recent-inputs.ts';
-import { Scratches } from './scratch.ts';
+import { Relatives } from './relatives.ts';
 import type { StreamStep } from './stream-step.ts';
 import type { Track } from './track.ts';
 
@@ -30,9 +31,14 @@ const NO_STATE = Float32Array.of();
 const NO_INPUTS = new RecentInputs(0);
 
 /** What the streams of an engine share. */
-export class StreamShares {
-  readonly scratches = new Scratches();
-  readonly pools = new PartsPools(this.scratches);
+export class StreamShares implements Neighbours {
+  /** Whether forecasts carry their provenance. */
+  showProvenance = false;
+  readonly covariates = new CovariateBook();
+  readonly relatives = new Relatives();
+
+  /** @param pools also of other engines */
+  constructor(readonly pools = new PartsPools()) {}
 }
 
 export class Stream {
@@ -88,7 +94,7 @@ export class Stream {
   /** The parts, unpacked; null until the interval is known. */
   private get own(): StreamParts | null {
     if (this.parts === null && this.packed !== null && this.pool !== null)
-      this.parts = this.pool.unpack(this.spec, this.packed);
+      this.parts = this.pool.unpack(this.spec, this.packed, this.shares);
     return this.parts;
   }
 
@@ -155,7 +161,7 @@ export class Stream {
   useCovariates(names: readonly string[]): void {
     const { own, gridMs, leads } = this;
     this.spec = { ...this.configured, covariates: names.map((name) => ({ kind: 'stream', name })) };
-    own?.step.blend?.useCovariates(this.shares.scratches.covariates.of(this.spec, gridMs, leads));
+    own?.step.blend?.useCovariates(this.shares.covariates.of(this.spec, gridMs, leads));
   }
 
   private build(intervalMs: number): StreamParts {
@@ -165,7 +171,7 @@ export class Stream {
     const layout = { intervalMs, leads: this.leads, stateSize, warmUpSteps };
     this.pool = this.shares.pools.of(spec, layout);
     this.packed = null;
-    this.parts = this.pool.take(spec);
+    this.parts = this.pool.take(spec, this.shares);
     return this.parts;
   }
 
@@ -303,7 +309,7 @@ export class Stream {
     const { anomalies } = this;
     this.anomalies = null;
     const coverage = track.coverage();
-    const provenance = this.shares.scratches.showProvenance ? step.provenance() : null;
+    const provenance = this.shares.showProvenance ? step.provenance() : null;
     return {
       stream: this.spec.name,
       unit: this.spec.unit,
@@ -423,7 +429,7 @@ export class Stream {
     io.array(parts.h);
     io.array(parts.last);
     this.seq = io.number(this.seq);
-    this.shares.scratches.covariates.persist(this.spec.name, io);
+    this.shares.covariates.persist(this.spec.name, io);
   }
 }
 

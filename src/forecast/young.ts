@@ -79,20 +79,12 @@ export const [MEDIAN_SHARE, WIDTH_SHARE, WIDTHS] = [0, 1, 2] as const;
 export const INNER = WIDTHS + WIDTH_KNOTS;
 export const MIXTURE = INNER + MEDIAN - 1;
 
-const NONE = new Relatives();
-
 /** Buffers recomputed with every forecast; streams may share them. */
 export class YoungScratch {
   /** [LAGS] logarithm of the usual change. */
   readonly change = new Float64Array(LAGS.length);
   /** [MIXTURE] of the number of buckets seen. */
   readonly mixture = new Float64Array(MIXTURE);
-  /** What streams of one kind tell each other. */
-  readonly relatives: Relatives;
-
-  constructor(relatives = new Relatives()) {
-    this.relatives = relatives;
-  }
 }
 
 /** Interpolates a list of values at 1, 2, 4, ...; constant beyond both ends. */
@@ -107,30 +99,33 @@ export class Young {
   private readonly logStep: number;
   private unit: string | null;
   private name: string;
+  private relatives: Relatives;
   /** The lag-independent part of the prior, NaN before the first value; and its variance. */
   private readonly state: Float64Array;
 
   /**
-   * @param name of the stream
+   * @param about the stream: its unit and name, and what streams of one kind tell each other
    * @param circular whether the values are directions
    */
   constructor(
     intervalMs: number,
-    { unit, name = '' }: { readonly unit: string | null; readonly name?: string },
+    about: { readonly unit: string | null; readonly name?: string; readonly relatives?: Relatives },
     private readonly circular: boolean,
     memory = new ArrayBlock(),
     private readonly table: YoungTable = YOUNG_TABLE,
   ) {
     this.logStep = Math.log(intervalMs / 1000);
-    this.unit = unit;
-    this.name = name;
+    this.unit = about.unit;
+    this.name = about.name ?? '';
+    this.relatives = about.relatives ?? new Relatives();
     this.state = memory.float64(2).fill(Number.NaN);
   }
 
   /** For another stream. */
-  serve(unit: string | null, name = ''): void {
+  serve(unit: string | null, name: string | undefined, relatives: Relatives): void {
     this.unit = unit;
-    this.name = name;
+    this.name = name ?? '';
+    this.relatives = relatives;
   }
 
   /** Streams with the same key change alike; null if nothing is known about this one. */
@@ -161,10 +156,10 @@ export class Young {
   }
 
   /** Computes the prior from the first value, in the stream's unit, and from what similar streams have learnt. */
-  private begin(first: number, relatives: Relatives): void {
+  private begin(first: number): void {
     const { level, variance } = this.level(first);
     const { kind } = this;
-    const { count, mean } = kind === null ? { count: 0, mean: 0 } : relatives.of(kind, this.name);
+    const { count, mean } = kind === null ? { count: 0, mean: 0 } : this.relatives.of(kind, this.name);
     const common = COMMON * variance;
     const own = variance - common;
     const known = (count * common) / (count * common + own);
@@ -173,17 +168,17 @@ export class Young {
   }
 
   /** Tells similar streams how much larger the changes of this stream are than the prior for its level says. */
-  tell(features: Features, { change, relatives }: YoungScratch): void {
+  tell(features: Features, { change }: YoungScratch): void {
     const { history } = features.experts;
     const { kind } = this;
     if (kind === null || history.steps < TELLS || Number.isNaN(this.state[0])) return;
-    this.usualChanges(history, features.line, change, relatives);
+    this.usualChanges(history, features.line, change);
     const { level } = this.level(features.line.toUnit(history.at(0)));
     const toLine = -Math.log(features.line.sizeInUnit(1));
     let sum = 0;
     for (let j = 0; j < TOLD_LAGS; j++)
       sum += change[j] - (this.prior(Math.log(LAGS[j] as number)) - this.state[0] + level + toLine);
-    if (Number.isFinite(sum)) relatives.tell(kind, this.name, sum / TOLD_LAGS);
+    if (Number.isFinite(sum)) this.relatives.tell(kind, this.name, sum / TOLD_LAGS);
   }
 
   /** Logarithm of the prior change for a lag, in the stream's unit. */
@@ -197,13 +192,8 @@ export class Young {
    * Writes the logarithm of the usual change at each of LAGS, in the unit of the history.
    * @param line transform between the stream's unit and the history's
    */
-  usualChanges(
-    history: Pick<History, 'steps' | 'reach' | 'at'>,
-    line: Line,
-    out: Float64Array,
-    relatives = NONE,
-  ): void {
-    if (Number.isNaN(this.state[0])) this.begin(line.toUnit(history.at(history.reach)), relatives);
+  usualChanges(history: Pick<History, 'steps' | 'reach' | 'at'>, line: Line, out: Float64Array): void {
+    if (Number.isNaN(this.state[0])) this.begin(line.toUnit(history.at(history.reach)));
     const steps = Math.min(history.steps, LAST_COUNT);
     const toLine = -Math.log(line.sizeInUnit(1));
     let mean = 0;
@@ -253,12 +243,12 @@ export class Young {
    * @returns false if the stream is no longer young
    */
   mix(features: Features, quantiles: Float64Array, scratch: YoungScratch): boolean {
-    const { change, mixture, relatives } = scratch;
+    const { change, mixture } = scratch;
     const { history } = features.experts;
     const { steps } = history;
     if (steps >= GROWN) return false;
     if (steps === TELLS) this.tell(features, scratch);
-    this.usualChanges(history, features.line, change, relatives);
+    this.usualChanges(history, features.line, change);
     const { mixtures } = this.table;
     const age = Math.log2(steps);
     for (let i = 0; i < MIXTURE; i++) {

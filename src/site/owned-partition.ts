@@ -18,8 +18,9 @@ import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { readRecord, type SiteModels } from './models.ts';
 import { forecastSubject, inputStream, lastSubject, partitionOf, scoresSubject } from './names.ts';
 import type { Site } from './nats.ts';
-import { Partition, type PartitionOptions } from './partition.ts';
+import { Partition, type PartitionOptions, type PartitionShares } from './partition.ts';
 import { type PartitionScores, scoredStreams } from './scores.ts';
+import type { Turns } from './turns.ts';
 
 export interface OwnedPartitionParts {
   readonly site: Site;
@@ -39,8 +40,9 @@ export interface OwnedPartitionParts {
   readonly published: (forecasts: readonly Forecast[], issuedMs: number, model: Model | null) => void;
   /** Yields to the event loop. */
   readonly breathe: () => Promise<void>;
-  /** Runs an action while no other member's part does: few checkpoints at a time are in memory. */
-  readonly inTurn: <T>(action: () => Promise<T>) => Promise<T>;
+  /** Few checkpoints at a time are in memory. */
+  readonly loads: Turns;
+  readonly shares: PartitionShares;
 }
 
 /** Counts of one partition, for metrics and status. */
@@ -200,7 +202,7 @@ export class OwnedPartition {
     const file = await ManifestFile.take(site.state, partition, owner);
     this.manifestFile = file;
     this.sent = { issuedMs: file.manifest.publishedMs, messages: [], connection: null };
-    const loaded = await this.parts.inTurn(() => this.load(file));
+    const loaded = await this.parts.loads.take(() => this.load(file));
     if (this.stopping) return;
     this.partition = loaded;
     this.lastSeq = loaded.seq;
@@ -321,10 +323,14 @@ export class OwnedPartition {
     }
   }
 
-  private readonly options: Required<Omit<PartitionOptions, 'packAbove'>> = {
-    openModel: (ref) => this.parts.models.of(ref),
-    isOwn: (stream) => partitionOf(stream, this.parts.site.partitions) === this.parts.partition,
-  };
+  private get options(): Required<Omit<PartitionOptions, 'packAbove'>> {
+    const { models, site, partition, shares } = this.parts;
+    return {
+      openModel: (ref) => models.of(ref),
+      isOwn: (stream) => partitionOf(stream, site.partitions) === partition,
+      shares,
+    };
+  }
 
   /** Without a checkpoint. A log that has lost its beginning may have lost the message that names the model, too. */
   private async empty(): Promise<Partition> {

@@ -8,6 +8,7 @@ import { Engine } from '../forecast/engine.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
+import { PartsPools } from '../forecast/parts-pool.ts';
 import type { Sample } from '../series/sample.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import { type Batch, CONFIGURED, type ModelRef } from './batch.ts';
@@ -20,6 +21,7 @@ import {
 } from './checkpoint.ts';
 import { hash32 } from './names.ts';
 import type { StreamScore } from './scores.ts';
+import { Turns } from './turns.ts';
 
 /** Buckets are closed at most once in this time of the log, ms. */
 const TICK_MS = 1000;
@@ -38,8 +40,9 @@ const FORGET_MS = 90 * 86_400_000;
 const AT_A_TIME = 32;
 /** Past inputs of each stream, from which another model begins (decision 9). */
 const WARM_UP_STEPS = 32;
-/** A partition with more streams does not keep the objects of each. */
+/** A partition with more streams does not keep the objects of each; nor do the partitions of a worker that has this many in all. */
 const PACK_ABOVE = 128;
+export const CROWDED = 2000;
 
 /** The model of a site; rejects while it cannot be had. Not called for the model of the config. */
 export type OpenModel = (ref: ModelRef) => Promise<Model>;
@@ -50,6 +53,14 @@ export interface PartitionOptions {
   readonly isOwn?: (stream: string) => boolean;
   /** See `EngineOptions`. */
   readonly packAbove?: number;
+  readonly shares?: PartitionShares;
+}
+
+/** What the partitions of a worker share, so that few objects and buffers serve the streams of all of them. */
+export class PartitionShares {
+  readonly pools = new PartsPools();
+  /** Engines that share pools step one after the other. */
+  readonly steps = new Turns(1);
 }
 
 const NO_MODELS: OpenModel = (ref) =>
@@ -98,6 +109,7 @@ export class Partition {
 
   private readonly openModel: OpenModel;
   private readonly isOwn: (stream: string) => boolean;
+  private readonly steps: Turns;
   private guests = 0;
 
   /**
@@ -106,12 +118,18 @@ export class Partition {
    */
   constructor(
     private current: Model | null,
-    { openModel = NO_MODELS, isOwn = () => true, packAbove = PACK_ABOVE }: PartitionOptions = {},
+    {
+      openModel = NO_MODELS,
+      isOwn = () => true,
+      packAbove = PACK_ABOVE,
+      shares: { pools, steps } = new PartitionShares(),
+    }: PartitionOptions = {},
     private ref: ModelRef = CONFIGURED,
   ) {
     this.openModel = openModel;
     this.isOwn = isOwn;
-    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, packAbove });
+    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, packAbove, pools });
+    this.steps = steps;
   }
 
   get model(): Model | null {
@@ -190,7 +208,7 @@ export class Partition {
     if (tickMs <= this.tickMs) return [];
     this.tickMs = tickMs;
     this.moveTime(loggedMs);
-    const made = await this.engine.tick(this.untilMs, false, { breathe });
+    const made = await this.steps.take(() => this.engine.tick(this.untilMs, false, { breathe }));
     return this.guests === 0
       ? made
       : made.filter(({ stream }) => this.members.get(stream)?.isGuest === false);
@@ -232,7 +250,7 @@ export class Partition {
   private async adopt(ref: ModelRef): Promise<void> {
     if (ref.number <= this.ref.number) return;
     const model = await this.openModel(ref);
-    await this.engine.adopt(model);
+    await this.steps.take(() => this.engine.adopt(model));
     this.current = model;
     this.ref = ref;
   }

@@ -16,10 +16,12 @@ import {
   type PartitionCounts,
   type PartitionState,
 } from './owned-partition.ts';
+import { CROWDED, PartitionShares } from './partition.ts';
+import { Turns } from './turns.ts';
 
 /** What a worker shares with each of its partitions, and what it needs itself. */
 export interface WorkerParts
-  extends Omit<OwnedPartitionParts, 'partition' | 'owner' | 'breathe' | 'inTurn' | 'models'> {
+  extends Omit<OwnedPartitionParts, 'partition' | 'owner' | 'breathe' | 'loads' | 'shares' | 'models'> {
   /** Checks and loads the files of a model. */
   readonly openFiles: OpenFiles;
   readonly member: string;
@@ -86,8 +88,8 @@ export class SiteWorker {
   private orphansMs: number;
   private stopped = false;
   private readonly faults = new Map<number, string>();
-  private waitingLoads: (() => void)[] = [];
-  private loads = 0;
+  private readonly loads = new Turns(LOADED_AT_ONCE);
+  private readonly shares = new PartitionShares();
   private readonly models: SiteModels;
   private newest: ModelRecord | null = null;
 
@@ -323,7 +325,8 @@ export class SiteWorker {
       text,
       published,
       breathe: () => new Promise((resolve) => setImmediate(resolve)),
-      inTurn: (action) => this.inTurn(action),
+      loads: this.loads,
+      shares: this.shares,
     });
     const lease: Lease = { owned, revision, renewedMs: clock.monotonic(), releasing: false };
     this.leases.set(partition, lease);
@@ -346,6 +349,8 @@ export class SiteWorker {
 
   private async lookAround(nowMs: number): Promise<void> {
     const { site } = this.parts;
+    const streams = [...this.leases.values()].reduce((sum, one) => sum + one.owned.state.streams, 0);
+    this.shares.pools.isCrowded = streams > CROWDED;
     const owned = new Set(await keysOf(site, 'leases'));
     for (let partition = 0; partition < site.partitions; partition++) {
       if (owned.has(partitionKey(partition))) this.unownedSince.delete(partition);
@@ -355,20 +360,6 @@ export class SiteWorker {
       if (one.state.ready) this.faults.delete(partition);
       if (one.state.lag < LAG_MESSAGES) this.laggingSince.delete(partition);
       else if (!this.laggingSince.has(partition)) this.laggingSince.set(partition, nowMs);
-    }
-  }
-
-  private async inTurn<T>(action: () => Promise<T>): Promise<T> {
-    if (this.loads >= LOADED_AT_ONCE)
-      await new Promise<void>((resolve) => {
-        this.waitingLoads.push(resolve);
-      });
-    this.loads++;
-    try {
-      return await action();
-    } finally {
-      this.loads--;
-      this.waitingLoads.shift()?.();
     }
   }
 }

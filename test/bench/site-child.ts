@@ -6,7 +6,7 @@ import { ForecastText } from '../../src/outputs/json/forecast-text.ts';
 import { digitsOf } from '../../src/outputs/json/messages.ts';
 import { decodeBatch, encodeBatch } from '../../src/site/batch.ts';
 import { partitionOf } from '../../src/site/names.ts';
-import { Partition } from '../../src/site/partition.ts';
+import { CROWDED, Partition, PartitionShares } from '../../src/site/partition.ts';
 import { sharedModel } from '../../src/site/shared-model.ts';
 import { uniform } from '../support/random.ts';
 import { shippedModel } from '../support/site-process.ts';
@@ -33,7 +33,9 @@ for (let at = 0; at < streams; at++) {
 }
 const next = uniform(1);
 const texts = new ForecastText();
-const partitions = specs.map(() => new Partition(model));
+const shares = new PartitionShares();
+shares.pools.isCrowded = streams > CROWDED;
+const partitions = specs.map(() => new Partition(model, { shares }));
 const start = Date.UTC(2026, 0, 5);
 let busyUs = 0;
 let forecasts = 0;

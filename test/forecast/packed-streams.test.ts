@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Model } from '../../src/forecast/model.ts';
+import { PartsPools } from '../../src/forecast/parts-pool.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
 import { arrivals, essence, live, readingsOf } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
@@ -186,6 +187,41 @@ describe('an engine that packs its waiting streams', () => {
       fresh.add(spec);
       expect(saved(engine, spec.name), spec.name).toEqual(saved(fresh, spec.name));
     }
+  });
+});
+
+describe('engines that share their objects', () => {
+  const spec = (name: string): StreamSpec =>
+    testSpec(name, { intervalMs: MINUTE, horizonMs: 12 * MINUTE, latenessMs: 0, unit: 'W' });
+  /** A stream per engine for a while, in turn, and then another one. @returns the forecasts of each engine */
+  async function inTurn(engines: readonly Engine[]): Promise<Forecast[][]> {
+    const made: Forecast[][] = engines.map(() => []);
+    for (let t = 0; t < 90; t++)
+      for (const [i, engine] of engines.entries()) {
+        if (t === 0) engine.add(spec('old'));
+        if (t === 80) engine.add(spec('new'));
+        const timeMs = START + t * MINUTE;
+        for (const stream of t < 80 ? ['old'] : ['old', 'new'])
+          engine.push({ stream, timeMs, value: 50 + 10 ** i * Math.sin(7 * t), arrivalMs: timeMs });
+        made[i]?.push(...(await engine.tick(timeMs + MINUTE)));
+      }
+    return made;
+  }
+
+  it('forecast as engines with objects of their own: streams of one kind tell nothing to another engine', async () => {
+    const pools = new PartsPools();
+    pools.isCrowded = true;
+    const sharing = [0, 1].map(() => new Engine(fakeModel(), { pools }));
+    const alone = [0, 1].map(() => new Engine(fakeModel()));
+    const [shared, own] = [await inTurn(sharing), await inTurn(alone)];
+    expect(sharing.map(packed)).toEqual([2, 2]);
+    expect(shared.map((one) => one.map(essence))).toEqual(own.map((one) => one.map(essence)));
+    const ofNew = own.map((one) => one.filter(({ stream }) => stream === 'new').length);
+    expect(Math.min(...ofNew)).toBeGreaterThan(5);
+    // Two streams, and one set of objects for both engines: each is used again at once.
+    const { pool } =
+      [...(sharing[0] as unknown as { byName: Map<string, { pool: object }> }).byName.values()][0] ?? {};
+    expect((pool as unknown as { idle: unknown[] }).idle.length).toBeLessThanOrEqual(4);
   });
 });
 
