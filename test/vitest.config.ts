@@ -1,4 +1,4 @@
-// Which tests belong to which suite; `npm test`, `check`, `test:soak` and `test:arm64` each run one project, `test:fault` two.
+// Which tests belong to which suite; `npm test`, `check`, `test:slow`, `test:soak` and `test:arm64` each run one project, `test:fault` two.
 import { readFileSync } from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
@@ -47,7 +47,9 @@ const heavy = ['test/fault/**', 'test/soak/**', 'test/rooms/**', 'test/arm64/**'
  * More workers than cores: a third of the time, these tests wait for brokers and processes. Files share the process of their
  * worker, which saves a quarter of the CPU time of the suite: a test restores what it changes in the process.
  */
-const main = project('main', ['test/**/*.test.ts'], heavy);
+const slowTests = 'test/**/*.slow.test.ts';
+const main = project('main', ['test/**/*.test.ts'], [...heavy, slowTests]);
+const slow = project('slow', [slowTests], heavy);
 const mainOptions = { maxWorkers: Math.ceil(1.5 * availableParallelism()), isolate: false };
 
 /** Vitest begins with the largest files. These are small, but take long: at the end, one worker would run them alone. */
@@ -89,6 +91,7 @@ export default defineConfig({
       : ['default'],
     projects: [
       { ...main, test: { ...main.test, ...mainOptions } },
+      { ...slow, test: { ...slow.test, ...mainOptions } },
       project('rooms', ['test/rooms/**/*.test.ts']),
       project('fault', ['test/fault/**/*.test.ts'], alone, 600_000),
       { ...faultAlone, test: { ...faultAlone.test, maxWorkers: 1, sequence: { groupOrder: 1 } } },

@@ -1,13 +1,11 @@
 /** `gatecast demo` as a user meets it: the printed addresses lead somewhere, and the page shows forecasts. */
-import { existsSync, readdirSync } from 'node:fs';
-import { chromium } from 'playwright-core';
+import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { hasChromium, launchChromium } from '../support/chromium.ts';
 import { type Daemon, ensureBuilt, spawnProgram } from '../support/daemon.ts';
 import { freePort, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
-
-const CHROMIUM = process.env.GATECAST_CHROMIUM ?? '/usr/bin/chromium';
 
 describe('gatecast demo', () => {
   const temp = tempDirs();
@@ -54,11 +52,8 @@ describe('gatecast demo', () => {
     expect(health.streams).toBeGreaterThanOrEqual(5);
   });
 
-  test.skipIf(!existsSync(CHROMIUM))('the page draws a fan for every stream', async () => {
-    const browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-    });
+  test.skipIf(!hasChromium)('the page draws a fan for every stream', async () => {
+    const browser = await launchChromium();
     try {
       const tab = await browser.newPage({ viewport: { width: 1280, height: 1400 } });
       await tab.goto(page);

@@ -1,18 +1,18 @@
 // The report in a real browser: nothing is fetched, nothing overflows, light and dark differ.
-import { existsSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
-import { type Browser, chromium } from 'playwright-core';
+import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import type { Grid, Played } from '../../../src/backtest/play.ts';
 import { buildReport } from '../../../src/backtest/report/report.ts';
 import { scoreSeries } from '../../../src/backtest/score.ts';
+import { hasChromium, launchChromium } from '../../support/chromium.ts';
 import { ordinary } from '../../support/series.ts';
 import { tempDirs } from '../../support/temp.ts';
 
 const HOUR = 3_600_000;
 const temp = tempDirs();
-const CHROMIUM = process.env.GATECAST_CHROMIUM ?? '/usr/bin/chromium';
 
 interface Seen {
   readonly wide: number;
@@ -58,13 +58,10 @@ function reportFile(): string {
   return pathToFileURL(path).href;
 }
 
-describe.skipIf(!existsSync(CHROMIUM))('the report in a browser', () => {
+describe.skipIf(!hasChromium)('the report in a browser', () => {
   let browser: Browser;
   beforeAll(async () => {
-    browser = await chromium.launch({
-      executablePath: CHROMIUM,
-      args: ['--no-sandbox', '--disable-gpu', '--disable-dev-shm-usage'],
-    });
+    browser = await launchChromium();
   });
   afterAll(async () => {
     await browser?.close();
