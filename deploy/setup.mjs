@@ -1,18 +1,10 @@
 // Set-up on a fresh machine, with Node alone: install what the lockfile names, then build.
 // Does nothing, silently, when both are up to date. Says what it does while it does it.
 import { spawnSync } from 'node:child_process';
-import { createHash } from 'node:crypto';
-import {
-  existsSync,
-  lstatSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs';
+import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { digest, fresh, isBuilt, mark, sourcesDigest } from './build-stamp.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
 process.chdir(root);
@@ -47,25 +39,6 @@ const run = (what, command, args) => {
   console.error(`gatecast set-up: ${what} done in ${((Date.now() - started) / 1000).toFixed(0)} s`);
 };
 
-const digest = (files) => {
-  const hash = createHash('sha256').update(process.version);
-  for (const file of files) hash.update(file).update(readFileSync(file));
-  return hash.digest('hex');
-};
-const stamp = (name) => join('node_modules', '.cache', `gatecast-${name}`);
-const fresh = (name, value) => existsSync(stamp(name)) && readFileSync(stamp(name), 'utf8') === value;
-const mark = (name, value) => {
-  mkdirSync(dirname(stamp(name)), { recursive: true });
-  writeFileSync(stamp(name), value);
-};
-const walk = (folder) =>
-  readdirSync(folder)
-    .sort()
-    .flatMap((name) => {
-      const path = join(folder, name);
-      return statSync(path).isDirectory() ? walk(path) : [path];
-    });
-
 const lock = digest(['package-lock.json', '.npmrc']);
 if (!fresh('install', lock)) {
   // `npm ci` would empty the folder behind the link, which others may be working with.
@@ -87,15 +60,8 @@ if (!fresh('install', lock)) {
     );
   mark('install', lock);
 }
-const sources = digest([
-  'package-lock.json',
-  'deploy/rollup.config.mjs',
-  'deploy/bundled.mjs',
-  'deploy/page-script.mjs',
-  'tsconfig.json',
-  ...walk('src'),
-]);
-if (!existsSync('dist/gatecast.js') || !fresh('build', sources)) {
+const sources = sourcesDigest();
+if (!isBuilt(sources)) {
   run('building', 'npx', ['rollup', '-c', 'deploy/rollup.config.mjs', '--silent']);
   mark('build', sources);
 }

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import { dirname, join, resolve } from 'node:path';
 import { defineConfig } from 'vitest/config';
 import { BaseSequencer, type TestSpecification } from 'vitest/node';
+import { isBuilt } from '../deploy/build-stamp.mjs';
 import { pageScript } from '../deploy/page-script.mjs';
 
 /** Imports of the page's files arrive as text, as in the bundle. Their ids hide the extension from vite's handling of CSS. */
@@ -21,6 +22,20 @@ export const text = {
     const file = path.startsWith('/') ? path : resolve(root, 'node_modules', path);
     const served = file.endsWith('.js') ? pageScript(file) : readFileSync(file, 'utf8');
     return `export default ${JSON.stringify(served)};`;
+  },
+};
+/**
+ * Tests start the helper processes of the program (training, trial of a model) from its build when that is of these sources:
+ * tsx, which starts them from the sources, takes most of a second of processor time for each.
+ */
+const isHelperBuilt = isBuilt();
+const builtHelpers = {
+  name: 'built-helpers',
+  enforce: 'pre' as const,
+  transform(code: string, id: string) {
+    if (!isHelperBuilt || !id.startsWith(join(root, 'src'))) return null;
+    const program = JSON.stringify(new URL('../dist/gatecast.js', import.meta.url).href);
+    return code.replace('scriptArguments(import.meta.url,', `scriptArguments(${program},`);
   },
 };
 // Workers of a test would else be the first to load onnxruntime, and may not set it themselves (src/system/telemetry.ts).
@@ -90,8 +105,8 @@ export default defineConfig({
       ? ['default', ['json', { outputFile: join(reports, `${process.pid}.json`) }]]
       : ['default'],
     projects: [
-      { ...main, test: { ...main.test, ...mainOptions } },
-      { ...slow, test: { ...slow.test, ...mainOptions } },
+      { ...main, plugins: [text, builtHelpers], test: { ...main.test, ...mainOptions } },
+      { ...slow, plugins: [text, builtHelpers], test: { ...slow.test, ...mainOptions } },
       project('rooms', ['test/rooms/**/*.test.ts']),
       project('fault', ['test/fault/**/*.test.ts'], alone, 600_000),
       { ...faultAlone, test: { ...faultAlone.test, maxWorkers: 1, sequence: { groupOrder: 1 } } },

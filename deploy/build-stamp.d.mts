@@ -1,0 +1,2 @@
+/** Whether dist/ was built from the sources as they are. */
+export function isBuilt(sources?: string): boolean;
