@@ -1,76 +1,20 @@
 /** The composition root in this process, with a real broker and a real store; tests mostly wait, so they run side by side. */
-import { afterAll, describe, expect, test } from 'vitest';
-import type { Agent, AgentOptions } from '../../src/agent/contract.ts';
-import { startAgent } from '../../src/agent.ts';
-import { validateConfig } from '../../src/config/index.ts';
+import { describe, expect, test } from 'vitest';
 import { type Logger, silentLogger } from '../../src/log.ts';
 import { ASSIGNED_TIME } from '../../src/series/quality.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
+import { agentConfig, agentsOfFile, json, speak } from '../support/agents.ts';
+import { hasMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-const running: Agent[] = [];
-const cleanups: (() => Promise<void>)[] = [];
-afterAll(async () => {
-  for (const agent of running.splice(0)) await agent.stop();
-  for (const cleanup of cleanups.splice(0).reverse()) await cleanup();
-});
-
-const configOf = (url: string, dataDir: string, change: Record<string, unknown> = {}) =>
-  validateConfig({
-    node: 'test',
-    mqtt: { url, qos: 1 },
-    data_dir: dataDir,
-    lateness: '0s',
-    streams: [
-      { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' },
-    ],
-    http: { listen: '127.0.0.1:0' },
-    ...change,
-  });
-
-async function start(config: AgentOptions['config'], more: Partial<AgentOptions> = {}): Promise<Agent> {
-  const agent = await startAgent({
-    config,
-    version: '1.2.3',
-    clock: systemClock,
-    log: silentLogger,
-    ...more,
-  });
-  running.push(agent);
-  return agent;
-}
-
-const stop = async (agent: Agent): Promise<void> => {
-  running.splice(running.indexOf(agent), 1);
-  await agent.stop();
-};
+const { cleanups, setUp, start, stop } = agentsOfFile();
 
 describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
-  const setUp = async (): Promise<{ broker: Mosquitto; eyes: Watcher }> => {
-    const broker = await startMosquitto();
-    cleanups.push(() => broker.stop());
-    const eyes = await watch(broker.url, 'gatecast/#');
-    cleanups.push(() => eyes.close());
-    return { broker, eyes };
-  };
-  const json = (eyes: Watcher, topic: string) =>
-    eyes.on(topic).map(({ text }) => JSON.parse(text) as Record<string, unknown>);
-  /** A reading every 50 ms until `enough`. */
-  const speak = async (eyes: Watcher, enough: () => boolean): Promise<void> => {
-    const patience = performance.now() + 80_000;
-    for (let i = 0; !enough(); i++) {
-      if (performance.now() > patience) throw new Error('spoke in vain');
-      await eyes.client.publishAsync('sensors/tank', String(10 + (i % 7)), { qos: 1 });
-      await sleep(50);
-    }
-  };
-
   test('publishes status, health and forecasts on the broker and on the page, and offline at the end', async () => {
     const { broker, eyes } = await setUp();
-    const agent = await start(configOf(broker.url, temp()));
+    const agent = await start(agentConfig(broker.url, temp()));
     await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
     expect(json(eyes, 'gatecast/test/status')[0]).toMatchObject({ state: 'online', version: '1.2.3' });
     await waitFor('health', () => eyes.on('gatecast/test/health').length > 0);
@@ -104,7 +48,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
     for (const run of [1, 2]) {
       const before = forecasts().length;
-      const agent = await start(configOf(broker.url, dir), { clock });
+      const agent = await start(agentConfig(broker.url, dir), { clock });
       await speak(eyes, () => forecasts().length > before + 10);
       expect(forecasts().at(-1)?.origin, `run ${run}`).toMatch(/^2041-/);
       const status = await fetch(`${agent.pageUrl}/api/status`).then((response) => response.json());
@@ -126,7 +70,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     const rule = { match: '+/{place}', payload: 'number', interval: '100ms', horizon: '2s', name: '{place}' };
     const covariates = [{ topic: 'known/tariff' }];
     await eyes.client.publishAsync('known/tariff', '[{"time":1,"value":2}]', { qos: 1, retain: true });
-    await start(configOf(broker.url, temp(), { streams: [{ ...rule, covariates }] }), { log });
+    await start(agentConfig(broker.url, temp(), { streams: [{ ...rule, covariates }] }), { log });
     await waitFor('the table', () => said.includes('known ahead'));
     await eyes.client.publishAsync('known/tariff', '17', { qos: 1 });
     await waitFor('a complaint', () => said.includes('covariate unusable'));
@@ -137,13 +81,13 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   test('a known stream is restored at the next start before it sends, and its sequence numbers continue', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
-    const first = await start(configOf(broker.url, dir));
+    const first = await start(agentConfig(broker.url, dir));
     const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
     await speak(eyes, () => forecasts().length >= 10);
     await stop(first);
     const seq = Number(forecasts().at(-1)?.seq);
     const seen = forecasts().length;
-    const second = await start(configOf(broker.url, dir));
+    const second = await start(agentConfig(broker.url, dir));
     const { streams } = (await (await fetch(`${second.pageUrl}/api/streams`)).json()) as {
       streams: { stream: string }[];
     };
@@ -160,7 +104,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   test('readings without time stamps that waited at the broker over a restart get times before it', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
-    const former = await start(configOf(broker.url, dir));
+    const former = await start(agentConfig(broker.url, dir));
     const forecasts = () => eyes.on('gatecast/test/forecast/tank').length;
     await speak(eyes, () => forecasts() > 10);
     await stop(former);
@@ -170,7 +114,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
       await eyes.client.publishAsync('sensors/tank', String(value), { qos: 1 });
     }
     const restartMs = Date.now();
-    const agent = await start(configOf(broker.url, dir));
+    const agent = await start(agentConfig(broker.url, dir));
     const stored = () =>
       [...agent.context.store.samples('tank', 0)].filter(({ value }) => values.includes(value));
     await waitFor('all of them', () => stored().length === values.length);
@@ -180,71 +124,9 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     await stop(agent);
   });
 
-  test('a reading that hardly agrees with its forecast is reported, on the broker and on the page, also after a restart', async () => {
-    const { broker, eyes } = await setUp();
-    const dir = temp();
-    const place = { match: 'sensors/{place}', interval: '100ms', horizon: '2s', name: '{place}' };
-    const config = configOf(broker.url, dir, { lateness: '2s', streams: [place] });
-    const agent = await start(config);
-    // Stamped, so that a busy machine makes no gaps.
-    let timeMs = Date.now();
-    const speakStamped = async (enough: () => boolean): Promise<void> => {
-      const patience = performance.now() + 80_000;
-      for (let i = 0; !enough(); i++) {
-        if (performance.now() > patience) throw new Error('spoke in vain');
-        for (; timeMs <= Date.now(); timeMs += 50) await reading(10 + (i % 7));
-        await sleep(50);
-      }
-    };
-    const reading = (value: number) =>
-      eyes.client.publishAsync(
-        'sensors/tank',
-        JSON.stringify({ time: new Date(timeMs).toISOString(), value }),
-        {
-          qos: 1,
-        },
-      );
-    // A bucket counts only if the one before it has a reading, too.
-    const counted = (): number => {
-      const good = json(eyes, 'gatecast/test/forecast/tank')
-        .filter(({ input }) => (input as { quality: string }).quality === 'good')
-        .map(({ origin }) => Date.parse(String(origin)));
-      return good.filter((originMs, at) => originMs - (good[at - 1] ?? 0) === 100).length;
-    };
-    await speakStamped(() => counted() >= 70);
-    timeMs += 50;
-    await reading(5000);
-    const anomalies = () => json(eyes, 'gatecast/test/anomaly/tank');
-    await speakStamped(() => anomalies().some(({ observed }) => Number(observed) > 100));
-    const spike = anomalies().find(({ observed }) => Number(observed) > 100)!;
-    expect(Object.keys(spike)).toEqual(['time', 'observed', 'p50', 'low', 'high', 'score']);
-    expect(spike.score).toBeGreaterThanOrEqual(5);
-    expect(spike.observed).toBeGreaterThan(Number(spike.high));
-    const shown = async (url: string | null, view: string) => {
-      const { anomalies } = (await (await fetch(`${url}/api/${view}/tank`)).json()) as {
-        anomalies: { at_ms: number }[];
-      };
-      return anomalies.map(({ at_ms }) => at_ms);
-    };
-    const spikeMs = Date.parse(String(spike.time));
-    expect(await shown(agent.pageUrl, 'streams')).toContain(spikeMs);
-    await stop(agent);
-    const again = await start(config);
-    expect(await shown(again.pageUrl, 'streams')).toContain(spikeMs);
-    expect(await shown(again.pageUrl, 'history')).toContain(spikeMs);
-    // Past forecasts at a lead and of a time that are not kept.
-    const past = (await (await fetch(`${again.pageUrl}/api/past/tank?lead=3&from=0`)).json()) as {
-      replayed: boolean;
-      points: number[][];
-    };
-    expect(past.replayed).toBe(true);
-    expect(past.points.length).toBeGreaterThan(10);
-    expect(past.points.flat().every(Number.isFinite)).toBe(true);
-  });
-
   test('without a usable model it serves naive forecasts and says that it is degraded', async () => {
     const { broker, eyes } = await setUp();
-    await start(configOf(broker.url, temp(), { model: { name: 'no-such-model' } }));
+    await start(agentConfig(broker.url, temp(), { model: { name: 'no-such-model' } }));
     const forecasts = () => json(eyes, 'gatecast/test/forecast/tank');
     await speak(eyes, () => forecasts().length >= 8);
     for (const { model } of forecasts()) expect((model as { kind: string }).kind).not.toBe('gru');
@@ -257,7 +139,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
 
   test('unreadable messages are counted by reason, and nothing stops', async () => {
     const { broker, eyes } = await setUp();
-    const agent = await start(configOf(broker.url, temp()));
+    const agent = await start(agentConfig(broker.url, temp()));
     await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
     for (const payload of ['NaN', '1e400', '', 'text', '{"a":1}'])
       await eyes.client.publishAsync('sensors/tank', payload, { qos: 1 });
@@ -277,7 +159,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     broker.signal('SIGKILL');
     await sleep(100);
     const agent = await start(
-      configOf(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }),
+      agentConfig(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }),
     );
     const status = async () =>
       (await (await fetch(`${agent.pageUrl}/api/status`)).json()) as { health: { degraded: string[] } };
@@ -291,12 +173,12 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
       json(again, 'gatecast/test/status').some(({ state }) => state === 'online'),
     );
     await speak(again, () => json(again, 'gatecast/test/forecast/tank').length >= 3);
-    expect((await status()).health.degraded).toEqual([]);
+    await expect.poll(async () => (await status()).health.degraded).toEqual([]);
   });
 
   test('while the broker is away forecasts continue, and they are published when it returns', async () => {
     const { broker, eyes } = await setUp();
-    await start(configOf(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }));
+    await start(agentConfig(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }));
     const seqs = (watcher: Watcher) =>
       json(watcher, 'gatecast/test/forecast/tank').map(({ seq }) => Number(seq));
     await speak(eyes, () => seqs(eyes).length >= 20);
@@ -322,11 +204,11 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
     const rule = { match: 'sensors/{place}', payload: 'number', interval: '100ms', horizon: '2s' };
-    const first = configOf(broker.url, dir, {
+    const first = agentConfig(broker.url, dir, {
       publish: { at: ['1s'] },
       streams: [{ ...rule, name: '{place}' }],
     });
-    const next = configOf(broker.url, dir, { streams: [{ ...rule, name: 'other/{place}' }] });
+    const next = agentConfig(broker.url, dir, { streams: [{ ...rule, name: 'other/{place}' }] });
     await start(first, { configFile: { path: 'gatecast.yaml', read: () => next } });
     const at = 'gatecast/test/forecast/tank/at/1s';
     await speak(eyes, () => eyes.on(at).length > 0);
@@ -341,11 +223,11 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     const { broker, eyes } = await setUp();
     const rule = { payload: 'number', interval: '100ms', horizon: '2s' };
     const everything = [{ ...rule, match: '#', name: 'all/{topic}' }];
-    const first = await start(configOf(broker.url, temp(), { streams: everything }));
+    const first = await start(agentConfig(broker.url, temp(), { streams: everything }));
     await waitFor('online', () => eyes.on('gatecast/test/status').length > 0);
     await stop(first);
     // Wants its requests and one topic; what the former one subscribed to would bring the requests a second time.
-    const second = await start(configOf(broker.url, temp()));
+    const second = await start(agentConfig(broker.url, temp()));
     await waitFor('online again', () =>
       json(eyes, 'gatecast/test/status').some(({ session }, _i, all) => session !== all[0]?.session),
     );
@@ -363,8 +245,8 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   test('a second agent on the same data directory is refused, the first is not harmed', async () => {
     const { broker, eyes } = await setUp();
     const dir = temp();
-    await start(configOf(broker.url, dir));
-    await expect(start(configOf(broker.url, dir, { node: 'other' }))).rejects.toMatchObject({
+    await start(agentConfig(broker.url, dir));
+    await expect(start(agentConfig(broker.url, dir, { node: 'other' }))).rejects.toMatchObject({
       code: 'LOCKED',
     });
     await speak(eyes, () => json(eyes, 'gatecast/test/forecast/tank').length >= 3);
@@ -373,10 +255,10 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
   test('a start that fails half-way releases its resources', async () => {
     const { broker } = await setUp();
     const dir = temp();
-    const taken = await start(configOf(broker.url, temp(), { node: 'other' }));
+    const taken = await start(agentConfig(broker.url, temp(), { node: 'other' }));
     const port = new URL(taken.pageUrl!).port;
-    const config = configOf(broker.url, dir, { http: { listen: `127.0.0.1:${port}` } });
+    const config = agentConfig(broker.url, dir, { http: { listen: `127.0.0.1:${port}` } });
     await expect(start(config)).rejects.toMatchObject({ code: 'LISTEN_FAILED' });
-    await start(configOf(broker.url, dir));
+    await start(agentConfig(broker.url, dir));
   });
 });

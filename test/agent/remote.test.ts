@@ -1,137 +1,19 @@
 /** Remote config in a running agent on a real broker: what only the agent around it can show. */
 
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
-import type { Agent } from '../../src/agent/contract.ts';
-import { startAgent } from '../../src/agent.ts';
-import { openStart } from '../../src/cli/shared/remote-session.ts';
-import { silentLogger } from '../../src/log.ts';
 import type { Reported } from '../../src/remote/contract.ts';
-import { systemClock } from '../../src/system/clock.ts';
-import { newKey, signed } from '../remote/gateway.ts';
-import { cleanupsOfTest } from '../support/cleanups.ts';
-import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
+import { hasMosquitto } from '../support/mosquitto.ts';
+import { DESIRED, gatewaysOfTest } from '../support/remote-agent.ts';
 import { tempDirs } from '../support/temp.ts';
-import { sleep, waitFor } from '../support/wait.ts';
+import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-const cleanups = cleanupsOfTest();
-const ops = newKey('ops');
-const DESIRED = 'gatecast/cellar/config/desired';
-const SECONDS = { payload: 'json', fields: ['v'], time: 't', interval: '1s', horizon: '10s' };
-
-interface SetUp {
-  readonly broker?: string;
-  readonly login?: { readonly username: string; readonly password: string };
-  readonly mqtt?: object;
-  readonly remote?: object;
-  readonly streams?: readonly object[];
-}
-
-/** A gateway with the config of a file, and a client that reads and writes all. */
-async function gateway({ broker: settings, login, mqtt = {}, remote, streams = [] }: SetUp = {}) {
-  const broker = await startMosquitto(settings);
-  cleanups.push(() => broker.stop());
-  const watcher = await watch(broker.url, 'gatecast/#', login);
-  cleanups.push(() => watcher.close());
-  const dir = temp();
-  mkdirSync(join(dir, 'data'));
-  writeFileSync(join(dir, 'keys.jwks'), JSON.stringify({ keys: [ops.jwk] }));
-  const file = join(dir, 'gatecast.json');
-  const text = JSON.stringify({
-    node: 'cellar',
-    mqtt: { url: broker.url, max_backoff: '1s', ...mqtt },
-    data_dir: join(dir, 'data'),
-    http: { listen: 'off' },
-    lateness: '0s',
-    finetune: { enabled: false },
-    publish: { home_assistant: false },
-    streams: [{ id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS }, ...streams],
-    remote_config: { enabled: true, ...(remote ?? { keys: join(dir, 'keys.jwks') }) },
-  });
-  writeFileSync(file, text);
-  let agent: Agent | null = null;
-  const stop = async (): Promise<void> => {
-    await agent?.stop();
-    agent = null;
-  };
-  const start = async (): Promise<void> => {
-    agent = await startAgent({
-      ...(await openStart(file, undefined)),
-      version: '1.2.3',
-      clock: systemClock,
-      log: silentLogger,
-    });
-  };
-  cleanups.push(stop);
-  let at = 0;
-  const feeding = setInterval(() => {
-    at += 1;
-    watcher.client.publish('s/a', JSON.stringify({ v: 20 + Math.sin(at / 7), t: Date.now() }));
-  }, 250);
-  cleanups.push(async () => clearInterval(feeding));
-  const reported = (): Reported =>
-    JSON.parse(watcher.on('gatecast/cellar/config/reported').at(-1)?.text ?? '{}') as Reported;
-  const push = async (version: number, content: object, retain = true): Promise<void> => {
-    const payload = await signed(ops, { nowMs: Date.now(), version }, { ...content });
-    await watcher.client.publishAsync(DESIRED, payload, { qos: 1, retain });
-  };
-  const untilReported = (status: string, version: number | null): Promise<unknown> =>
-    waitFor(
-      `version ${version} ${status}`,
-      () => reported().status === status && reported().version === version,
-    ).catch((error: unknown) => {
-      throw new Error(`${error}; last: ${JSON.stringify(reported())}`);
-    });
-  const forecasts = (): number => watcher.on('gatecast/cellar/forecast/s/a').length;
-  await start();
-  return { broker, watcher, file, text, start, stop, reported, push, untilReported, forecasts };
-}
+const gateway = gatewaysOfTest();
 
 describe.skipIf(!hasMosquitto)('remote config in a running agent', () => {
-  test('a push that is taken at the start, before the first forecast, and silences the streams is rolled back', async () => {
-    const one = await gateway();
-    await waitFor('forecasts', () => one.forecasts() > 2);
-    const { effective_hash: good } = one.reported();
-    await one.stop();
-    // Longer away than three intervals: how old the last readings are does not matter.
-    await sleep(4000);
-    await one.push(1, { patch: { streams: { s: { match: 'nowhere/{n}' } } }, probation: '4s' });
-    await one.start();
-    await one.untilReported('probation', 1);
-    await one.untilReported('rolled_back', 1);
-    expect(one.reported()).toMatchObject({ code: 500, effective_hash: good });
-    expect(one.reported().errors[0]?.text).toContain('1 of 1 streams have no forecasts');
-    const before = one.forecasts();
-    await waitFor('forecasts again', () => one.forecasts() > before);
-    // The file is the owner's.
-    expect(readFileSync(one.file, 'utf8')).toBe(one.text);
-  });
-
-  test('a push to a new gateway whose streams have had readings only, and which silences them, is rolled back', async () => {
-    const one = await gateway({
-      streams: [{ id: 'slow', match: 'slow/{n}', name: 'slow/{n}', ...SECONDS, interval: '5s' }],
-    });
-    // The first forecast comes at the end of the first interval: readings begin early in one.
-    await waitFor('the begin of an interval', () => Date.now() % 5000 < 200);
-    const feeding = setInterval(
-      () => one.watcher.client.publish('slow/b', JSON.stringify({ v: 1 + (Date.now() % 7), t: Date.now() })),
-      250,
-    );
-    cleanups.push(async () => clearInterval(feeding));
-    await waitFor('the stream', () =>
-      one.watcher.seen.some(({ topic }) => topic.startsWith('gatecast/cellar/')),
-    );
-    await sleep(1000);
-    expect(one.watcher.on('gatecast/cellar/forecast/slow/b')).toEqual([]);
-    // The probation is shorter than two intervals: it lasts until the stream had time for a forecast.
-    await one.push(1, { patch: { streams: { slow: { match: 'nowhere/{n}' } } }, probation: '5s' });
-    await one.untilReported('rolled_back', 1);
-    expect(one.reported().errors[0]?.text).toContain('slow/b');
-  });
-
   test('unsigned: plain JSON is taken, and an alert says that anybody can configure the gateway', async () => {
     const one = await gateway({ remote: { unsigned: true } });
     const alert = (): string => one.watcher.on('gatecast/cellar/alert/remote-config').at(-1)?.text ?? '{}';
