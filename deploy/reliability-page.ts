@@ -117,7 +117,7 @@ export function reliabilityPage(reports: readonly Report[]): string {
   return `# Reliability
 
 What gatecast promises, the faults that could break a promise, and the tests that inject each fault. This page is written by
-\`deploy/reliability-page.ts\`. The tests run with \`npm test\`; those of \`fault/\` run with \`npm run test:fault\`.
+\`deploy/reliability-page.ts\`. The tests run with \`npm test\`, \`npm run test:slow\` and, those of \`fault/\`, \`npm run test:fault\`.
 What a sample survives: see [decision 14](decisions/0014-crash-or-power.md).
 
 ## Promises

@@ -225,7 +225,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
       ['remote/codes.test.ts', '%s: %i at %s'],
       ['remote/codes.test.ts', '409: a version that is equal or older'],
       ['remote/attacks.test.ts', '%s: %i at %s'],
-      ['e2e/remote-config.test.ts', 'refuses bad input, keeps running, and says why'],
+      ['e2e/remote-config.slow.test.ts', 'refuses bad input, keeps running, and says why'],
     ],
   },
   {
@@ -235,7 +235,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P5'],
     tests: [
       ['remote/codes.test.ts', '500: a failed probation goes back and says what failed'],
-      ['e2e/remote-config.test.ts', 'a push whose streams fall silent is rolled back'],
+      ['e2e/remote-config.slow.test.ts', 'a push whose streams fall silent is rolled back'],
       ['fault/harmful-push.test.ts', ''],
       ['agent/tuning.test.ts', 'a model that never ends its probation is removed after three starts'],
       ['agent/tuning.test.ts', 'a model that does worse live than the naive is taken back'],
@@ -403,7 +403,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     tests: [
       ['fault/site.test.ts', 'survives the kill of a worker: within 15 s others serve its partitions'],
       ['site/worker.test.ts', 'share the partitions, take over those of one that is killed'],
-      ['site/worker.test.ts', 'lose nothing when one dies between its mark and its publication'],
+      ['site/worker.slow.test.ts', 'lose nothing when one dies between its mark and its publication'],
       ['site/partition.test.ts', 'continued from checkpoints equals one that never stopped'],
     ],
   },
@@ -412,7 +412,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     holds: 'it publishes nothing for partitions that it has lost',
     tests: [
       ['fault/site.test.ts', 'receives nothing from a worker that was suspended and has lost its partitions'],
-      ['site/worker.test.ts', 'publish nothing once another member has taken over'],
+      ['site/worker.slow.test.ts', 'publish nothing once another member has taken over'],
     ],
   },
   {
@@ -421,7 +421,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
       'others serve its partitions; it comes back by itself; nothing is lost or published twice in an epoch',
     tests: [
       ['fault/site-network.test.ts', 'goes on without a worker whose network is cut'],
-      ['site/worker.test.ts', 'send again what a lost connection may have taken with it'],
+      ['site/worker.slow.test.ts', 'send again what a lost connection may have taken with it'],
     ],
   },
   {
@@ -499,7 +499,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     holds: 'nothing changes, or all partitions switch, each at one message of its log',
     tests: [
       ['fault/site-tuning.test.ts', 'survives a change of the model that is cut off at any point'],
-      ['site/worker.test.ts', 'switch to another model at one message of each log, and refuse it together'],
+      ['site/worker.slow.test.ts', 'switch to another model at one message of each log, and refuse it together'],
       ['fault/site.test.ts', 'switches to another model while it runs'],
     ],
   },
