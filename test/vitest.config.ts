@@ -72,12 +72,15 @@ const LONG = [
   'training/cycle',
   'training/trials',
   'training/live-inputs',
+  'training/job',
   'backtest/play',
+  'web/page',
   'agent/remote',
   'agent/parts',
-  'e2e/restart',
-  'e2e/remote-config',
   'network/training-graph',
+  'agent/rollback.slow',
+  'e2e/remote-config.slow',
+  'site/worker.slow',
 ];
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {

@@ -1,4 +1,4 @@
-/** More offsets for `test/training/live-inputs.test.ts`. */
+/** More offsets, and a long gap, for `test/training/live-inputs.test.ts`. */
 import { describe, it } from 'vitest';
 import { FILLS } from '../../src/series/spec.ts';
 import { inputsAfterALongGap, inputsAreTheLiveOnes } from '../training/live-inputs.ts';
@@ -9,5 +9,7 @@ describe('the inputs of training', () => {
       inputsAreTheLiveOnes(offset, fill),
     );
 
-  it('are the live ones after a gap that live shortens: fill drop', () => inputsAfterALongGap('drop'));
+  it.each(['model', 'drop'] as const)('are the live ones after a gap that live shortens: fill %s', (fill) =>
+    inputsAfterALongGap(fill),
+  );
 });

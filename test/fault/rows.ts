@@ -40,7 +40,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['fault/store-crash.test.ts', 'row 2:'],
       ['fault/mqtt-acknowledge.test.ts', 'holds through'],
-      ['e2e/restart.test.ts', ''],
+      ['e2e/restart.slow.test.ts', ''],
     ],
   },
   {
@@ -499,7 +499,10 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     holds: 'nothing changes, or all partitions switch, each at one message of its log',
     tests: [
       ['fault/site-tuning.test.ts', 'survives a change of the model that is cut off at any point'],
-      ['site/worker.slow.test.ts', 'switch to another model at one message of each log, and refuse it together'],
+      [
+        'site/worker.slow.test.ts',
+        'switch to another model at one message of each log, and refuse it together',
+      ],
       ['fault/site.test.ts', 'switches to another model while it runs'],
     ],
   },

@@ -1,63 +1,8 @@
 import { describe, expect, it } from 'vitest';
-import { C } from '../../src/forecast/candidates.ts';
 import { Track } from '../../src/forecast/track.ts';
-import { Q, quantileLoss } from '../../src/quantiles.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
-import { normal } from '../support/random.ts';
+import { type Forecaster, LEADS, noise, play, right } from './own-share.ts';
 
-const LEADS = 12;
-/** Standard normal quantiles at 0.1 ... 0.9. */
-const Z = [-1.2815516, -0.8416212, -0.5244005, -0.2533471, 0, 0.2533471, 0.5244005, 0.8416212, 1.2815516];
-/** Thirty days of fifteen minutes. */
-const MONTH = 2880;
-
-/** What a forecaster says at every step of the bucket `lead` steps ahead: the centre of a standard normal variable. */
-type Forecaster = (step: number, lead: number) => number;
-
-function quantiles(said: Forecaster, step: number): Float64Array {
-  return Float64Array.from({ length: LEADS * Q }, (_, i) => said(step, Math.floor(i / Q) + 1) + Z[i % Q]!);
-}
-
-interface Run {
-  readonly track: Track;
-  /** Mean loss over all steps and leads. */
-  readonly loss: number;
-  /** The own network's share in the medians, by step, at the last lead. */
-  readonly shares: number[];
-}
-
-/** Plays values through a track whose candidates all say `blend`, with the own network saying `own`. */
-function play(
-  values: Float64Array,
-  blend: Forecaster,
-  own: Forecaster | null,
-  track = new Track(LEADS),
-): Run {
-  const out = new Float64Array(LEADS * Q);
-  const shares: number[] = [];
-  let sum = 0;
-  let n = 0;
-  for (let t = 0; t < values.length - LEADS; t++) {
-    track.observe(values[t]!, true);
-    const said = quantiles(blend, t);
-    track.combine(
-      new Array<Float64Array>(C).fill(said),
-      () => {},
-      out,
-      undefined,
-      own === null ? null : quantiles(own, t),
-    );
-    shares.push(1 - track.meanWeights().reduce((a, b) => a + b));
-    for (let k = 0; k < LEADS; k++, n++) sum += quantileLoss(values[t + k + 1]!, out, k * Q);
-  }
-  return { track, loss: sum / n, shares };
-}
-
-const noise = (seed: number, n = MONTH): Float64Array => {
-  const draw = normal(seed);
-  return Float64Array.from({ length: n }, () => draw());
-};
-const right: Forecaster = () => 0;
 const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
 
 describe('the share of the own network', () => {
@@ -168,54 +113,4 @@ describe('the share of the next own network', () => {
   it('begins anew with another base network', () => {
     expect(first(() => -1, false)).toBeCloseTo(0.2, 6);
   });
-});
-
-describe('a month of changing regimes', () => {
-  /** Which of the two is right changes at random times, after hours or days; the other is off by as much as the regime says. */
-  function regimes(seed: number): {
-    readonly values: Float64Array;
-    readonly a: Forecaster;
-    readonly b: Forecaster;
-  } {
-    const draw = normal(seed);
-    const offsets = new Float64Array(MONTH + LEADS);
-    const favoursA: boolean[] = [];
-    let left = 0;
-    let offset = 0;
-    let first = true;
-    for (let t = 0; t < offsets.length; t++) {
-      if (left-- <= 0) {
-        left = Math.round(20 + Math.abs(draw()) * 300);
-        offset = draw() * 10 ** (1 + 0.5 * draw());
-        first = draw() > 0;
-      }
-      offsets[t] = offset;
-      favoursA[t] = first;
-    }
-    const off = (t: number, mine: boolean): number => (favoursA[t] === mine ? 0 : offsets[t]!);
-    return {
-      values: noise(seed + 1000),
-      a: (step, lead) => off(step + lead, true),
-      b: (step, lead) => off(step + lead, false),
-    };
-  }
-
-  it.each([1, 2, 3, 4, 5, 6])(
-    'publishes no worse than the better of two networks, by more than 1 %% (%d)',
-    (seed) => {
-      const { values, a, b } = regimes(seed);
-      const better = Math.min(play(values, a, null).loss, play(values, b, null).loss);
-      expect(play(values, a, b).loss).toBeLessThan(1.01 * better);
-      expect(play(values, b, a).loss).toBeLessThan(1.01 * better);
-    },
-  );
-
-  it.each([1, 2, 3])(
-    'nor where one of them is right all the time, and the other hardly ever (%d)',
-    (seed) => {
-      const { values, a } = regimes(seed);
-      const better = play(values, right, null).loss;
-      expect(play(values, right, a).loss).toBeLessThan(1.01 * better);
-    },
-  );
 });
