@@ -344,5 +344,6 @@ describe('ProgressBar', () => {
 
   it('formats durations', () => {
     expect([5, 95, 7300, Number.NaN].map(secondsText)).toEqual(['5 s', '1 min 35 s', '2 h 1 min', '?']);
+    expect([59.7, 119.7, 3599.9].map(secondsText)).toEqual(['1 min 0 s', '2 min 0 s', '1 h 0 min']);
   });
 });
