@@ -1,7 +1,7 @@
 /** The state of fine-tuning that survives a restart of the agent: one value in the store's `meta`. */
 import { z } from 'zod';
 import type { Store } from '../store/store-contract.ts';
-import type { TunerState } from '../training/finetuner-contract.ts';
+import type { TunerState } from '../training/finetuner.ts';
 import type { LiveRatios } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
 

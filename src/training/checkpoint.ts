@@ -5,7 +5,7 @@ import { readSafetensors, writeSafetensors } from '../network/safetensors.ts';
 import type { Tensor } from '../network/weights.ts';
 import { sha256, writeFileAtomic } from '../system/files.ts';
 import type { TrainingJob } from './job.ts';
-import type { Checkpoint } from './loop-contract.ts';
+import type { Checkpoint } from './loop.ts';
 
 const COUNTERS = ['step', 'elapsedMs', 'loss', 'bestLoss', 'baseLoss', 'stale', 'skipped'] as const;
 

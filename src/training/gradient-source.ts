@@ -6,7 +6,7 @@ import { createSession, type NamedArray } from '../model/sessions.ts';
 import { leadWidth, type NetworkSpec, stateRows } from '../network/spec.ts';
 import { buildTrainingGraph } from '../network/training-graph.ts';
 import type { Tensor, Weights } from '../network/weights.ts';
-import type { GradientSource } from './loop-contract.ts';
+import type { GradientSource } from './loop.ts';
 import { isBias, type Parameter } from './optimiser.ts';
 import type { Random } from './random.ts';
 import type { BatchShape, TrainingBatch } from './sampler.ts';

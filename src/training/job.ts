@@ -4,15 +4,14 @@
  */
 import { GatecastError } from '../errors.ts';
 import { createRandom } from '../network/random.ts';
-import type { NetworkSpec } from '../network/spec.ts';
-import { leadWidth, stateRows, validateSpec } from '../network/spec.ts';
+import { leadWidth, type NetworkSpec, stateRows, validateSpec } from '../network/spec.ts';
 import type { Tensor, Weights } from '../network/weights.ts';
 import { checkWeights, initialWeights } from '../network/weights.ts';
 import { E } from '../series/experts.ts';
 import { AHEAD, I } from '../series/features.ts';
 import { createGradientSource, parametersOf, type RuntimeGradients, weightsOf } from './gradient-source.ts';
+import type { Checkpoint, LoopOptions, LoopResult, Progress } from './loop.ts';
 import { trainLoop } from './loop.ts';
-import type { Checkpoint, LoopOptions, LoopResult, Progress } from './loop-contract.ts';
 import type { Parameter } from './optimiser.ts';
 import { type PreparedData, prepare } from './prepare.ts';
 import { Random } from './random.ts';

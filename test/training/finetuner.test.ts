@@ -10,8 +10,7 @@ import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import { CYCLE_DEFAULTS, type CycleReport } from '../../src/training/cycle.ts';
-import { FineTuner } from '../../src/training/finetuner.ts';
-import type { FineTunerParts, TunerState } from '../../src/training/finetuner-contract.ts';
+import { FineTuner, type FineTunerParts, type TunerState } from '../../src/training/finetuner.ts';
 import {
   collectHistory,
   type HistorySample,

@@ -13,7 +13,7 @@ import {
   type TrainingJob,
   type TrainingSettings,
 } from '../../src/training/job.ts';
-import type { Checkpoint } from '../../src/training/loop-contract.ts';
+import type { Checkpoint } from '../../src/training/loop.ts';
 import { FILE_SETTINGS } from '../../src/training/replay.ts';
 
 const HOUR = 3_600_000;

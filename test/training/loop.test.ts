@@ -1,6 +1,10 @@
 import { describe, expect, it } from 'vitest';
-import { trainLoop } from '../../src/training/loop.ts';
-import type { Checkpoint, GradientSource, LoopOptions } from '../../src/training/loop-contract.ts';
+import {
+  type Checkpoint,
+  type GradientSource,
+  type LoopOptions,
+  trainLoop,
+} from '../../src/training/loop.ts';
 import type { Parameter } from '../../src/training/optimiser.ts';
 import { Random } from '../../src/training/random.ts';
 import { type TrainingBatch, WindowSampler } from '../../src/training/sampler.ts';
