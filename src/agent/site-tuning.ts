@@ -31,24 +31,19 @@ import { TuningLease } from '../site/tuning-lease.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { type RunningWork, startCycle } from '../training/client.ts';
-import { CYCLE_DEFAULTS, type CycleOptions, type CycleReport } from '../training/cycle.ts';
+import type { CycleOptions, CycleReport } from '../training/cycle.ts';
 import { History, shareHistory } from '../training/history.ts';
 import type { JobSeries } from '../training/job.ts';
-import {
-  judgeGiven,
-  type LiveRatios,
-  liveRatios,
-  PROBATION_DEFAULTS,
-  type ProbationOptions,
-} from '../training/probation.ts';
+import { judgeGiven, liveRatios, PROBATION_DEFAULTS, type ProbationOptions } from '../training/probation.ts';
 import type { RecordedTuningInput } from '../training/protocol.ts';
 import { ended, findings, NEVER, type RunReport } from '../training/run-report.ts';
-import { SCHEDULER_DEFAULTS, Scheduler, type Trigger } from '../training/scheduler.ts';
+import { Scheduler, type Trigger } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { GROUP } from './groups.ts';
 import { checkedSiteModel, newSiteModel } from './site-model.ts';
-import { MOST_BUCKETS, TRAINER_LIMITS } from './tuning.ts';
+import { cycleOptions, MOST_BUCKETS, schedulerSettings, TRAINER_LIMITS } from './tuning.ts';
+import { ratiosSchema, schedulerSchema } from './tuning-memory.ts';
 
 export interface SiteTuningParts {
   readonly site: Site;
@@ -71,45 +66,29 @@ export interface SiteTuningParts {
   readonly lookMs?: number;
 }
 
-/** What survives the worker that holds the lease. */
-interface GroupTuning {
-  readonly scheduler: ReturnType<Scheduler['save']> | null;
-  readonly last: RunReport;
-  /** The newest model whose probation was begun, or not needed. */
-  readonly seen: number;
-  readonly probation: {
-    readonly number: number;
-    readonly lengthMs: number;
-    /** Time that it was watched, ms: it does not depend on clocks. */
-    readonly elapsedMs: number;
-    /** Live scores of the former model; null: unknown. */
-    readonly before: LiveRatios | null;
-  } | null;
-  /** Live scores of the model in use, for the probation of the next one. */
-  readonly ratios: { readonly number: number; readonly values: LiveRatios } | null;
-}
-
-const FRESH: GroupTuning = { scheduler: null, last: NEVER, seen: 0, probation: null, ratios: null };
-
 /** Only what the code relies on: members of the site alone may write it. */
-const ratios = z.record(z.string(), z.number());
 const memorySchema = z.object({
-  scheduler: z
+  scheduler: schedulerSchema.nullable(),
+  last: z.custom<RunReport>((value) => typeof value === 'object' && value !== null && 'status' in value),
+  /** The newest model whose probation was begun, or not needed. */
+  seen: z.number(),
+  /** `elapsedMs`: how long it was watched, on no wall clock. `before`: live scores of the former model; null: unknown. */
+  probation: z
     .object({
-      running: z.boolean(),
-      lastEndMs: z.number().nullable(),
-      failures: z.number(),
-      notBeforeMs: z.number(),
-      pending: z.enum(['request', 'drift', 'schedule', 'initial']).nullable(),
+      number: z.number(),
+      lengthMs: z.number(),
+      elapsedMs: z.number(),
+      before: ratiosSchema.nullable(),
     })
     .nullable(),
-  last: z.custom<RunReport>((value) => typeof value === 'object' && value !== null && 'status' in value),
-  seen: z.number(),
-  probation: z
-    .object({ number: z.number(), lengthMs: z.number(), elapsedMs: z.number(), before: ratios.nullable() })
-    .nullable(),
-  ratios: z.object({ number: z.number(), values: ratios }).nullable(),
+  /** Live scores of the model in use, for the probation of the next one. */
+  ratios: z.object({ number: z.number(), values: ratiosSchema }).nullable(),
 });
+
+/** What survives the worker that holds the lease. */
+type GroupTuning = z.output<typeof memorySchema>;
+
+const FRESH: GroupTuning = { scheduler: null, last: NEVER, seen: 0, probation: null, ratios: null };
 
 /** @returns a fresh state if there is none, or an unreadable one */
 const readGroupTuning = (value: unknown): GroupTuning => memorySchema.safeParse(value).data ?? FRESH;
@@ -402,12 +381,9 @@ export class SiteTuning {
     }
     this.scheduler ??= new Scheduler(
       {
-        ...SCHEDULER_DEFAULTS,
+        ...schedulerSettings(finetune),
         // Somewhere in a site, some stream changes all the time.
         onDrift: false,
-        maxLoad: finetune.max_load,
-        maxTemperature: finetune.max_temperature,
-        mostRunMs: 2 * finetune.max_time + SCHEDULER_DEFAULTS.mostRunMs,
       },
       this.memory.scheduler ?? undefined,
     );
@@ -490,13 +466,9 @@ export class SiteTuning {
       await this.tell({ ...began, status: 'running', reason: '' });
       const input = await this.input(startedMs, record);
       name = input.name;
-      const options: CycleOptions = {
-        ...CYCLE_DEFAULTS,
-        training: { ...CYCLE_DEFAULTS.training, maxTimeMs: this.settings.max_time },
-      };
       const start = this.parts.start ?? ((given, how) => startCycle(given, how, TRAINER_LIMITS));
       this.mayGoOn();
-      this.work = start(input, options);
+      this.work = start(input, cycleOptions(this.settings));
       const cycle = await this.work.result;
       this.mayGoOn();
       outcome = cycle.status === 'promote' ? 'promoted' : 'refused';

@@ -1,22 +1,6 @@
 /** The state of fine-tuning that survives a restart of the agent: one value in the store's `meta`. */
 import { z } from 'zod';
 import type { Store } from '../store/store-contract.ts';
-import type { TunerState } from '../training/finetuner.ts';
-import type { LiveRatios } from '../training/probation.ts';
-import type { RunReport } from '../training/run-report.ts';
-
-export interface TuningMemory {
-  /** null: fine-tuning has never run here. */
-  readonly tuner: TunerState | null;
-  /** Live scores of the previous model, by stream, when it was replaced; null: unknown. */
-  readonly champion: LiveRatios | null;
-  /** Live scores of the model that ran at the last stop. */
-  readonly live: { readonly model: string; readonly ratios: LiveRatios } | null;
-  /** Finished runs, oldest first. */
-  readonly runs: readonly RunReport[];
-}
-
-const FRESH: TuningMemory = { tuner: null, champion: null, live: null, runs: [] };
 
 const trigger = z.enum(['request', 'drift', 'schedule', 'initial']).nullable();
 const time = z.number().nullable();
@@ -35,7 +19,7 @@ const run = z.object({
     .object({
       streams: z.number(),
       leftOut: z.number(),
-      problems: z.array(z.object({ stream: z.string(), problem: z.string() })),
+      problems: z.array(z.object({ stream: z.string(), problem: z.string() })).readonly(),
       losses: z.object({ candidate: loss, champion: loss, naive: loss, seasonal: loss }).nullable(),
       seconds: z.number().nullable(),
       gate: z
@@ -56,26 +40,29 @@ const run = z.object({
     })
     .nullable(),
 });
+export const schedulerSchema = z.object({
+  running: z.boolean(),
+  lastEndMs: time,
+  failures: z.number().int().nonnegative(),
+  notBeforeMs: z.number(),
+  pending: trigger,
+});
+/** Live scores by stream. */
+export const ratiosSchema = z.record(z.string(), z.number());
 const schema = z.object({
-  tuner: z
-    .object({
-      scheduler: z.object({
-        running: z.boolean(),
-        lastEndMs: time,
-        failures: z.number().int().nonnegative(),
-        notBeforeMs: z.number(),
-        pending: trigger,
-      }),
-      last: run,
-    })
-    .nullable(),
-  champion: z.record(z.string(), z.number()).nullable(),
-  live: z
-    .object({ model: z.string(), ratios: z.record(z.string(), z.number()) })
-    .nullable()
-    .default(null),
+  /** null: fine-tuning has never run here. */
+  tuner: z.object({ scheduler: schedulerSchema, last: run }).nullable(),
+  /** Scores of the previous model when it was replaced; null: unknown. */
+  champion: ratiosSchema.nullable(),
+  /** Scores of the model that ran at the last stop. */
+  live: z.object({ model: z.string(), ratios: ratiosSchema }).nullable().default(null),
+  /** Finished runs, oldest first. */
   runs: z.array(run).default([]),
 });
+
+export type TuningMemory = z.output<typeof schema>;
+
+const FRESH: TuningMemory = { tuner: null, champion: null, live: null, runs: [] };
 
 const keyOf = (group: string): string => `agent.tuning.${group}`;
 

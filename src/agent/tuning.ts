@@ -17,13 +17,13 @@ import { DATABASE_FILE, type SqliteStore } from '../store/sqlite-store.ts';
 import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
-import { CYCLE_DEFAULTS } from '../training/cycle.ts';
+import { CYCLE_DEFAULTS, type CycleOptions } from '../training/cycle.ts';
 import { DriftDetector } from '../training/drift.ts';
 import { FineTuner, type FineTunerParts } from '../training/finetuner.ts';
 import type { JobProgress } from '../training/job.ts';
 import { judgeGiven, type LiveScore, liveRatios, type ProbationVerdict } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
-import { SCHEDULER_DEFAULTS } from '../training/scheduler.ts';
+import { SCHEDULER_DEFAULTS, type SchedulerSettings } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { every } from './every.ts';
@@ -101,6 +101,21 @@ const LOOK_MS = 5000;
 export const MOST_BUCKETS = 432_000;
 /** Limits of the worker, MB: its heap; all of its memory, with the features and weights that are outside of the heap. */
 export const TRAINER_LIMITS = { heapMb: 96, memoryMb: 320, niceness: 19 } as const;
+
+export const schedulerSettings = (settings: Config['finetune']): SchedulerSettings => ({
+  ...SCHEDULER_DEFAULTS,
+  onDrift: settings.on_drift,
+  maxLoad: settings.max_load,
+  maxTemperature: settings.max_temperature,
+  // Allow time for reading, comparing and a slow machine in addition to the training.
+  mostRunMs: 2 * settings.max_time + SCHEDULER_DEFAULTS.mostRunMs,
+});
+
+export const cycleOptions = ({ max_time: maxTimeMs }: Config['finetune']): CycleOptions => ({
+  ...CYCLE_DEFAULTS,
+  training: { ...CYCLE_DEFAULTS.training, maxTimeMs },
+});
+
 /** Minimum number of forecasts if a stream cannot have more within the probation of a pushed model. */
 const FEW_FORECASTS = 3;
 
@@ -138,18 +153,8 @@ export class Tuning implements Part {
     return new FineTuner({
       group: GROUP,
       configured,
-      scheduler: {
-        ...SCHEDULER_DEFAULTS,
-        onDrift: settings.on_drift,
-        maxLoad: settings.max_load,
-        maxTemperature: settings.max_temperature,
-        // Allow time for reading, comparing and a slow machine in addition to the training.
-        mostRunMs: 2 * settings.max_time + SCHEDULER_DEFAULTS.mostRunMs,
-      },
-      cycle: {
-        ...CYCLE_DEFAULTS,
-        training: { ...CYCLE_DEFAULTS.training, maxTimeMs: settings.max_time },
-      },
+      scheduler: schedulerSettings(settings),
+      cycle: cycleOptions(settings),
       windowMs: settings.window,
       registry,
       slots,

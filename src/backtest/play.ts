@@ -8,11 +8,12 @@ import { Q } from '../quantiles.ts';
 import { aggregate } from '../series/aggregate.ts';
 import { Counter } from '../series/counter.ts';
 import { RateLimit } from '../series/rate-limit.ts';
-import { type Aggregate, type Fill, isCounter, type StreamSpec } from '../series/spec.ts';
+import { isCounter, type StreamSpec } from '../series/spec.ts';
 import type { Table } from '../table/table.ts';
 import type { CovariateInputs } from './covariate-columns.ts';
 
-export interface PlayOptions {
+export interface PlayOptions
+  extends Pick<StreamSpec, 'fill' | 'aggregate' | 'maxGapMs' | 'timeZone' | 'min' | 'max'> {
   readonly intervalMs: number;
   /** Leads of every forecast. */
   readonly horizon: number;
@@ -20,14 +21,8 @@ export interface PlayOptions {
   readonly start: number;
   /** Buckets from one origin to the next. */
   readonly stride: number;
-  readonly fill: Fill;
-  readonly aggregate: Aggregate;
-  readonly maxGapMs: number;
-  readonly timeZone: string;
   /** Of the values; null or omitted: unknown. */
   readonly unit?: string | null;
-  readonly min: number | null;
-  readonly max: number | null;
   /** Largest plausible change per ms; null or omitted: no limit. */
   readonly maxRatePerMs?: number | null;
 }

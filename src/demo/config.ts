@@ -23,6 +23,9 @@ const vital = (sensor: string, fields: unknown, more: object): object => ({
   ...more,
 });
 
+const named = (names: Readonly<Record<string, string>>): object[] =>
+  Object.entries(names).map(([field, name]) => ({ field, name }));
+
 export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): Record<string, unknown> => ({
   node: 'demo',
   // The embedded broker speaks MQTT 3.1.1 and stores nothing.
@@ -33,39 +36,9 @@ export const demoConfig = ({ brokerUrl, dataDir, listen }: DemoSettings): Record
   streams: [
     vital('cpu', [{ field: 'busy_pct', name: 'busy', unit: '%' }], PERCENT),
     vital('load', [{ field: 'load1', name: '1min' }], AMOUNT),
-    vital(
-      'memory',
-      [
-        { field: 'used_mb', name: 'used' },
-        { field: 'cached_mb', name: 'cached' },
-      ],
-      {
-        ...AMOUNT,
-        unit: 'MB',
-      },
-    ),
-    vital(
-      'disk',
-      [
-        { field: 'read_kb_s', name: 'read' },
-        { field: 'write_kb_s', name: 'write' },
-      ],
-      {
-        ...AMOUNT,
-        unit: 'kB/s',
-      },
-    ),
-    vital(
-      'network',
-      [
-        { field: 'in_kb_s', name: 'in' },
-        { field: 'out_kb_s', name: 'out' },
-      ],
-      {
-        ...AMOUNT,
-        unit: 'kB/s',
-      },
-    ),
+    vital('memory', named({ used_mb: 'used', cached_mb: 'cached' }), { ...AMOUNT, unit: 'MB' }),
+    vital('disk', named({ read_kb_s: 'read', write_kb_s: 'write' }), { ...AMOUNT, unit: 'kB/s' }),
+    vital('network', named({ in_kb_s: 'in', out_kb_s: 'out' }), { ...AMOUNT, unit: 'kB/s' }),
     vital('pressure', [{ field: 'cpu_wait_pct', name: 'cpu-wait' }], PERCENT),
     vital('temperature', 'auto', { unit: '°C' }),
     {

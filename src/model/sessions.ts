@@ -89,13 +89,7 @@ async function load(model: Uint8Array, options = OPTIONS): Promise<InferenceSess
 /** Maximum rows per run: larger ones are hardly faster, and the runtime keeps the memory of its largest run (10 MB more at 256). */
 const MAX_ROWS = 128;
 
-interface Sizes {
-  readonly inputs: number;
-  readonly layers: number;
-  readonly hidden: number;
-  readonly leads: number;
-  readonly hasOwn: boolean;
-}
+type Sizes = Required<Pick<Stepper, 'inputs' | 'layers' | 'hidden' | 'leads' | 'hasOwn'>>;
 
 /**
  * @param model bytes of an ONNX file with inputs x [N, I], h [L, N, H] and outputs quantiles [N, K, 9], h_next [L, N, H],

@@ -3,13 +3,10 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { type ErrorCode, GatecastError } from '../errors.ts';
 import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
+import type { Stepper } from './stepper.ts';
 
 /** Sizes of the graph, and problems of its output. */
-export interface TrialShape {
-  readonly inputs: number;
-  readonly layers: number;
-  readonly hidden: number;
-  readonly leads: number;
+export interface TrialShape extends Pick<Stepper, 'inputs' | 'layers' | 'hidden' | 'leads'> {
   readonly wrong: string | null;
   /** Output for the fixed input of `golden.ts`; null for a number that is not finite. */
   readonly golden: readonly (number | null)[];

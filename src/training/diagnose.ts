@@ -10,7 +10,7 @@ import type { Weights } from '../network/weights.ts';
 import { INK, label, linear, linePath, stroke, svgDocument } from '../plot/svg.ts';
 import type { TrainingSeries } from './dataset.ts';
 import type { Random } from './random.ts';
-import { WindowSampler } from './sampler.ts';
+import { type BatchShape, WindowSampler } from './sampler.ts';
 
 export interface LagCurve {
   readonly name: string;
@@ -18,12 +18,7 @@ export interface LagCurve {
   readonly norms: readonly number[];
 }
 
-interface DiagnoseOptions {
-  /** T, number of lags. */
-  readonly steps: number;
-  readonly stride: number;
-  readonly leads: number;
-  readonly batch: number;
+interface DiagnoseOptions extends BatchShape {
   /** Number of batches to average over. */
   readonly batches: number;
 }

@@ -19,18 +19,10 @@ const SETTLING = 20;
 /** Numbers kept of z: squashed offsets [E], prior log-weights [E], the rest. Offsets are restored from the squashed ones. */
 const KEPT = AHEAD - E;
 
-export interface FeatureSeriesOptions {
-  readonly name: string;
-  readonly group: string;
+export interface FeatureSeriesOptions
+  extends Pick<TrainingSeries, 'name' | 'group' | 'cold' | 'leads' | 'stride' | 'leadsPerOrigin'> {
   /** [buckets] values usable as targets; NaN elsewhere. */
   readonly targets: ArrayLike<number>;
-  /** Whether the steps from the first on are used for training; default: false. */
-  readonly cold?: boolean;
-  readonly leads: number;
-  /** Origins are kept at steps stride - 1, 2 stride - 1, ... */
-  readonly stride: number;
-  /** Leads kept per origin. */
-  readonly leadsPerOrigin: number;
 }
 
 /** Draws one lead from each of M equal parts of 1..most, ascending, so that each origin has near and far leads. */
