@@ -8,7 +8,7 @@ const MOST_STREAMS = 1000;
 
 export class SenderClocks {
   /** By stream: readings refused since the last accepted one. */
-  private readonly refused = new Map<string, { count: number; offsetMs: number }>();
+  private readonly refused = new Map<string, { count: number; last: Sample }>();
 
   /** Call when a reading is accepted: the clock is right. */
   accepted(stream: string): void {
@@ -16,22 +16,26 @@ export class SenderClocks {
   }
 
   /** @returns advice, from the third refused reading in a row on; null before */
-  refuse({ stream, timeMs, arrivalMs }: Sample): string | null {
+  refuse(sample: Sample): string | null {
+    const { stream } = sample;
     const known = this.refused.get(stream);
-    if (known === undefined && this.refused.size >= MOST_STREAMS) return null;
-    const entry = known ?? { count: 0, offsetMs: 0 };
-    entry.count += 1;
-    entry.offsetMs = timeMs - arrivalMs;
-    this.refused.set(stream, entry);
-    return entry.count < REFUSED_IN_A_ROW ? null : clockAdvice(entry.offsetMs);
+    if (known === undefined && this.refused.size >= MOST_STREAMS) {
+      const [oldest] = this.refused.keys();
+      if (oldest !== undefined) this.refused.delete(oldest);
+    }
+    const count = (known?.count ?? 0) + 1;
+    // The newest is last.
+    this.refused.delete(stream);
+    this.refused.set(stream, { count, last: sample });
+    return count < REFUSED_IN_A_ROW ? null : clockAdvice(sample);
   }
 
-  /** One of the streams with a wrong clock, and their number; null if there is none. */
+  /** The stream with a wrong clock that sent last, and the number of such streams; null if there is none. */
   get wrong(): { readonly stream: string; readonly advice: string; readonly streams: number } | null {
     const all = [...this.refused].filter(([, { count }]) => count >= REFUSED_IN_A_ROW);
-    const [first] = all;
-    return first === undefined
+    const newest = all.at(-1)?.[1].last;
+    return newest === undefined
       ? null
-      : { stream: first[0], advice: clockAdvice(first[1].offsetMs), streams: all.length };
+      : { stream: newest.stream, advice: clockAdvice(newest), streams: all.length };
   }
 }

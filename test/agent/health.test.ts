@@ -97,6 +97,28 @@ test('setting the clock after the start does not add years to the uptime', () =>
   ]);
 });
 
+test('a problem of dropped readings names the stream whose clock is wrong, and its offset', () => {
+  const dropped: Record<string, number> = {};
+  const clocks = new SenderClocks();
+  const pipeline = { samples: 7, forecasts: 3, fault: null, clocks, dropped: () => ({ ...dropped }) };
+  const { health, clock } = setUp({ pipeline });
+  health.problems();
+  const nowMs = clock.now();
+  for (const [reason, timeMs, text] of [
+    ['future', nowMs + 2 * HOUR, 'its time is 2 h ahead, which fits a local time; set time_zone: +02:00'],
+    ['future', nowMs + 37 * 60_000, 'its time is 37 min ahead; set the clock'],
+    ['absurd-time', 1000 * nowMs, 'its number is 1000 times too large'],
+    ['absurd-time', 60_000, 'its clock was never set'],
+  ] as const) {
+    for (let i = 0; i < 3; i++) clocks.refuse({ stream: 'pump', timeMs, value: 1, arrivalMs: nowMs });
+    dropped[reason] = (dropped[reason] ?? 0) + 3;
+    clock.advance(1000);
+    const told = health.problems().find(({ id }) => id === 'dropped');
+    expect(told?.text).toContain('every reading of pump is refused');
+    expect(told?.text).toContain(text);
+  }
+});
+
 test('without a problem the state is ok', () => {
   const { health } = setUp();
   expect(health.message()).toEqual({

@@ -2,6 +2,7 @@
 import type { Routed } from '../../ingest/router.ts';
 import { clockAdvice } from '../../ingest/sender-clock.ts';
 import { refusal } from '../../series/admission.ts';
+import type { Sample } from '../../series/sample.ts';
 import { couldBeSentinel, isSeparate } from '../../series/sentinels.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 
@@ -23,9 +24,9 @@ export interface HeardStream {
   readonly marks: Map<number, number>;
   low: number;
   high: number;
-  /** Readings refused because of their time, and the last reading's time minus its arrival time, ms. */
+  /** Number of readings refused because of their time, and the last of them. */
   wrongTime: number;
-  offsetMs: number;
+  wrong: Pick<Sample, 'timeMs' | 'arrivalMs'> | null;
 }
 
 interface HeardReject {
@@ -61,7 +62,7 @@ export class Heard {
         low: Infinity,
         high: -Infinity,
         wrongTime: 0,
-        offsetMs: 0,
+        wrong: null,
       });
     }
     for (const sample of samples) {
@@ -79,10 +80,12 @@ export class Heard {
         heard.low = Math.min(heard.low, value);
         heard.high = Math.max(heard.high, value);
       }
-      heard.offsetMs = timeMs - arrivalMs;
       const reason = refusal({ ...sample, timeMs }, spec, spec.intervalMs);
       if (reason === 'out-of-range') heard.outside += 1;
-      else if (reason !== null) heard.wrongTime += 1;
+      else if (reason !== null) {
+        heard.wrongTime += 1;
+        heard.wrong = { timeMs, arrivalMs };
+      }
     }
     for (const { reason, detail } of rejects) {
       const key = `${reason} ${topic}`;
@@ -110,8 +113,8 @@ export class Heard {
 }
 
 /** Hint about the sender's clock if all readings are refused because of their time; otherwise null. */
-const clockHint = ({ count, wrongTime, offsetMs }: HeardStream): string | null =>
-  count === 0 || wrongTime < count ? null : `every reading is refused: ${clockAdvice(offsetMs)}`;
+const clockHint = ({ count, wrongTime, wrong }: HeardStream): string | null =>
+  wrong === null || wrongTime < count ? null : `every reading is refused: ${clockAdvice(wrong)}`;
 
 /** Hint about readings within the limits that look like marks of a missing value; null if there are none. */
 function markHint(

@@ -268,7 +268,9 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     const { out } = await run('-c', path, '--listen', '1s');
     clearInterval(shifted);
     expect(out).toContain('its time is 2 h ahead, which fits a local time; set time_zone: +02:00');
-    expect(out).toMatch(/its time is 57 years behind; set the clock of the sender/);
+    expect(out).toMatch(
+      /its time is 57 years behind: its clock was never set, .* set the clock of the sender/,
+    );
   });
 
   it('names marks of a missing value that the limits let through', async () => {
