@@ -2,7 +2,9 @@
 import { describe, expect, test } from 'vitest';
 import { type Logger, silentLogger } from '../../src/log.ts';
 import { ASSIGNED_TIME } from '../../src/series/quality.ts';
+import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
+import { keepAll } from '../fault/store-numbered.ts';
 import { agentConfig, agentsOfFile, json, speak } from '../support/agents.ts';
 import { hasMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -198,6 +200,70 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
       );
     await waitFor('a forecast', later);
     expect(Number(later()?.seq)).toBeGreaterThan(before + 8);
+  });
+
+  test('retained messages of devices that are gone take no place, are not announced, and keep no live sensor out', async () => {
+    const { broker, eyes } = await setUp();
+    const found = await watch(broker.url, 'homeassistant/#');
+    cleanups.push(() => found.close());
+    const send = (place: string, value: number, timeMs: number, retain: boolean) =>
+      eyes.client.publishAsync(`sensors/${place}`, JSON.stringify({ t: value, at: timeMs }), {
+        qos: 1,
+        retain,
+      });
+    for (let i = 0; i < 8; i++) await send(`gone${i}`, 99, Date.now() - 60_000, true);
+    const keptMs = Date.now() - 1000;
+    await send('tank', 9, keptMs, true);
+    const dir = temp();
+    const agent = await start(
+      agentConfig(broker.url, dir, {
+        max_streams: 3,
+        streams: [
+          {
+            match: 'sensors/{place}',
+            name: '{place}',
+            fields: ['t'],
+            time: 'at',
+            interval: '100ms',
+            horizon: '2s',
+          },
+        ],
+      }),
+    );
+    const metrics = () => fetch(`${agent.pageUrl}/metrics`).then((response) => response.text());
+    await waitFor('the retained messages', async () => /only-retained"\} 9\n/.test(await metrics()));
+    const forecasts = (place: string) => eyes.on(`gatecast/test/forecast/${place}`).length;
+    const speakAs = async (places: readonly string[]) => {
+      let i = 0;
+      await waitFor(`forecasts of ${places.join()}`, async () => {
+        if (places.every((place) => forecasts(place) > 0)) return true;
+        i++;
+        for (const place of places) await send(place, 10 + (i % 7), Date.now(), false);
+        await sleep(50);
+        return false;
+      });
+    };
+    const announced = () => found.seen.map(({ topic, text }) => topic + text).join();
+    await speakAs(['live-a', 'live-b']);
+    await waitFor('their entities', () => /live-a/.test(announced()) && /live-b/.test(announced()));
+    expect(announced()).not.toMatch(/gone|tank/);
+    // A live reading takes the stream up, and the retained one with it.
+    await speakAs(['tank']);
+    await waitFor('its entities', () => /tank/.test(announced()));
+    expect(announced()).not.toMatch(/gone/);
+    expect(eyes.seen.filter(({ topic }) => /forecast.*gone/.test(topic))).toEqual([]);
+    const { streams } = (await (await fetch(`${agent.pageUrl}/api/streams`)).json()) as {
+      streams: unknown[];
+    };
+    expect(streams).toHaveLength(3);
+    await stop(agent);
+    const store = SqliteStore.open(
+      keepAll(dir, ({ message }) => {
+        throw new Error(message);
+      }),
+    );
+    expect([...store.samples('tank', 0)][0]).toMatchObject({ timeMs: keptMs, value: 9 });
+    store.close();
   });
 
   test('a reload that drops a stream clears its retained forecasts and leads at the broker', async () => {
