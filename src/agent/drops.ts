@@ -35,7 +35,7 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   overload: 'More readings arrived than the agent could process.',
   'store-full': 'The oldest readings in memory, dropped because the disk could not be written for too long.',
   'disk-full': 'The oldest stored samples, deleted because the disk was full.',
-  'row-refused': 'Samples that the database refused because of their content.',
+  'row-refused': 'Samples that the store refused because of their content.',
   'journal-damaged':
     'Damaged parts of the journal that could not be read at the start; they are kept in a separate file.',
   'forecast-not-finite': 'A forecast contained a value that is not finite; it was not published.',

@@ -87,8 +87,14 @@ function refusalOf(message: Msg): string | null {
   if (message.data.length === 0) return 'no stream takes the message';
   const text = message.string();
   if (!text.includes('"error"')) return null;
-  const { error } = JSON.parse(text) as { error?: { description?: string; code?: number } };
-  return error === undefined ? null : (error.description ?? `error ${error.code}`);
+  let answer: unknown;
+  try {
+    answer = JSON.parse(text);
+  } catch {
+    return `an answer that is not JSON: ${text.slice(0, 200)}`;
+  }
+  const { error } = Object(answer) as { error?: { description?: string; code?: number } | null };
+  return error === undefined || error === null ? null : (error.description ?? `error ${error.code}`);
 }
 
 const failure = (reason: string): GatecastError => new GatecastError('SITE_FAILED', reason);

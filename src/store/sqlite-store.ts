@@ -111,7 +111,10 @@ export class SqliteStore implements Store {
 
   append(sample: Sample, mark = 0): void {
     const timeMs = Math.round(sample.timeMs);
-    if (!Number.isSafeInteger(timeMs) || !Number.isFinite(sample.value)) return;
+    if (!Number.isSafeInteger(timeMs) || !Number.isFinite(sample.value)) {
+      this.refusedRows++;
+      return;
+    }
     const dropped = this.waiting.push(sample.stream, timeMs, sample.value, mark);
     if (!dropped || this.dropping) return;
     this.dropping = true;

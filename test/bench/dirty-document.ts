@@ -13,9 +13,8 @@ export interface FileResult extends BothWays {
 /** Why single readings are refused, in the order of the table. */
 const REFUSALS: Readonly<Record<string, string>> = {
   late: 'its bucket had ended, by more than `lateness`',
-  duplicate: 'a reading of the stream at that time was there already; the first counts',
-  'out-of-range':
-    'beyond `limits.min` or `limits.max`, or no number a sensor can mean; kept in the store with its mark',
+  duplicate: 'the stream already has a reading at that time; the first one is used',
+  'out-of-range': 'beyond `limits.min` or `limits.max`, or not a plausible measurement; stored with its mark',
   'too-fast':
     'further from the previous reading than `limits.max_rate` allows; three consistent readings are accepted',
   'absurd-time':
@@ -57,12 +56,12 @@ ${refusalTable()}
 | payload | handling |
 | --- | --- |
 | many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members is refused as \`no-identity\` |
-| a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one. With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting. A reading without a time is refused, the others are used |
+| a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one (not by digits or a UUID under \`id\`, which may number the reading). With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting. A reading without a time is refused, the others are used |
 | a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); by two members, such as device and channel, if only both are unique (\`meters.A-1.E\`); otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
 | several JSON objects in one payload, one a line or without a separator | each is read like a separate message, up to the first that is broken |
 | numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; \`decimal_comma\` for "21,5" |
-| time stamps without a zone | in the \`time_zone\` of the rule; in the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
+| time stamps without a zone | in the \`time_zone\` of the rule; if all readings of a stream are refused because of their time, the log, the alert \`dropped\` and \`check --listen\` report the offset of its clock and the setting to change; in the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
 | time stamps such as \`2026-11-29 01:44 UTC\`, \`Sun, 29 Nov 2026 01:44:45 +0100\` (RFC 2822, HTTP) and \`Sun Nov 29 01:44:45 2026\` (\`ctime\`) | read, also in batches; other zone names are refused as \`bad-time\` |
 | a retained message | creates no stream; with a time stamp it waits for the first live reading, up to a day |
 | a message of another agent | recognised by its form, refused as \`other-agent\` |
@@ -75,6 +74,14 @@ A bucket is judged when it closes. Its readings keep their marks in the store; t
 flat line is treated by the network as an empty bucket, and is not used for learning.
 
 ${markTable()}
+
+A stretch of readings that is far from all that a stream has shown (beyond three times its range), and ends within a quarter of a day, was
+probably wrong: an unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended it is replaced in what later forecasts look back
+to, so that it is not repeated a day later. The stored readings stay as they are.
+
+Regular impulses are not spikes: a reading similar to earlier ones at the same phase of the season (within twice the range of the last
+four seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices
+then have separate forecast intervals for the impulses and for the time between.
 
 A counter (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than
 ever before, has jumped. If it returns to the previous level, the readings in between were wrong and are not counted: a total

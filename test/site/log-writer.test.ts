@@ -54,6 +54,17 @@ describe.skipIf(!hasNats)('a writer of logs', () => {
     await writer.publish(inputSubject('plant', 1), 'x');
   });
 
+  it('survives an answer that is not JSON', async () => {
+    await open();
+    const answers = ['"error" <html>', '{"error":null}', 'null "error"', '{"error":{"code":7}}'];
+    nc.subscribe('proxy', { callback: (_error, message) => void message.respond(answers.shift()) });
+    await nc.flush();
+    await expect(writer.publish('proxy', 'x')).rejects.toThrow('an answer that is not JSON: "error" <html>');
+    await writer.publish('proxy', 'x');
+    await expect(writer.publish('proxy', 'x')).rejects.toThrow('not JSON');
+    await expect(writer.publish('proxy', 'x')).rejects.toThrow('error 7');
+  });
+
   it('gives up a message whose answer does not come, not one that was sent later', async () => {
     await open();
     // Somebody takes the messages, and never answers.

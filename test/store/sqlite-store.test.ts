@@ -53,6 +53,16 @@ function crashed(dir: string): string {
 }
 
 describe('SqliteStore', () => {
+  it('counts a sample that has no number or no time', () => {
+    const { store } = open(temp());
+    for (const value of [Number.NaN, Number.POSITIVE_INFINITY]) store.append(sample('a', 1, value));
+    store.append({ ...sample('a', 1), timeMs: Number.NaN });
+    store.append(sample('a', 2));
+    store.settle();
+    expect([count(store), store.stats().refusedRows]).toEqual([1, 3]);
+    store.close();
+  });
+
   it('divides its rows into slices of limited size, also where many rows have one time', () => {
     const { store } = open(temp());
     for (let second = 0; second < 600; second++)
