@@ -458,10 +458,11 @@ function withoutDoubles(data) {
   return { ...data, history: history.filter(([time]) => time < last[0] && !known.has(time)) };
 }
 
-/** Breaks the line at missing buckets. */
-function breakAtGaps(row, times, width) {
+/** Breaks lines at missing buckets. */
+function breakAtGaps(row, times, width, names) {
   for (let i = 1; i < times.length; i++)
-    if (times[i] - times[i - 1] > 1.5 * width) row(times[i - 1] + width).observed = null;
+    if (times[i] - times[i - 1] > 1.5 * width)
+      for (const name of names) row(times[i - 1] + width)[name] = null;
 }
 
 /** Rows by time for uPlot: null breaks a line, undefined does not. */
@@ -488,7 +489,11 @@ function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
     row,
     [...rows.keys()].sort((a, b) => a - b),
     history.length > 0 ? Math.max(binMs, stepMs) : stepMs,
+    ['observed'],
   );
+  // Of a backlog, only the newest bucket was forecast; the readings of the others are from the store.
+  const expected = points.filter((point) => point[2] !== null).map(([time]) => time);
+  breakAtGaps(row, expected, stepMs, ['expectedHigh', 'expectedLow']);
   if (forecast)
     for (let k = 0; k < forecast.p50.length; k++)
       for (const name of QUANTILES) row(forecast.origin_ms + (k + 1) * stepMs)[name] = forecast[name][k];

@@ -325,7 +325,8 @@ export class StreamView {
     const ahead = `in ${duration(summary.horizon_s)}`;
     valueWithUnit($('now'), now, unit, apart);
     $('ahead-label').textContent = ahead;
-    valueWithUnit($('ahead'), middle, unit, apart);
+    // No more digits than its interval has.
+    valueWithUnit($('ahead'), apart >= 1 ? Math.round(middle) : middle, unit, apart);
     $('interval').textContent = interval(low, high);
     const { observed, n, target } = summary.coverage;
     $('coverage').replaceChildren(
