@@ -1,9 +1,9 @@
 import { mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from '../../src/training/checkpoint.ts';
-import { startTraining } from '../../src/training/client.ts';
+import { startTraining as startInBackground, type TrainingOptions } from '../../src/training/client.ts';
 import {
   forecastSpec,
   type JobProgress,
@@ -150,6 +150,10 @@ describe('checkpoints', () => {
     expect(() => readCheckpoint(path, print)).toThrow(/cannot be read/);
   });
 });
+
+/** With the priority of the test: a background job would wait for all other tests. */
+const startTraining = (given: TrainingJob, options: TrainingOptions = {}) =>
+  startInBackground(given, { niceness: getPriority(), ...options });
 
 describe('the training worker', () => {
   it('gives the same result as in this thread', async () => {
