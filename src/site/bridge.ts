@@ -10,6 +10,7 @@ import type { StreamSpec } from '../series/spec.ts';
 import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { encodeBatch } from './batch.ts';
+import { isLogGone } from './log-writer.ts';
 import { inputSubject, partitionOf } from './names.ts';
 import type { Site } from './nats.ts';
 
@@ -35,7 +36,7 @@ interface BridgeParts {
 
 /** Readings of one message to a partition: some 30 kB. */
 const MOST_READINGS = 500;
-/** The settings of a stream are repeated after this time, ms, because the log drops old messages. */
+/** The settings of a stream are repeated after this time, ms, because the log drops old messages; at once when the log was deleted. */
 const SPEC_MS = 3_600_000;
 const RETRY_MS = [100, 300, 1000, 3000];
 /** A partition that refuses batches for this long raises an alert, ms. */
@@ -73,6 +74,8 @@ class Route {
   untilMs: number | null = null;
   failingSinceMs: number | null = null;
   fault: string | null = null;
+  /** When the log was last found deleted, monotonic ms: the next one has no settings that were sent before. */
+  deletedMs = Number.NEGATIVE_INFINITY;
 }
 
 export class SiteBridge {
@@ -186,8 +189,9 @@ export class SiteBridge {
       while (route.queue.length > 0 && !this.stopped) {
         const taken = this.next(route);
         route.oldestMs = taken[0]?.takenMs ?? Number.POSITIVE_INFINITY;
-        const text = this.batchOf(partition, taken, route);
-        if (text !== null) await this.deliver(partition, route, text);
+        const samples = taken.flatMap((one) => one.samples);
+        this.readings += samples.length;
+        if (samples.length > 0) await this.deliver(partition, route, samples);
         if (this.stopped) return;
         for (const { pending } of taken) if (--pending.parts === 0) pending.acknowledge?.();
       }
@@ -209,17 +213,14 @@ export class SiteBridge {
     return route.queue.splice(0, count);
   }
 
-  private batchOf(partition: number, taken: readonly Queued[], route: Route): string | null {
+  private batchOf(partition: number, route: Route, samples: readonly Sample[]): string {
     const { member, clock } = this.parts;
-    const samples = taken.flatMap((one) => one.samples);
-    if (samples.length === 0) return null;
     const nowMs = clock.monotonic();
     const specs: StreamSpec[] = [];
     for (const name of new Set(samples.map(({ stream }) => stream))) {
       const stream = this.streams.get(name);
       if (stream !== undefined && this.isSpecDue(stream, partition, nowMs)) specs.push(stream.spec);
     }
-    this.readings += samples.length;
     // If nothing waits behind it, the partition has all readings up to the time that is vouched for.
     if (route.queue.length === 0 || this.untilMs === null) route.untilMs = this.untilMs;
     return encodeBatch({ bridge: member, untilMs: route.untilMs, specs, samples });
@@ -229,7 +230,7 @@ export class SiteBridge {
   private isSpecDue(stream: BridgeStream, partition: number, nowMs: number): boolean {
     const isOwn = partitionOf(stream.spec.name, this.routes.length) === partition;
     const sentMs = isOwn ? stream.sentMs : (stream.copiedMs?.get(partition) ?? Number.NEGATIVE_INFINITY);
-    if (nowMs - sentMs < SPEC_MS) return false;
+    if (nowMs - sentMs < SPEC_MS && sentMs >= this.routes[partition].deletedMs) return false;
     if (isOwn) stream.sentMs = nowMs;
     else {
       stream.copiedMs ??= new Map();
@@ -239,8 +240,9 @@ export class SiteBridge {
   }
 
   /** Until JetStream has it. */
-  private async deliver(partition: number, route: Route, text: string): Promise<void> {
+  private async deliver(partition: number, route: Route, samples: readonly Sample[]): Promise<void> {
     const { clock, log } = this.parts;
+    let text = this.batchOf(partition, route, samples);
     for (let attempt = 0; !this.stopped; attempt++) {
       try {
         await this.site.publish(inputSubject(this.site.name, partition), text);
@@ -252,6 +254,10 @@ export class SiteBridge {
         this.failures++;
         route.failingSinceMs ??= clock.monotonic();
         route.fault = errorText(error);
+        if (isLogGone(error)) {
+          route.deletedMs = clock.monotonic();
+          text = this.batchOf(partition, route, samples);
+        }
         this.warnings.say(route.fault, (omitted) =>
           log.error('readings not stored in the log', { partition, reason: route.fault, omitted }),
         );

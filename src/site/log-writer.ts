@@ -11,6 +11,12 @@ const ACKNOWLEDGE_MS = 5000;
 /** Interval of the looks for lost acknowledgements, ms. */
 const LOOK_MS = 500;
 
+/** Refusal where no log takes the subject: it was deleted. */
+const NO_LOG = 'no stream takes the message';
+
+export const isLogGone = (error: unknown): boolean =>
+  error instanceof GatecastError && error.message === NO_LOG;
+
 interface Waiting {
   readonly done: () => void;
   readonly failed: (error: Error) => void;
@@ -84,7 +90,7 @@ export class LogWriter {
 /** Why JetStream did not store a message; null: it did. */
 function refusalOf(message: Msg): string | null {
   // The server's answer when nobody listens to the subject.
-  if (message.data.length === 0) return 'no stream takes the message';
+  if (message.data.length === 0) return NO_LOG;
   const text = message.string();
   if (!text.includes('"error"')) return null;
   let answer: unknown;

@@ -1,7 +1,7 @@
 // Faults of NATS while a site runs: the member raises an alert, does not spin, and resumes when the fault is over.
 import { readFileSync } from 'node:fs';
 import { afterEach, beforeAll, describe, expect, it } from 'vitest';
-import { inputStream, inputSubject } from '../../src/site/names.ts';
+import { inputStream, inputSubject, partitionOf } from '../../src/site/names.ts';
 import { type Daemon, ensureBuilt } from '../support/daemon.ts';
 import { hasMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
 import { hasNats } from '../support/nats.ts';
@@ -19,9 +19,9 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
   let alerts: Watcher;
   let member: Daemon;
 
-  async function begin(): Promise<void> {
+  async function begin(checkpoint = '2s'): Promise<void> {
     run = await SiteRun.single(tempDir());
-    const options = run.member('both', ['bridge', 'worker']);
+    const options = run.member('both', ['bridge', 'worker'], { site: { checkpoint } });
     await run.create(options, 2, '2s');
     await run.open();
     alerts = await watch(run.broker.url, 'gatecast/both/alert/#');
@@ -42,23 +42,35 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
   };
   /** Work and log lines of some seconds in which nothing can succeed. */
   async function isCalm(): Promise<void> {
-    const [cpu, lines] = [cpuSeconds(), member.output().split('\n').length];
+    const [cpu, lines, fromMs] = [cpuSeconds(), member.output().split('\n').length, performance.now()];
     await sleep(5000);
-    expect(cpuSeconds() - cpu).toBeLessThan(2.5);
-    expect(member.output().split('\n').length - lines).toBeLessThan(60);
+    // On a busy machine the pause is longer.
+    const seconds = (performance.now() - fromMs) / 1000;
+    expect((cpuSeconds() - cpu) / seconds).toBeLessThan(0.5);
+    expect((member.output().split('\n').length - lines) / seconds).toBeLessThan(12);
   }
 
-  it('whose log was deleted raises an alert, serves the other partitions, and resumes when the log is back', async () => {
-    await begin();
-    const name = inputStream('plant', 0);
-    await run.observer.jsm.streams.delete(name);
-    await waitFor('the alert', () => alert('site-partitions').includes('partition 0'));
-    await isCalm();
-    await run.observer.jsm.streams.add({ name, subjects: [inputSubject('plant', 0)] });
-    await waitFor('the end of the alert', () => alert('site-partitions') === '');
-    const before = run.seen.length;
-    await run.forecastsOf(STREAMS, (_, at) => at >= before);
-  });
+  it.each([
+    ['after a checkpoint', '2s'],
+    ['before the first checkpoint', '1h'],
+  ])(
+    'whose log was deleted raises an alert, serves the other partition, and resumes when the log is back (%s)',
+    async (_, checkpoint) => {
+      await begin(checkpoint);
+      const name = inputStream('plant', 0);
+      await run.observer.jsm.streams.delete(name);
+      await waitFor('the alert', () => alert('site-partitions').includes('partition 0'));
+      const failed = run.seen.length;
+      await isCalm();
+      await waitFor('forecasts of the other partition', () =>
+        run.seen.slice(failed).some(({ stream }) => partitionOf(stream, 2) === 1),
+      );
+      await run.observer.jsm.streams.add({ name, subjects: [inputSubject('plant', 0)] });
+      await waitFor('the end of the alert', () => alert('site-partitions') === '');
+      const before = run.seen.length;
+      await run.forecastsOf(STREAMS, (_, at) => at >= before);
+    },
+  );
 
   it('whose server has no space left leaves the readings at the MQTT broker, and raises an alert', async () => {
     await begin();

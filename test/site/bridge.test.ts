@@ -1,5 +1,6 @@
 // What a bridge sends, and when it acknowledges; JetStream is a stand-in here that fails on demand (test/fault has the real one).
 import { describe, expect, it } from 'vitest';
+import { GatecastError } from '../../src/errors.ts';
 import { createLogger } from '../../src/log.ts';
 import { decodeBatch } from '../../src/site/batch.ts';
 import { type BridgeMessage, type BridgeSite, SiteBridge } from '../../src/site/bridge.ts';
@@ -176,6 +177,39 @@ describe('a bridge', () => {
     }
     await settle();
     expect(batches().map(({ specs }) => specs.length)).toEqual([1, 0, 1]);
+  });
+
+  it('sends the settings of all streams of a partition again when its log was deleted', async () => {
+    const covariate = inPartition(0);
+    const { bridge, sent, message, clock, batches } = setUp([covariate]);
+    const streams = [covariate, inPartition(1, 0), inPartition(1, 1), inPartition(2)];
+    const discovered = streams.map((stream) => ({ spec: testSpec(stream) }));
+    bridge.take([{ ...message('1', ...streams), discovered }], null);
+    await settle();
+    for (const { answer } of sent.splice(0)) answer();
+    await settle();
+    clock.advance(1000);
+    bridge.take([message('2', inPartition(1, 0), inPartition(2))], null);
+    await settle();
+    expect(batches().map(({ specs }) => specs)).toEqual([[], []]);
+    for (const { subject, answer } of sent.splice(0))
+      answer(
+        subject.endsWith('.1') ? new GatecastError('SITE_FAILED', 'no stream takes the message') : undefined,
+      );
+    await settle();
+    clock.advance(100);
+    await settle();
+    // The readings that the deleted log did not take come with the settings of their stream.
+    expect(batches().map(({ specs }) => specs.map(({ name }) => name))).toEqual([[inPartition(1, 0)]]);
+    for (const { answer } of sent.splice(0)) answer();
+    await settle();
+    clock.advance(1000);
+    bridge.take([message('3', ...streams)], null);
+    await settle();
+    const named = Object.fromEntries(
+      batches().map(({ specs }, at) => [sent[at].subject.slice(-1), specs.map(({ name }) => name)]),
+    );
+    expect(named).toEqual({ 0: [], 1: [covariate, inPartition(1, 1)], 2: [], 3: [] });
   });
 
   it('tells partitions without readings how late it is, once a second, but none that has readings under way', async () => {

@@ -3,7 +3,7 @@ import { getPriority, tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from '../../src/training/checkpoint.ts';
-import { startTraining as startInBackground, type TrainingOptions } from '../../src/training/client.ts';
+import { startTraining as startInBackground } from '../../src/training/client.ts';
 import {
   forecastSpec,
   type JobProgress,
@@ -152,7 +152,7 @@ describe('checkpoints', () => {
 });
 
 /** With the priority of the test: a background job would wait for all other tests. */
-const startTraining = (given: TrainingJob, options: TrainingOptions = {}) =>
+const startTraining: typeof startInBackground = (given, options) =>
   startInBackground(given, { niceness: getPriority(), ...options });
 
 describe('the training worker', () => {
