@@ -13,7 +13,6 @@ import type { ClockHold } from './clock-hold.ts';
 import type { Counts, DropReason } from './drops.ts';
 import type { FormerStreams } from './former-readings.ts';
 
-/** A stream met for the first time. */
 export interface NewStream extends DiscoveredStream {
   /** Time of its first reading, ms. */
   readonly firstMs: number;

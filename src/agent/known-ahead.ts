@@ -8,15 +8,13 @@ import { type Config, resolveTables, type TableSettings } from '../config/index.
 import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
-import type { Logger } from '../log.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
 import type { Store } from '../store/store-contract.ts';
-import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import type { Counts } from './drops.ts';
 import { every } from './every.ts';
-import type { Change, Part } from './part.ts';
+import type { Change, Context, Part } from './part.ts';
 
 /** Key for tables received on topics, by name: [alternating times and values]. */
 const KEY = 'agent.tables';
@@ -25,12 +23,10 @@ const LOOK_MS = 60_000;
 
 type Settings = Pick<Config, 'streams' | 'ingest'>;
 
-interface KnownAheadParts {
+interface KnownAheadParts extends Pick<Context, 'clock' | 'log'> {
   readonly config: () => Settings;
   readonly engine: Pick<ForecastEngine, 'know'>;
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
-  readonly clock: Clock;
-  readonly log: Logger;
 }
 
 export class KnownAhead implements Part {

@@ -5,7 +5,6 @@
 import { type Config, diffConfig } from '../config/index.ts';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Router } from '../ingest/router.ts';
-import type { Logger } from '../log.ts';
 import { Client } from '../mqtt/client.ts';
 import type { Incoming, Subscription } from '../mqtt/connection.ts';
 import { type BrokerOptions, brokerOptions } from '../mqtt/options.ts';
@@ -16,13 +15,9 @@ import { topicsOf } from '../mqtt/topics.ts';
 import { tryBroker } from '../mqtt/trial.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
-import type { Clock } from '../system/clock.ts';
-import type { Change, ConfigureOptions, Part } from './part.ts';
+import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 
-interface LinkParts {
-  readonly config: () => Config;
-  readonly clock: Clock;
-  readonly log: Logger;
+interface LinkParts extends Pick<Context, 'config' | 'clock' | 'log'> {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
   /** The router with the filters of the sensors. */

@@ -109,7 +109,6 @@ export interface ConfigureOptions {
   readonly connect?: boolean;
 }
 
-/** The result of applying a config. */
 export interface ConfigResult extends ConfigDiff {
   /** Empty if the config is applied. Otherwise nothing has changed. */
   readonly errors: readonly ConfigError[];

@@ -1,5 +1,4 @@
 /** Publishes health, scores, alerts and the status of fine-tuning at intervals. Also trims the store. */
-import type { Config } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { SCORE_MEMORY } from '../forecast/track.ts';
@@ -13,16 +12,12 @@ import { every } from './every.ts';
 import { GROUP } from './groups.ts';
 import type { Health } from './health.ts';
 import { type AgentModels, publishedName } from './model.ts';
-import type { Part } from './part.ts';
+import type { Context, Part } from './part.ts';
 import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-interface ReportsParts {
-  readonly config: () => Config;
-  readonly version: string;
-  readonly clock: Clock;
-  readonly log: Logger;
+interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'log'> {
   readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;

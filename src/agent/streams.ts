@@ -13,7 +13,6 @@ import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
-import type { Clock } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Board, MAX_ANOMALIES } from '../web/board.ts';
 import { Checkpoints } from './checkpoints.ts';
@@ -24,18 +23,14 @@ import { chartPast } from './history.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { LateRestore } from './late-restore.ts';
-import type { Change, Part } from './part.ts';
+import type { Change, Context, Part } from './part.ts';
 import { type Restorable, type RestorePace, RestoreStopped, restoreStreams, startOf } from './restore.ts';
 
 /** Reasons for refusals that are not faults. */
 const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
 
-interface AgentStreamsParts {
-  readonly config: () => Config;
+interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' | 'log'> {
   readonly engine: Engine;
-  readonly store: SqliteStore;
-  readonly clock: Clock;
-  readonly log: Logger;
   /** Streams that the start restores before it returns; if there are more, they follow in turns. */
   readonly atOnce?: number;
 }

@@ -222,13 +222,9 @@ function empiricalErrors(grid: Grid, season: number, horizon: number, until: num
  * Means over the series that have scored readings, NaN if there are none. Skills are averaged geometrically, as is usual
  * for ratios of unlike series.
  */
-export function overall(all: readonly SeriesScore[]): {
-  mase: number;
-  sql: number;
-  coverage: number;
-  skillNaive: number;
-  skillSeasonal: number;
-} {
+export function overall(
+  all: readonly SeriesScore[],
+): Pick<Score, 'mase' | 'sql' | 'coverage' | 'skillNaive' | 'skillSeasonal'> {
   const scores = all.filter(({ n }) => n > 0);
   const mean = (of: (score: SeriesScore) => number): number =>
     scores.reduce((sum, score) => sum + of(score), 0) / scores.length;

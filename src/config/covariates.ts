@@ -31,7 +31,6 @@ export function covariateNames(list: StreamConfig['covariates']): CovariateName[
   });
 }
 
-/** All streams that a config names as covariates. */
 export function streamCovariates({ streams }: Pick<Config, 'streams'>): ReadonlySet<string> {
   const named = streams.flatMap(({ covariates }) => covariateNames(covariates));
   return new Set(named.filter(({ kind }) => kind === 'stream').map(({ name }) => name));

@@ -28,7 +28,6 @@ export function resolveRules(config: Config): IngestRule[] {
   }));
 }
 
-/** A router with the rules, limits and reserved topics of a config. */
 export function createRouter(config: Config): Router {
   return new Router(resolveRules(config), { limits: ingestLimits(config), reserved: reservedTopics(config) });
 }

@@ -75,7 +75,6 @@ export function durationList(range: Range, reload: Reload, description: string, 
   return note(schema.prefault(preset), reload, description, extra('list of durations', range));
 }
 
-/** Bytes. */
 export function size(range: Range, preset: string, reload: Reload, description: string) {
   const schema = quantity('size', parseSize, range, []).transform((bytes) => bytes as number);
   return note(schema.prefault(preset), reload, description, extra('size', range));
@@ -93,7 +92,6 @@ export function rate(reload: Reload, description: string) {
   return note(schema.optional(), reload, description, { [TYPE_KEY]: 'rate' });
 }
 
-/** A number from `min` to `max`. */
 export function bounded(min: number, max: number, whole: boolean) {
   const message = `must be a ${whole ? 'whole number' : 'number'} from ${min} to ${max}`;
   const base = z

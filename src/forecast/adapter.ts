@@ -68,7 +68,6 @@ export class Adapter {
   private covariates: Covariates | null = null;
   /** The network's errors at lead 1, newest first. */
   private readonly lastErrors: Float64Array;
-  /** The stream's own inputs. */
   private readonly ownX: Float32Array;
   /** The stream's own inputs, then the covariates. */
   private x: Float32Array;

@@ -165,7 +165,6 @@ export class Correction {
     this.resetScores();
   }
 
-  /** Resets the scores. */
   private resetScores(): void {
     this.state.fill(0);
     for (let at = SHARE; at < this.state.length; at += KNOT) this.state[at] = 1;

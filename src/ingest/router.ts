@@ -188,7 +188,6 @@ function containersOf(payload: Uint8Array): number {
   return containers;
 }
 
-/** Collects the readings and rejects of one message. */
 class Collector implements DecodeSink, Routed {
   readonly samples: Reading[] = [];
   readonly rejects: Reject[] = [];

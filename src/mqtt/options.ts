@@ -76,16 +76,11 @@ export function plainBrokerOptions(url: string, clientId: string): BrokerOptions
   };
 }
 
-export interface Secrets {
-  readonly password?: Buffer;
-  readonly ca?: Buffer;
-  readonly cert?: Buffer;
-  readonly key?: Buffer;
-}
+export type Secrets = Partial<Record<'password' | 'ca' | 'cert' | 'key', Buffer>>;
 
 /** @throws FILE_UNREADABLE with the key and the file */
 export function readSecrets(options: BrokerOptions): Secrets {
-  const secrets: { -readonly [K in keyof Secrets]: Secrets[K] } = {};
+  const secrets: Secrets = {};
   if (options.password !== undefined) secrets.password = Buffer.from(options.password);
   else if (options.passwordFile !== undefined) {
     secrets.password = Buffer.from(

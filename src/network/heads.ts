@@ -21,7 +21,6 @@ export function floatMap(g: Graph, parameter: Parameters): StateMap {
     bias === null ? matmul(g, h, parameter(weight)) : affine(g, h, parameter(weight), parameter(bias));
 }
 
-/** The inputs of a head. */
 interface HeadInputs {
   /** [R, H] */
   readonly h: Value;

@@ -87,12 +87,7 @@ export interface GroupInput {
   /** Since when the champion is on probation; null: it is not. */
   readonly probationSinceMs: number | null;
   /** Mean losses on the last holdout; null before the first. */
-  readonly holdout: {
-    readonly champion: number;
-    readonly candidate: number;
-    readonly naive: number;
-    readonly seasonal: number;
-  } | null;
+  readonly holdout: Readonly<Record<'candidate' | 'champion' | 'naive' | 'seasonal', number>> | null;
   readonly lastRun: {
     readonly status: string;
     readonly reason: string;

@@ -32,7 +32,6 @@ import {
 /** Content of a push; `remove`: an empty message removes the layer. */
 export type Content = Pick<Claims, 'config' | 'patch' | 'rollback' | 'model'> & { readonly remove?: true };
 
-/** An accepted push. */
 export interface AcceptedPush {
   readonly push: NewPush;
   readonly content: Content;

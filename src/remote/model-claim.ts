@@ -9,7 +9,6 @@ import { CHUNK_BYTES, MAX_MODEL_BYTES, MODEL_FILES, type ModelClaim } from './co
 /** Files of a model by name. */
 export type ModelBytes = ReadonlyMap<(typeof MODEL_FILES)[number], Uint8Array>;
 
-/** The files of a model's folder. */
 export const modelBytes = (folder: string): ModelBytes =>
   new Map(
     MODEL_FILES.flatMap((name) => {
@@ -52,7 +51,6 @@ export async function modelClaim(
   };
 }
 
-/** Chunk `number` of all bytes. */
 export const chunkAt = (all: Uint8Array, number: number): Uint8Array =>
   all.subarray(number * CHUNK_BYTES, (number + 1) * CHUNK_BYTES);
 

@@ -14,7 +14,6 @@ import { problem } from './verify.ts';
 
 export interface RemoteStart {
   readonly config: Config;
-  /** Hash of `config`. */
   readonly hash: string;
   readonly life: PushLifecycle;
   /** Whether the config is a candidate. */
@@ -23,7 +22,6 @@ export interface RemoteStart {
   readonly problem: string | null;
 }
 
-/** `<data_dir>/remote` */
 export const remoteFolder = (dataDir: string): string => join(dataDir, 'remote');
 
 /** Permissions of the files: not secret, but only the agent needs them. */

@@ -21,7 +21,6 @@ export interface AgentVitals {
   readonly rssMb: number;
   /** Ids of the raised alerts that a config must not raise. */
   readonly alerts: readonly string[];
-  /** Number of failed model steps in this run. */
   readonly stepFailures: number;
   /** Why the configured model is not used; null if it is. */
   readonly modelProblem: string | null;

@@ -117,7 +117,6 @@ export class PushLifecycle {
     return candidate === null ? null : this.state.layersOf(candidate);
   }
 
-  /** The running layers. */
   running(): Layers {
     return (this.onTrial ? this.candidateLayers() : null) ?? this.current().layers;
   }

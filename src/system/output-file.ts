@@ -77,7 +77,6 @@ function tryFolderOf(path: string): void {
   rmdirSync(mkdtempSync(join(dirname(path), `${basename(path)}.`)));
 }
 
-/** A new error FILE_UNWRITABLE. */
 export function unwritable(path: string, cause: unknown): GatecastError {
   return new GatecastError('FILE_UNWRITABLE', `cannot write ${path}: ${(cause as Error).message}`, {
     hint: 'check that the folder exists and that this user may write to it',

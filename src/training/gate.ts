@@ -46,12 +46,7 @@ export interface Verdict {
   /** Shown to the owner. */
   readonly reason: string;
   /** Mean losses over streams and origins. */
-  readonly losses: {
-    readonly candidate: number;
-    readonly champion: number;
-    readonly naive: number;
-    readonly seasonal: number;
-  };
+  readonly losses: Readonly<Record<'candidate' | 'champion' | 'naive' | 'seasonal', number>>;
   /** Reduction of the loss, as a share of the champion's. */
   readonly gain: number;
   /** One-sided: probability of such a gain if there is none. */

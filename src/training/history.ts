@@ -13,7 +13,6 @@ export interface HistorySample {
   readonly mark: number;
 }
 
-/** A stream whose history is read. */
 export interface HistoryStream {
   readonly spec: StreamSpec;
   /** From the spec, or learnt live, ms. */

@@ -45,7 +45,6 @@ export interface TrainingSettings {
   readonly coldShare: number;
   /** Last share of every series, which selects the best weights; 0: the last weights are used. */
   readonly validation: number;
-  /** Maximum number of batches per validation. */
   readonly validationBatches: number;
   readonly seed: number;
   readonly groupWeights: Readonly<Record<string, number>>;

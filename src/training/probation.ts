@@ -2,17 +2,11 @@
  * Probation of a new model: compares its live scores with the naive forecasts' and with the champion's scores on the same
  * streams. Every stream counts equally, so that fast streams do not outweigh slow ones. Pure.
  */
+import type { NetworkScore } from '../forecast/track.ts';
 
-/** Live figures of a model at one lead of one stream, since the switch; as `NetworkScore` of the forecast room. */
-export interface LiveScore {
+/** Live figures of a model at one lead of one stream, since the switch. */
+export interface LiveScore extends NetworkScore {
   readonly stream: string;
-  /** Forecasts matched. */
-  readonly n: number;
-  /** Mean losses of the model, the same without the gateway's own network, the seasonal naive and the naive. */
-  readonly loss: number;
-  readonly lossWithout: number;
-  readonly lossSeasonal: number;
-  readonly lossNaive: number;
 }
 
 /** Loss divided by the better naive's loss, by stream. */

@@ -36,7 +36,6 @@ export type WorkerTask =
     }
   | { readonly kind: 'trials'; readonly job: TrainingJob; readonly networks: readonly TrialNetwork[] };
 
-/** Result of a task. */
 export type WorkResult = JobResult | CycleReport | readonly (WindowLosses | null)[];
 
 /** Messages to the worker: its task first. `stop`: end with the best weights so far. */

@@ -100,7 +100,6 @@ export const dateText = (ms) =>
 
 export const percent = (share) => `${Math.round(share * 100)} %`;
 
-/** A share with its sign. */
 export function signedPercent(share) {
   const whole = Math.round(share * 100);
   return `${whole > 0 ? '+' : whole < 0 ? '-' : ''}${Math.abs(whole)} %`;

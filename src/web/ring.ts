@@ -2,7 +2,6 @@
 import type { MarkName } from '../series/quality.ts';
 import { restored } from './differences.ts';
 
-/** One bucket of a chart. */
 export interface ChartPoint {
   /** Label (start) of the bucket, ms. */
   readonly timeMs: number;

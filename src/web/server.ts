@@ -40,7 +40,6 @@ interface Reply {
   readonly headers?: Readonly<Record<string, string>>;
 }
 
-/** Arguments of an action. */
 interface ActionArguments {
   readonly stream: string | null;
   readonly group: string | null;

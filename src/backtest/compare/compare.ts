@@ -9,7 +9,7 @@ import { Random } from '../../training/random.ts';
 import { type Grid, type Played, play, type Reading } from '../play.ts';
 import { type BacktestRequest, playOptions, readSeries } from '../request.ts';
 import { firstScored, openModel, seriesName } from '../run.ts';
-import { overall, type SeriesScore, scoreSeries } from '../score.ts';
+import { overall, type Score, type SeriesScore, scoreSeries } from '../score.ts';
 import { drawGaps, missingShare, withoutLost } from './gaps.ts';
 
 export interface CompareRequest extends BacktestRequest {
@@ -20,13 +20,7 @@ export interface CompareRequest extends BacktestRequest {
   readonly progress?: (done: number, total: number, what: string) => void;
 }
 
-export interface FillScore {
-  /** Readings scored. */
-  readonly n: number;
-  readonly mase: number;
-  readonly sql: number;
-  readonly coverage: number;
-}
+export type FillScore = Pick<Score, 'n' | 'mase' | 'sql' | 'coverage'>;
 
 export interface FillRow {
   /** Share of the observed buckets that were hidden; null: none. */

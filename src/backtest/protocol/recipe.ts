@@ -42,7 +42,6 @@ const TRAINING: ProtocolTraining = {
 
 /** A small network trained from random weights. */
 const SMALL: RecipeNetwork = { start: { hidden: 16, width: 16 } };
-/** The base model, fine-tuned. */
 const BASE: RecipeNetwork = { start: 'base', training: { rate: 5e-4, maxSteps: 200 } };
 /** The base model without fine-tuning: it was trained on more kinds of series than any training part holds. */
 const SHIPPED: RecipeNetwork = { start: 'base', training: { maxSteps: 0 } };

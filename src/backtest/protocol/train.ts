@@ -48,7 +48,6 @@ export function protocolModel({ spec, weights }: ProtocolNetwork, quantized: boo
   return networkModel({ spec, weights }, quantized);
 }
 
-/** Shape of the batches. */
 export function shapeOf(memory: ProtocolMemory, { steps, batch }: ProtocolTraining): BatchShape {
   return { steps, stride: memory.options.stride, leads: memory.options.leadsPerOrigin, batch };
 }

@@ -46,7 +46,6 @@ function tuningTable(runs: readonly ReportedRun[]): string {
 
 export const stamp = (ms: number): string => new Date(ms).toISOString().slice(0, 16).replace('T', ' ');
 
-/** The section of the report. */
 export function tuningSection({ runs, tuned, kinds, refused }: ReportInput): string {
   const counted = (counts: Readonly<Record<string, number>>): string =>
     Object.entries(counts)

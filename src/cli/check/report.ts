@@ -45,7 +45,6 @@ export function summarise(rules: readonly IngestRule[]): RuleSummary[] {
 
 export const ruleCount = ({ length }: readonly unknown[]): string => many(length, 'rule');
 
-/** Interval, aggregate, fill and horizon of a rule. */
 function stepText({ interval, aggregate, fill, horizon }: RuleSummary): string {
   const learnt = interval === 'auto';
   const every = learnt ? 'interval learnt from the messages' : `every ${interval}`;

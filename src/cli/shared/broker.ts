@@ -9,13 +9,8 @@ import type { BrokerOptions } from '../../mqtt/options.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import type { Terminal } from './terminal.ts';
 
-export interface LoginFlags {
+export interface LoginFlags extends Pick<BrokerOptions, 'username' | 'passwordFile' | 'ca' | 'cert' | 'key'> {
   readonly broker: string;
-  readonly username?: string;
-  readonly passwordFile?: string;
-  readonly ca?: string;
-  readonly cert?: string;
-  readonly key?: string;
 }
 
 /** The broker of this machine. */
@@ -216,7 +211,6 @@ const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   [/ENOTFOUND|EAI_AGAIN/, 'check the name of the host, or use its address'],
 ];
 
-/** The error for a connection that ended. */
 function unreachable(url: string, end: ConnectionEnd): GatecastError {
   const text = `${url}: ${end.reason}`;
   const isPlain = /^(mqtt|ws):/.test(url);

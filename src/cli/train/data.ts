@@ -48,7 +48,6 @@ const setSchema = z.strictObject({
     .array(z.union([z.string(), z.number().transform(String)]))
     .readonly()
     .optional(),
-  /** Time of the first row of files without a time column. */
   clock_start: instant.default(CLOCK_START),
   timezone: z.string().default('UTC'),
   /** Interval between rows of files without a time column. */

@@ -63,7 +63,6 @@ function cyclic(frame: Frame): Float64Array {
   return out;
 }
 
-/** Water level: tide and surge. */
 function water(frame: Frame): Float64Array {
   const out = tide(frame);
   const surge = smoothReverting(frame, bucketsOf(frame, frame.rng.range(6, 48) * HOUR_MS, 4));
