@@ -19,7 +19,7 @@ const TURN_MS = 200;
 const FIRST_TURN = 256;
 const LEAST_IN_TURN = 1024;
 const MOST_IN_TURN = 16_384;
-/** Loading the state of a stream takes as long as the replay of so many samples. */
+/** Cost of loading the state of a stream, in replayed samples. */
 const STATE_SAMPLES = 8;
 /** Streams prepared between two pauses. */
 const STREAMS_PER_BREATH = 64;

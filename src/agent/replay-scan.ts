@@ -25,7 +25,7 @@ export interface ReplayStart {
   readonly fromMs: readonly number[];
 }
 
-/** With so many samples, the replay does not begin at an earlier time. */
+/** A replay of this many samples is long enough: it does not begin earlier. */
 const ENOUGH_SAMPLES = 512;
 /** Most samples held, 16 bytes each. */
 const MOST_SAMPLES = 500_000;

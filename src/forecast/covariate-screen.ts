@@ -85,7 +85,7 @@ export class CovariateScreen {
     return { ratio, bound: ratio + (DOUBT * Math.sqrt(BLOCKS * variance)) / this.alone };
   }
 
-  /** Largest correlation of an input from another series with what the series itself does not tell. Faster than `compare`. */
+  /** Largest correlation of an input from another series with the residuals of the series' own regression. Faster than `compare`. */
   relation(values: Float64Array): number {
     const other = standardised(values);
     if (other === null) return 0;

@@ -368,7 +368,7 @@ export class Engine implements ForecastEngine {
       }
       round = round.filter((one) => one.at < one.closed.length);
       if (round.length > 0 && pace.stopped?.() === true) {
-        // Streams that see each other are saved of one moment, or not at all.
+        // Linked streams are saved in the state of one moment, or not at all.
         this.left = new Set(inTime ? this.all.linked : round.map(({ stream }) => stream));
         break;
       }

@@ -185,7 +185,7 @@ function sizeOf(spec: StreamSpec, layout: PartsLayout, scratch: Scratch): BlockS
  * other: then few sets of objects serve all of their streams.
  */
 export class PartsPools {
-  /** Whether the engines have so many streams together that each of them packs. */
+  /** Whether the engines together have enough streams that each of them packs. */
   isCrowded = false;
   private readonly pools = new Map<string, WeakRef<PartsPool>>();
   private readonly scratches = new Scratches();

@@ -17,7 +17,7 @@ export class RecentInputs {
     this.ring = memory.int8(capacity * I);
   }
 
-  /** All of it. */
+  /** Saves or restores everything. */
   pack(io: StateIo): void {
     io.array(this.ring);
     this.count = io.number(this.count);

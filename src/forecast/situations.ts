@@ -101,7 +101,7 @@ export class Situations {
     this.since = missed > JUMP ? 0 : Math.min(this.since + 1, SINCE[CALM - 1]);
   }
 
-  /** A forecast is made in step `step`. @param low @param high quantiles of what the stream has shown */
+  /** Call when a forecast is made. @param low @param high quantiles of the stream's readings */
   begin(step: number, low: number, high: number): void {
     this.low = low;
     this.high = high;

@@ -310,7 +310,7 @@ export class Track {
     this.state[countAt] = Math.min(SCORE_MEMORY, this.state[countAt] + 0.5);
     // Errors at lead k overlap for k steps: a longer lead learns more slowly, or it would swing.
     const usual = Math.max(0.04, 0.25 / Math.sqrt(this.state[countAt])) / Math.sqrt(this.knots[j]);
-    // A situation that is held too often whatever the width (zeros between impulses) says little about the others.
+    // A situation with readings inside an interval of any width (zeros between impulses) says little about the others.
     const rate = usual * Math.exp(2 * Math.min(0, this.situation(j, side)));
     this.shift(at, rate * ((missed ? 1 : 0) - this.tail));
     if (at < j * KNOT + NARROW_FACTOR) return;

@@ -47,11 +47,11 @@ export const LAGS = [1, 2, 4, 8, 16, 32, 64, 128] as const;
 const VARIANCE = 3;
 const NAME_VARIANCE = 1;
 const UNIT_VARIANCE = 0.7;
-/** Share of what is learnt at a lag that counts at the next: noise changes most at short lags, a slow stream at long ones. */
+/** Share of the correction learnt at one lag that applies at the next: noise changes most at short lags, a slow stream at long ones. */
 const CARRIED = 0.9;
 /** Share of this variance that sensors of one quantity on one gateway have in common. */
 const COMMON = 0.65;
-/** Buckets after which a stream tells others what it has learnt, and the lags that it is asked for. */
+/** Buckets after which other streams use what a stream has learnt, and the number of lags that they use. */
 const TELLS = 64;
 const TOLD_LAGS = 5;
 /** Growth of the variance with every doubling of the lag. */

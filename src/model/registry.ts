@@ -111,7 +111,7 @@ export class ModelRegistry {
     return writeModel(this.newFolder(files), files);
   }
 
-  /** As `save`, for files that `verifyModel` has checked; other work goes on meanwhile. Rejects as `save` throws. */
+  /** As `save`, without blocking, for files that `verifyModel` has checked. Rejects with the errors of `save`. */
   async add(files: ModelFiles): Promise<void> {
     await writeModelBeside(this.newFolder(files), files);
   }
@@ -169,7 +169,7 @@ export function writeModel(folder: string, files: ModelFiles): StoredModel {
   return stored;
 }
 
-/** As `writeModel`, for files that `verifyModel` has checked. The thread pool writes to the disk: other work goes on meanwhile. */
+/** As `writeModel`, without blocking, for files that `verifyModel` has checked. */
 async function writeModelBeside(folder: string, files: ModelFiles): Promise<void> {
   const temporary = temporaryFolder(folder);
   try {

@@ -172,7 +172,7 @@ export class Covariates {
     return sum;
   }
 
-  /** Names of those of which something is known. */
+  /** Names of the covariates that have a value. */
   known(): string[] {
     return this.aligned.filter(({ one }) => one.isKnown).map(({ one }) => one.name);
   }

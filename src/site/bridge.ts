@@ -98,7 +98,7 @@ export class SiteBridge {
     this.warnings = new RateLimitedLog(parts.clock);
   }
 
-  /** Sends over another connection from now on, also what is under way: the broker sends nothing again before its own next connection. */
+  /** Uses another connection from now on, also for unconfirmed messages: the MQTT broker repeats them only after its own reconnect. */
   reconnected(site: BridgeSite): void {
     if (site.partitions !== this.routes.length)
       throw new GatecastError('SITE_FAILED', `The site has ${site.partitions} partitions now.`, {

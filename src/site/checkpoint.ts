@@ -7,7 +7,7 @@ import type { BridgeTime } from './partition.ts';
 
 const VERSION = 1;
 
-/** The grid of a stream, and how much of it there is. */
+/** The grid of a stream, and its length so far. */
 export interface StreamGrid {
   readonly intervalMs: number;
   /** Leads of its forecasts. */

@@ -35,7 +35,7 @@ const AT_A_TIME = 64;
 const FETCH_MS = 5000;
 
 /**
- * Reads the log of a partition from a time on, up to what it holds now.
+ * Reads the log of a partition from a time to its present end.
  * @param brake awaited after every message
  * @returns messages that could not be read
  */

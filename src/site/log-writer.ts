@@ -89,7 +89,7 @@ export class LogWriter {
 
 /** Why JetStream did not store a message; null: it did. */
 function refusalOf(message: Msg): string | null {
-  // The server's answer when nobody listens to the subject.
+  // The server's answer when no stream has the subject.
   if (message.data.length === 0) return NO_LOG;
   const text = message.string();
   if (!text.includes('"error"')) return null;

@@ -19,9 +19,9 @@ export const forecastSubject = (site: string, stream: string): string =>
   `gatecast.${site}.forecast.${subjectLevels(stream)}`;
 
 export const bucketNames = (site: string) => ({
-  /** Who is there; entries expire. */
+  /** The members that are online; entries expire. */
   members: `gatecast-${site}-members`,
-  /** Who owns a partition; entries expire. */
+  /** The owner of each partition; entries expire. */
   leases: `gatecast-${site}-leases`,
   /** The site's settings, the manifest of each partition, and which members are drained. */
   state: `gatecast-${site}-state`,

@@ -1,5 +1,5 @@
 /**
- * The connection to NATS, and what a site keeps there. The only file that loads the NATS clients, and only when it is called:
+ * The connection to NATS, and the streams, buckets and object stores of a site. The only file that loads the NATS clients, and only when it is called:
  * a gateway without a site never does.
  */
 import { readFileSync } from 'node:fs';
@@ -116,7 +116,7 @@ function settingsOf(value: unknown): SiteSettings {
 }
 
 /**
- * Makes the streams and buckets that are missing. What is there keeps its settings, so that a second call completes a first one
+ * Makes the streams and buckets that are missing. Existing ones keep their settings, so that a second call completes a first one
  * that failed.
  * @throws GatecastError SITE_FAILED when the site exists with another number of partitions or another TTL
  */

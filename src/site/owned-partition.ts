@@ -109,7 +109,7 @@ interface Sent {
 
 /** Messages of the log that are fetched ahead. */
 const AHEAD = 256;
-/** Messages are asked for when so many of those fetched ahead are missing, so that something is asked for all the time. */
+/** More messages are requested as soon as this many have been taken, so that a request is always open. */
 const ASKED_AT_ONCE = 8;
 /** A server without messages says within this time that it is alive, ms; it counts as gone after some times this without a word. */
 const HEARTBEAT_MS = 1500;

@@ -29,8 +29,8 @@ const TICK_MS = 1000;
 const BRIDGE_MS = 60_000;
 /**
  * While a bridge takes a backlog, its readings may come in any order: an MQTT broker whose window of unacknowledged messages was full
- * sends newer messages before older ones. They wait until the bridge vouches for a time again, then are taken in order of time;
- * at most for this long, ms, and at most so many.
+ * sends newer messages before older ones. They wait until the bridge confirms a time again, then are taken in order of time: at most
+ * MOST_WAITING readings, at most for WAIT_MS.
  */
 const WAIT_MS = 30_000;
 const MOST_WAITING = 20_000;
@@ -324,7 +324,7 @@ export class Partition {
     this.members.set(member.spec.name, { ...member, isGuest });
   }
 
-  /** @param before what the bridge vouched for before this message, ms; null: nothing, so it need not take a backlog */
+  /** @param before the time that the bridge had confirmed before this message, ms; null: none, so it has no backlog to take */
   private order({ bridge, untilMs, samples }: Batch, loggedMs: number, before: number | null): void {
     const { samples: held, sinceMs } = this.waiting.get(bridge) ?? { samples: [], sinceMs: loggedMs };
     held.push(...samples);

@@ -1,6 +1,6 @@
 /**
- * Which worker fine-tunes the model of the site and watches its probation: the one that holds this lease. Its state lies beside it, so
- * that another worker goes on where it ends. As for partitions, the server's clock alone decides when the lease expires.
+ * Which worker fine-tunes the model of the site and watches its probation: the one that holds this lease. The state of the
+ * fine-tuning is stored with the lease, so that another worker can continue. As for partitions, the server's clock alone decides when the lease expires.
  */
 import { TUNING_KEY } from './names.ts';
 import { isConflict, removeKey, type Site } from './nats.ts';

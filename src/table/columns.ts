@@ -21,7 +21,7 @@ export class CellReader {
     return this.words.has(cell.trim().toLowerCase());
   }
 
-  /** NaN: no value; null: not a number at all. */
+  /** NaN: no value; null: not a number. */
   number(cell: string): number | null {
     if (cell === '') return Number.NaN;
     let value = Number(cell);

@@ -6,9 +6,9 @@ import { splitInTime } from './dataset.ts';
 import type { JobSeries, TrainingSettings } from './job.ts';
 import { Random } from './random.ts';
 
-/** One start for each so many buckets of a series. */
+/** Buckets of a series for each start. */
 const BUCKETS_PER_START = 1500;
-/** Origins lie in the first so many buckets of a start; the targets of the last ones lie behind. */
+/** Origins are in the first buckets of a start, this many; the targets of the last ones are later. */
 const START_BUCKETS = 192;
 /** Starts with fewer readings are left out. */
 const LEAST_READINGS = 64;

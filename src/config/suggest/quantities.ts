@@ -2,14 +2,14 @@
 
 export interface Quantity {
   readonly unit: string | null;
-  /** Limits that hold anywhere on earth or indoors; used only if all received values are within them. */
+  /** Limits of any real reading, outdoors or indoors; used only if all received values are within them. */
   readonly min: number | null;
   readonly max: number | null;
   /** `counter`: its increase is forecast. `angle`: degrees on a circle. */
   readonly kind: 'gauge' | 'counter' | 'angle';
   /** Never below 0, unless a lower value was received. */
   readonly floor: boolean;
-  /** A step shorter than this makes no sense, ms. */
+  /** Shortest useful step, ms. */
   readonly minStepMs: number;
 }
 
@@ -28,14 +28,14 @@ export const gauge = (
   minStepMs: FIVE_MINUTES,
 });
 
-/** Of what usually does not run backwards, and may change within seconds. */
+/** A quantity that is rarely negative and may change within seconds. */
 export const flow = (unit: string | null, max: number | null = null): Quantity => ({
   ...gauge(unit, null, max),
   floor: true,
   minStepMs: 0,
 });
 
-/** As `flow`, but below 0 is usual as well: a battery, a grid connection. */
+/** As `flow`, but often negative: a battery, a grid connection. */
 export const signedFlow = (unit: string | null): Quantity => ({ ...flow(unit), floor: false });
 
 export const counter = (unit: string | null, minStepMs = FIVE_MINUTES): Quantity => ({
@@ -55,13 +55,13 @@ export const OUT = null;
 interface Known {
   readonly words: RegExp;
   readonly quantity: Quantity;
-  /** The values must lie within the limits, else it is something else. */
+  /** Whether the match counts only if all values lie within the limits. */
   readonly fits?: boolean;
 }
 
 const known = (words: RegExp, quantity: Quantity, fits = false): Known => ({ words, quantity, fits });
 
-/** Names are in words, separated by blanks: `ENERGY.Power` is asked as `power`, then as `energy`. */
+/** Matched against the words of a name, from its last level to its first: `ENERGY.Power` as `power`, then as `energy`. */
 const QUANTITIES: readonly Known[] = [
   known(/\b(?:power ?factor|pf|cos ?phi|factor)\b/, gauge(null, -1, 1), true),
   known(/\bapparent ?power\b/, flow('VA')),
@@ -106,7 +106,7 @@ const QUANTITIES: readonly Known[] = [
 const HOUSEKEEPING =
   /^(?:.* )?(?:link ?quality|lqi|rssi|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num)?|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
 
-/** Units at the end of a name. Those of one letter count only behind a quantity that is measured in them. */
+/** Units at the end of a name. A unit of one letter counts only after a quantity that is measured in it. */
 const SUFFIXES: readonly (readonly [RegExp, string])[] = [
   [/temp(?:erature)?\w* c$|\bdew ?point c$|\btemp ?c$/, '°C'],
   [/temp(?:erature)?\w* f$|\bdew ?point f$|\btemp ?f$/, '°F'],

@@ -22,6 +22,7 @@ describe('quantityOf', () => {
     ['L', 'water_tank', 'L', 'volume_storage'],
     ['L', 'water', 'L', 'water'],
     ['L', 'x', 'L', null],
+    ['constructor', 'x', 'constructor', null],
     ['hPa', 'pressure', 'hPa', 'atmospheric_pressure'],
     ['bar', 'pressure', 'bar', 'pressure'],
     ['ug/m3', 'pm25', 'µg/m³', 'pm25'],
