@@ -60,6 +60,8 @@ const RANGES = [
 /** Intervals for fetching scores and past forecasts, ms. */
 const SCORES_MS = 15_000;
 const PAST_MS = 2_000;
+/** Wait after an answer that did not come, ms. */
+const RETRY_MS = 2_000;
 /** Interval for past forecasts that the agent has to compute, ms. */
 const REPLAY_MS = 60_000;
 /** Most leads to choose from. */
@@ -182,6 +184,7 @@ export class StreamView {
     if (name === undefined) return;
     this.historyAt = Date.now();
     if (!this.isIncomplete(from)) {
+      this.asked = '';
       this.chart.set({ ...NO_HISTORY });
       return;
     }
@@ -189,7 +192,13 @@ export class StreamView {
     const query = `from=${Math.round(Math.max(0, from))}&to=${Math.round(Math.min(to, Date.now()))}&points=${points}`;
     this.asked = query;
     const found = await get(`history/${encodeURIComponent(name)}?${query}`).catch(() => null);
-    if (found === null || this.asked !== query || this.stream?.summary.stream !== name) return;
+    if (this.asked !== query || this.stream?.summary.stream !== name) return;
+    if (found === null) {
+      setTimeout(() => {
+        if (this.asked === query && this.stream?.summary.stream === name) void this.fetchHistory([from, to]);
+      }, RETRY_MS);
+      return;
+    }
     const history = found.bins;
     if (this.span === Number.POSITIVE_INFINITY) {
       this.firstMs = history[0]?.[0] ?? first;
@@ -231,7 +240,7 @@ export class StreamView {
       if (!this.isPastDrawn) key.textContent = `forecast made ${ahead} before: not available. ${found.error}`;
       setTimeout(() => {
         if (this.pastAsked === query) void this.fetchPast(false);
-      }, PAST_MS);
+      }, RETRY_MS);
       return;
     }
     this.isPastDrawn = true;
@@ -250,7 +259,12 @@ export class StreamView {
     this.scoresAt = Date.now();
     const name = stream.summary.stream;
     const scores = await get(`scores/${encodeURIComponent(name)}`).catch(() => null);
-    if (scores === null || this.stream?.summary.stream !== name) return;
+    if (this.stream?.summary.stream !== name) return;
+    if (scores === null) {
+      this.scoresAt = 0;
+      setTimeout(() => void this.fetchScores(), RETRY_MS);
+      return;
+    }
     $('scores').replaceChildren(scoresTable(scores, stream.summary.step_s, stream.summary.unit));
     $('scores-note').hidden = scores.by_lead.length === 0;
     const leads = scores.calibration.filter(({ n }) => n >= 20);

@@ -324,7 +324,16 @@ describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () 
       JSON.parse(
         debian.mustCall('mosquitto_sub', '-C', '1', '-W', '60', '-t', 'gatecast/tuned/model/default'),
       );
-    debian.mustCall('gatecast', 'request', 'finetune', '--to', 'tuned', '--broker', TUNED.mqtt.url);
+    const to = ['--to', 'tuned', '--broker', TUNED.mqtt.url, '--wait', '5s'];
+    // The service may not be connected yet; with enough history it begins by itself, which may be now.
+    await waitFor(
+      'the start of the run',
+      () => {
+        const { code, text } = debian.call('gatecast', 'request', 'finetune', ...to);
+        return code === 0 || text.includes('BUSY');
+      },
+      MINUTE,
+    );
     const agent = debian.property('MainPID');
     const trainer = await waitFor(
       'the trainer',

@@ -347,6 +347,34 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
       rich.board.forget(name);
     });
 
+    test('readings and scores that could not be fetched are fetched again', async () => {
+      const { tab } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const refused: string[] = [];
+      const busy = { error: { code: 'BUSY', message: 'Too many requests.' } };
+      const refuse = (kind: string) =>
+        tab.route(`**/api/${kind}/**`, (route) => {
+          refused.push(kind);
+          return route.fulfill({ status: 503, json: busy });
+        });
+      await refuse('scores');
+      await row(tab, 'cellar/pump/flow').click();
+      await expect.poll(() => refused).toContain('scores');
+      expect(await tab.locator('#scores table').count()).toBe(0);
+      await tab.unroute('**/api/scores/**');
+      await tab.locator('#scores table').waitFor();
+      await refuse('history');
+      await tab.getByRole('button', { name: 'all', exact: true }).click();
+      await expect.poll(() => refused).toContain('history');
+      await tab.unroute('**/api/history/**');
+      // The stored readings reach back ten days: the line begins at the left edge.
+      const drawn = async () => {
+        const { ink, width } = await chartPixels(tab, '#chart canvas');
+        return ink.slice(0, Math.round(width / 8)).filter((column) => column !== null).length;
+      };
+      await expect.poll(drawn).toBeGreaterThan(20);
+      await tab.close();
+    });
+
     test('past forecasts at a lead, scores and calibration', async () => {
       const { tab, problems } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const leads = await tab.locator('#lead option').allTextContents();
