@@ -134,6 +134,9 @@ export class SiteTuning {
   private shortage: string | null = 'the history of the streams is not known yet';
   private waiting = '';
   private againMs = Number.NEGATIVE_INFINITY;
+  private lookAgainMs = Number.NEGATIVE_INFINITY;
+  /** Runs that were started. */
+  private runs = 0;
   private faulty = false;
   private ends: (() => void)[] = [];
 
@@ -205,6 +208,8 @@ export class SiteTuning {
         return;
       }
       const held = this.isHolder;
+      // A run from before the lease was lost must not count as one of the next tenure.
+      if (!held && this.busy !== null) return;
       if (await this.lease.hold()) {
         if (!held) await this.begin();
       } else if (held) await this.lost();
@@ -221,6 +226,8 @@ export class SiteTuning {
   private async isLeftToOthers(): Promise<boolean> {
     const { site, member, config } = this.parts;
     if (config().finetune.enabled) return false;
+    // Only the holder reads what all others announce: else the requests would grow with the square of the workers.
+    if (!this.isHolder && (await this.lease.isTaken())) return true;
     return [...(await workers(site))].some(([other, { tunes }]) => other !== member && tunes === true);
   }
 
@@ -255,20 +262,21 @@ export class SiteTuning {
   }
 
   private async lookOnce(): Promise<void> {
-    if (this.stopped || !this.isHolder) return;
-    const { site, log } = this.parts;
+    const { site, log, clock } = this.parts;
+    if (this.stopped || !this.isHolder || clock.monotonic() < this.lookAgainMs) return;
     try {
       const { record } = await readRecord(site);
       await this.watchModel(record);
       await this.tune(record);
       if (this.looks % FILES_EVERY === FILES_EVERY - 1) {
-        const removed = await removeUnused(site.models, record, this.parts.clock.now() - UNUSED_MS);
+        const removed = await removeUnused(site.models, record, clock.now() - UNUSED_MS);
         if (removed.length > 0) log.info('files of unused models removed', { files: removed.length });
       }
       this.looks++;
     } catch (error) {
       if (!this.stopped) log.warn('fine-tuning of the site delayed', { ...errorFields(error) });
-      await this.pause(PAUSE_MS);
+      this.waiting = errorText(error);
+      this.lookAgainMs = clock.monotonic() + PAUSE_MS;
     }
   }
 
@@ -285,8 +293,9 @@ export class SiteTuning {
       if (this.looks % SCORES_EVERY === 0) await this.keepRatios(number);
       return;
     }
-    const elapsedMs = probation.elapsedMs + sinceMs;
-    const scores = await groupScores(site, number);
+    const { scores, inUse } = await groupScores(site, number);
+    // The bridges write a new model into the logs: until they do, nobody forecasts with it.
+    const elapsedMs = probation.elapsedMs + (inUse ? sinceMs : 0);
     const { lengthMs, before } = probation;
     const verdict = judgeGiven(scores, before, elapsedMs, lengthMs, { ...PROBATION_DEFAULTS, ...options });
     if (verdict.type === 'rollback') return this.goBack(record, verdict.reason);
@@ -316,7 +325,7 @@ export class SiteTuning {
 
   private async keepRatios(number: number): Promise<void> {
     const { least = PROBATION_DEFAULTS.least } = this.parts.probation ?? {};
-    const values = liveRatios(await groupScores(this.parts.site, number), least);
+    const values = liveRatios((await groupScores(this.parts.site, number)).scores, least);
     if (Object.keys(values).length > 0) await this.remember({ ratios: { number, values } });
   }
 
@@ -363,13 +372,14 @@ export class SiteTuning {
     if (!this.settings.enabled)
       return { status: 'refused', reason: 'fine-tuning is switched off in the config of this worker' };
     if (this.busy !== null) return { status: 'refused', reason: 'fine-tuning is running' };
+    const { runs } = this;
     this.schedulerOf().request('request');
     this.shortage = await this.findShortage().catch(errorText);
     await this.looking;
     await this.look();
-    return this.busy === null
-      ? { status: 'waiting', reason: this.waiting }
-      : { status: 'started', reason: '' };
+    if (this.runs > runs) return { status: 'started', reason: '' };
+    if (!this.isHolder) return { status: 'refused', reason: 'another worker fine-tunes the site now' };
+    return { status: 'waiting', reason: this.waiting };
   }
 
   private schedulerOf(): Scheduler {
@@ -412,6 +422,7 @@ export class SiteTuning {
     if (action.type === 'start') {
       const run = this.run(action.trigger, record);
       this.busy = run;
+      this.runs++;
       await this.remember({});
       return;
     }

@@ -24,6 +24,12 @@ const ANSWER_MS = 3000;
 
 export const scoredStreams = (partitions: number): number => Math.max(1, Math.ceil(SCORED / partitions));
 
+export interface GroupScores {
+  readonly scores: readonly StreamScore[];
+  /** Whether most partitions are forecast by the model, of those that have an owner. */
+  readonly inUse: boolean;
+}
+
 /**
  * Scores of a model, from the partitions that it forecasts. A partition without an owner, or with another model, has none.
  * @param number of the model
@@ -31,14 +37,14 @@ export const scoredStreams = (partitions: number): number => Math.max(1, Math.ce
 export async function groupScores(
   { nc, name, partitions }: Pick<Site, 'nc' | 'name' | 'partitions'>,
   number: number,
-): Promise<StreamScore[]> {
+): Promise<GroupScores> {
   const answers = await Promise.allSettled(
     Array.from({ length: partitions }, async (_, partition) => {
       const answer = await nc.request(scoresSubject(name, partition), '', { timeout: ANSWER_MS });
       return answer.json<PartitionScores>();
     }),
   );
-  return answers.flatMap((answer) =>
-    answer.status === 'fulfilled' && answer.value.model === number ? [...answer.value.scores] : [],
-  );
+  const found = answers.flatMap((answer) => (answer.status === 'fulfilled' ? [answer.value] : []));
+  const own = found.filter(({ model }) => model === number);
+  return { scores: own.flatMap(({ scores }) => scores), inUse: 2 * own.length > found.length };
 }

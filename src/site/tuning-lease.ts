@@ -21,6 +21,11 @@ export class TuningLease {
     return this.revision !== null;
   }
 
+  /** Whether some member holds the lease. */
+  async isTaken(): Promise<boolean> {
+    return (await this.site.leases.get(TUNING_KEY))?.operation === 'PUT';
+  }
+
   /** Takes the lease, or renews it. @returns whether this member holds it */
   async hold(): Promise<boolean> {
     const { leases } = this.site;

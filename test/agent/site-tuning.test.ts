@@ -1,13 +1,13 @@
 // What fine-tuning of a site survives, with a stand-in for NATS. Against a real nats-server: test/fault/site-tuning.test.ts.
 import { afterEach, expect, it, vi } from 'vitest';
-import { SiteTuning } from '../../src/agent/site-tuning.ts';
+import { SiteTuning, type SiteTuningParts } from '../../src/agent/site-tuning.ts';
 import { configSchema } from '../../src/config/schema.ts';
 import { createLogger } from '../../src/log.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { encodeCheckpoint } from '../../src/site/checkpoint.ts';
-import { partitionKey } from '../../src/site/names.ts';
+import { MODEL_KEY, partitionKey } from '../../src/site/names.ts';
 import type { Site } from '../../src/site/nats.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { testSpec } from '../support/specs.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
@@ -44,8 +44,20 @@ const CHECKPOINT = encodeCheckpoint({
 
 type Request = (error: Error | null, message: { respond(text: string): void }) => void;
 
+interface SiteOptions {
+  readonly ttlMs?: number;
+  /** Replaces what the site answers. */
+  readonly leases?: object;
+  readonly state?: object;
+  readonly checkpoints?: object;
+  readonly members?: object;
+  readonly jsm?: object;
+  /** Answers to requests for scores. */
+  readonly scores?: () => unknown;
+}
+
 /** A site with one partition, and one stream with enough history. */
-function standIn() {
+function standIn({ scores, ...change }: SiteOptions) {
   let request: Request = () => {};
   const site = {
     name: 'plant',
@@ -56,7 +68,8 @@ function standIn() {
         request = callback;
         return { unsubscribe: () => {} };
       },
-      request: () => Promise.reject(new Error('no responders')),
+      request: () =>
+        scores === undefined ? Promise.reject(new Error('no responders')) : Promise.resolve({ json: scores }),
     },
     leases: { create: async () => 1, update: async () => 1 },
     state: {
@@ -67,6 +80,7 @@ function standIn() {
     },
     checkpoints: { getBlob: async () => CHECKPOINT },
     jsm: { streams: { info: async () => ({ state: { messages: 0 } }) } },
+    ...change,
   } as unknown as Site;
   return { site, request: (respond: (text: string) => void) => request(null, { respond }) };
 }
@@ -74,11 +88,25 @@ function standIn() {
 let stop = async (): Promise<void> => {};
 afterEach(() => stop());
 
-function tuner() {
-  const { site, request } = standIn();
+interface TunerOptions extends SiteOptions {
+  readonly enabled?: boolean;
+  /** Called before each attempt to take or keep the lease. */
+  readonly attempted?: () => void;
+  readonly clock?: Clock;
+  readonly start?: SiteTuningParts['start'];
+}
+
+function tuner({
+  enabled = true,
+  attempted = () => {},
+  clock = systemClock,
+  start,
+  ...siteOptions
+}: TunerOptions = {}) {
+  const { site, request } = standIn(siteOptions);
   const registry = new ModelRegistry(tempDir());
   const logged: string[] = [];
-  const finetune = configSchema.shape.finetune.parse({});
+  const finetune = configSchema.shape.finetune.parse({ enabled });
   let runs = 0;
   let kill: (error: Error) => void = () => {};
   const killed = new Promise<never>((_, reject) => {
@@ -90,7 +118,7 @@ function tuner() {
     member: 'w',
     session: 's',
     config: () => ({ finetune, timezone: 'UTC' }),
-    clock: systemClock,
+    clock,
     log: createLogger({
       level: () => 'info',
       write: (line) => void logged.push(line),
@@ -100,16 +128,21 @@ function tuner() {
     registry,
     configured: () => 'base',
     facts: () => ({ loadPerCore: 0, temperatureC: null, cores: 2 }),
-    isDraining: () => false,
+    isDraining: () => {
+      attempted();
+      return false;
+    },
     lookMs: 10,
     // The first run ends at once, the second one only when it is killed.
-    start: () => ({
-      result: runs++ === 0 ? Promise.resolve(REFUSED) : killed,
-      stop: () => {},
-      pause: () => {},
-      resume: () => {},
-      kill: async () => kill(new Error('killed')),
-    }),
+    start:
+      start ??
+      (() => ({
+        result: runs++ === 0 ? Promise.resolve(REFUSED) : killed,
+        stop: () => {},
+        pause: () => {},
+        resume: () => {},
+        kill: async () => kill(new Error('killed')),
+      })),
   });
   stop = () => tuning.stop();
   const has = (text: string): Promise<boolean> => waitFor(text, () => logged.join('').includes(text));
@@ -140,4 +173,153 @@ it('ends a run whose files cannot be removed, and starts another one', async () 
   });
   await waitFor('the answer', () => answer);
   expect(JSON.parse(answer)).toEqual({ member: 'w', status: 'started', reason: '' });
+});
+
+const NOTHING = { stop: () => {}, pause: () => {}, resume: () => {}, kill: async () => {} };
+
+it('answers that a run was started also if that run has ended by then', async () => {
+  let asked = false;
+  let runs = 0;
+  let goOn = (): void => {};
+  const ended = new Promise<void>((resolve) => {
+    goOn = resolve;
+  });
+  const { tuning, request } = tuner({
+    start: () => {
+      runs++;
+      return { ...NOTHING, result: Promise.resolve(REFUSED) };
+    },
+    checkpoints: {
+      // The look of the request waits for its checkpoint until a look of the schedule has started the run, and it has ended.
+      getBlob: async () => {
+        if (asked) {
+          asked = false;
+          await ended;
+        }
+        return CHECKPOINT;
+      },
+    },
+  });
+  tuning.start();
+  await waitFor('the first run', () => tuning.state.last.status === 'refused' && tuning.state.last.endedMs);
+  asked = true;
+  let answer = '';
+  request((text) => {
+    answer = text;
+  });
+  await waitFor('a second run', () => runs === 2 && tuning.state.last.endedMs);
+  goOn();
+  await waitFor('the answer', () => answer);
+  expect(JSON.parse(answer)).toEqual({ member: 'w', status: 'started', reason: '' });
+});
+
+it('reads what other workers announce only where it holds the lease or could take it', async () => {
+  let taken = true;
+  let looks = 0;
+  const info = vi.fn(async () => ({
+    state: { messages: 0, subjects: { '$KV.gatecast-plant-members.worker.other': 1 } },
+  }));
+  const { tuning } = tuner({
+    enabled: false,
+    ttlMs: 40,
+    leases: {
+      get: async () => {
+        looks++;
+        return taken ? { operation: 'PUT', json: () => ({ session: 'other' }) } : null;
+      },
+      create: async () => 1,
+      update: async () => 1,
+    },
+    members: { get: async () => ({ operation: 'PUT', json: () => ({ tunes: false }) }) },
+    jsm: { streams: { info } },
+  });
+  tuning.start();
+  await waitFor('some looks', () => looks >= 5);
+  expect(info).not.toHaveBeenCalled();
+  expect(tuning.isHolder).toBe(false);
+  // The holder is gone, and no other worker fine-tunes.
+  taken = false;
+  await waitFor('the lease', () => tuning.isHolder);
+  expect(info).toHaveBeenCalled();
+});
+
+it('takes the lease again only when the run of its former tenure has ended', async () => {
+  let lost = false;
+  let creates = 0;
+  let holds = 0;
+  let end: (error: Error) => void = () => {};
+  const result = new Promise<never>((_, reject) => {
+    end = reject;
+  });
+  result.catch(() => {});
+  const { tuning } = tuner({
+    ttlMs: 40,
+    attempted: () => {
+      holds++;
+    },
+    start: () => ({ ...NOTHING, result }),
+    leases: {
+      get: async () => null,
+      create: async () => ++creates,
+      update: async () => {
+        if (lost) throw Object.assign(new Error('wrong last sequence'), { code: 10071 });
+        return 1;
+      },
+    },
+  });
+  tuning.start();
+  await waitFor('a run', () => tuning.state.last.status === 'running');
+  lost = true;
+  await waitFor('the loss', () => !tuning.isHolder);
+  lost = false;
+  // Its process is killed, but has not ended: the lease stays free for other workers.
+  const before = holds;
+  await waitFor('several attempts', () => holds >= before + 5);
+  try {
+    expect(creates).toBe(1);
+    expect(tuning.isHolder).toBe(false);
+  } finally {
+    end(new Error('killed'));
+  }
+  await waitFor('the lease', () => tuning.isHolder && creates === 2);
+});
+
+it('counts the probation of a model from when the bridges have written it into the logs', async () => {
+  const record = {
+    number: 1,
+    id: 'x',
+    name: 'new',
+    since: '',
+    announced: true,
+    former: [],
+    probationMs: 60_000,
+  };
+  let inUse = 0;
+  // Time passes from one look to the next.
+  let nowMs = 0;
+  const clock: Clock = { ...systemClock, monotonic: () => nowMs };
+  let asked = 0;
+  const { tuning } = tuner({
+    clock,
+    state: {
+      get: async (key: string) =>
+        key === MODEL_KEY
+          ? { operation: 'PUT', revision: 1, json: () => record }
+          : key === partitionKey(0)
+            ? { operation: 'PUT', revision: 1, json: () => ({ object: null }) }
+            : null,
+      create: async () => 1,
+      update: async () => 1,
+    },
+    scores: () => {
+      asked++;
+      nowMs += 10_000;
+      return { model: inUse, scores: [] };
+    },
+  });
+  tuning.start();
+  await waitFor('looks', () => asked >= 8);
+  expect(tuning.state.probation).toMatchObject({ number: 1, elapsedMs: 0 });
+  inUse = 1;
+  await waitFor('the time that counts', () => (tuning.state.probation?.elapsedMs ?? 1) > 0);
 });
