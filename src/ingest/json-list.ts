@@ -231,6 +231,12 @@ const simple = (key: string): string =>
     .replace(/[\s-]|_(?!id$)/g, '')
     .replace(/^(.+)_id$/, '$1id');
 
+/** Whether members of this key usually identify a device. */
+export const isIdentityKey = (key: string): boolean => {
+  const plain = simple(key);
+  return plain.endsWith('id') || RELIABLE_KEYS.includes(plain);
+};
+
 /** @param reliable up to half of the elements may lack the member */
 function identifies(list: readonly unknown[], key: string, reliable: boolean): boolean {
   const seen = new Set<string>();

@@ -58,7 +58,7 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
 export interface WalkOptions extends ValueOptions {
   /** Path of the time stamp, joined by '.'. */
   readonly timeName: string | null;
-  /** Top-level keys to skip. */
+  /** Paths to skip, joined by '.'. */
   readonly skip: ReadonlySet<string>;
   /** Zone of times without an offset. */
   readonly zone: ZoneOffset;
@@ -126,7 +126,7 @@ function walkTree(name: string, tree: object, options: WalkOptions, sink: Decode
     }
     const value = (tree as Record<string, unknown>)[key];
     const path = name === '' ? key : `${name}.${key}`;
-    if (path === options.timeName || (name === '' && options.skip.has(key))) continue;
+    if (path === options.timeName || options.skip.has(path)) continue;
     if (Array.isArray(value)) {
       if (columns === undefined) {
         columns = timeColumn(tree as Record<string, unknown>);

@@ -1,10 +1,10 @@
 /** One MQTT message. Its text and JSON are parsed on first use, once for all rules. */
 import type { DecodeSink } from './decoder.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
-import { isTree } from './json-list.ts';
+import { isIdentityKey, isTree } from './json-list.ts';
 import { excerpt, type RejectReason } from './rejects.ts';
 import { isPoisonKey } from './stream-name.ts';
-import { parseTolerantJson } from './tolerant-json.ts';
+import { parseTolerantJson, Unreadable } from './tolerant-json.ts';
 
 export class Message {
   private textRead: string | null = null;
@@ -73,12 +73,12 @@ export class Message {
       this.fail('too-deep', `nested deeper than ${this.maxDepth}`);
     else {
       try {
-        this.jsonRead = JSON.parse(text);
+        this.jsonRead = JSON.parse(withExactIdentifiers(text));
       } catch {
         this.jsonRead = parseTolerantJson(text, this.maxDepth);
         if (this.jsonRead === undefined && !this.readSeveral(text)) this.fail('bad-json', excerpt(text));
       }
-      if (text.includes('"{') || text.includes("'{")) this.jsonRead = this.unpacked(this.jsonRead);
+      if (NESTED.test(text)) this.jsonRead = this.unpacked(this.jsonRead, this.maxDepth);
     }
     return this.jsonRead;
   }
@@ -92,35 +92,51 @@ export class Message {
     const { documents, rest } = parseSeveral(text);
     if (documents.length === 0) return false;
     if (rest !== '') this.fail('bad-json', excerpt(rest), false);
-    this.documentsRead = documents.map((document) => this.unpacked(document));
+    this.documentsRead = documents.map((document) => this.unpacked(document, this.maxDepth));
     return true;
   }
 
-  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member of its top level, that is an object as text. */
-  private unpacked(json: unknown): unknown {
-    if (typeof json === 'string') return this.objectIn(json, this.maxDepth) ?? json;
-    if (!isTree(json)) return json;
+  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member, that is an object or a list of objects as text. */
+  private unpacked(json: unknown, depth: number): unknown {
+    if (depth <= 0) return json;
+    if (typeof json === 'string') {
+      const found = structureIn(json, depth);
+      return found === null ? json : this.unpacked(found, depth - 1);
+    }
+    if (Array.isArray(json)) return json.map((element) => this.unpacked(element, depth - 1));
+    if (!isTree(json) || json instanceof Unreadable) return json;
     const entries = Object.entries(json).map(([key, value]): [string, unknown] => [
       key,
-      typeof value === 'string' && !isPoisonKey(key)
-        ? (this.objectIn(value, this.maxDepth - 1) ?? value)
-        : value,
+      isPoisonKey(key) ? value : this.unpacked(value, depth - 1),
     ]);
     // makes own properties, whatever their names are
     return Object.fromEntries(entries);
   }
-
-  private objectIn(text: string, depth: number): object | null {
-    if (!text.startsWith('{') || jsonDepthExceeds(text, depth)) return null;
-    let found: unknown;
-    try {
-      found = JSON.parse(text);
-    } catch {
-      found = parseTolerantJson(text, depth);
-    }
-    return isTree(found) ? found : null;
-  }
 }
+
+/** A text that contains an object or a list of objects. */
+const NESTED = /["']\s*\[?\s*\{/;
+
+function structureIn(text: string, depth: number): object | null {
+  if (!/^\s*\[?\s*\{/.test(text) || jsonDepthExceeds(text, depth)) return null;
+  let found: unknown;
+  try {
+    found = JSON.parse(withExactIdentifiers(text));
+  } catch {
+    found = parseTolerantJson(text, depth);
+  }
+  return typeof found === 'object' ? found : null;
+}
+
+const LONG_INTEGER = /"([\w$ -]{1,40})"\s*:\s*(\d{16,40})(?=\s*[,}])/g;
+
+/** Puts identifiers in quotes that are integers beyond 2^53, so that they keep all digits. */
+const withExactIdentifiers = (text: string): string =>
+  /\d{16}/.test(text)
+    ? text.replace(LONG_INTEGER, (member, key: string, digits: string) =>
+        isIdentityKey(key) && !Number.isSafeInteger(Number(digits)) ? `"${key}":"${digits}"` : member,
+      )
+    : text;
 
 /**
  * Reads objects that follow each other: one a line (NDJSON), or without a separator. Stops at the first that is not JSON, because what

@@ -7,6 +7,8 @@ const WITH_UNIT = /^([+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d+)?)(\s*)\*?(\S.{0,31
 const NOT_FINITE = /^[+-]?(?:nan(?:\([a-z0-9_]*\))?|inf|infinity|1\.#(?:inf|ind|qnan|snan)\d*)$/i;
 /** With a decimal comma: `21,5`, and `1.234,5` or `1 234,5` with thousands separators. */
 const COMMA_NUMBER = /^([+-]?(?:\d{1,3}(?:[. \u00a0\u202f']\d{3})+|\d*)),(\d+)(?![\d.,])/;
+/** `1,234.5`, `1 234.5` and `1'234.5`: only with a unit, because without one the text may be a list of numbers. */
+const POINT_GROUPS = /^([+-]?\d{1,3}(?:([, \u00a0\u202f'])\d{3})(?:\2\d{3})*)(\.\d+)(?=\s*[^\d\s.,])/;
 /** `1.234` may mean 1234 or 1.234. */
 const AMBIGUOUS = /^[+-]?\d{1,3}(?:\.\d{3})+(?!\d)/;
 /** The typographic minus sign. */
@@ -51,7 +53,10 @@ export function parseNumberWithUnit(
     const pointed = withPoint(trimmed);
     if (pointed === null) return 'bad-number';
     trimmed = pointed;
-  }
+  } else
+    trimmed = trimmed.replace(POINT_GROUPS, (_, whole: string, _separator, fraction: string) => {
+      return whole.replace(/[^+\-\d]/g, '') + fraction;
+    });
   if (NOT_FINITE.test(trimmed)) return 'not-finite';
   if (DECIMAL.test(trimmed)) return looksLikeIdentifier(trimmed) ? 'bad-number' : plain(trimmed, null);
   const found = WITH_UNIT.exec(trimmed);

@@ -55,12 +55,14 @@ ${refusalTable()}
 
 | payload | handling |
 | --- | --- |
-| many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members is refused as \`no-identity\` |
+| many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members, or with one that is no identifier (a list, a very long text), is refused as \`no-identity\` |
 | a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one (not by digits or a UUID under \`id\`, which may number the reading). With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting. A reading without a time is refused, the others are used |
 | a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); by two members, such as device and channel, if only both are unique (\`meters.A-1.E\`); otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
 | several JSON objects in one payload, one a line or without a separator | each is read like a separate message, up to the first that is broken |
-| numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; \`decimal_comma\` for "21,5" |
+| numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; with a unit also with thousands separators ("1,234.5 W"); \`decimal_comma\` for "21,5" |
+| JSON within JSON: a payload encoded twice, or a text member at any depth that is an object or a list of objects | read like the rest of the payload |
+| identifiers that are integers beyond 2^53 | keep all digits |
 | time stamps without a zone | in the \`time_zone\` of the rule; if all readings of a stream are refused because of their time, the log, the alert \`dropped\` and \`check --listen\` report the offset of its clock and the setting to change; in the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
 | time stamps such as \`2026-11-29 01:44 UTC\`, \`Sun, 29 Nov 2026 01:44:45 +0100\` (RFC 2822, HTTP) and \`Sun Nov 29 01:44:45 2026\` (\`ctime\`) | read, also in batches; other zone names are refused as \`bad-time\` |
 | a retained message | creates no stream; with a time stamp it waits for the first live reading, up to a day |

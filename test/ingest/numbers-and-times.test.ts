@@ -4,6 +4,25 @@ import { parseNumber, parseNumberWithUnit, parseSwitch } from '../../src/ingest/
 import { payloadZone } from '../../src/ingest/payload-zone.ts';
 import { isLocalTime, parseTime } from '../../src/ingest/time-stamp.ts';
 
+describe('thousands separators', () => {
+  it.each([
+    ['1,234.5 W', 1234.5],
+    ['1 234.5 W', 1234.5],
+    ["1'234'567.25 Wh", 1_234_567.25],
+    ['-12\u00a0345.5 kWh', -12_345.5],
+    // Without a unit, or a fraction, the text may be two numbers, or have a decimal comma.
+    ['1,234.5', null],
+    ['1,234 W', null],
+    ['21,5 °C', null],
+    ['12,34.5 W', null],
+    ['1,234 567.5 W', null],
+  ])('%s', (text, value) => {
+    expect(parseNumberWithUnit(text)).toEqual(
+      value === null ? 'bad-number' : { value, unit: expect.any(String) },
+    );
+  });
+});
+
 describe('a number as text', () => {
   it.each([
     ['21.5', 21.5],

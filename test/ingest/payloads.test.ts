@@ -49,6 +49,47 @@ describe('identity in the payload', () => {
     expect(found.rejects).toEqual([]);
   });
 
+  it('does not read a nested member of the name as a sensor', () => {
+    const found = routed('{ match: r, name: "{/dev/id}/{field}" }', [['r', '{"dev":{"id":7,"t":5},"u":1}']]);
+    expect(found.samples).toEqual([
+      ['7/dev.t', 5],
+      ['7/u', 1],
+    ]);
+  });
+
+  it('keeps all digits of identifiers beyond 2^53, also in lists and in JSON within JSON', () => {
+    const ids = ['9007199254740993', '9007199254740992', '18446744073709551615'];
+    const named = '{ match: r, name: "{/dev_id}/{field}" }';
+    expect(
+      routed(
+        named,
+        ids.map((id) => ['r', `{"dev_id": ${id} ,"t":1}`]),
+      ).samples,
+    ).toEqual(ids.map((id) => [`${id}/t`, 1]));
+    const list = `[${ids.map((id) => `{"id":${id},"t":1}`).join()}]`;
+    const byId = ids.map((id) => [`r/${id}.t`, 1]);
+    expect(routed('{ match: r }', [['r', list]]).samples).toEqual(byId);
+    expect(routed('{ match: r }', [['r', JSON.stringify(list)]]).samples).toEqual(byId);
+    // A counter stays a number.
+    expect(routed('{ match: r }', [['r', '{"total":9007199254740993}']]).samples).toEqual([
+      ['r/total', 2 ** 53],
+    ]);
+  });
+
+  it.each([
+    ['1e21', '/id is 1e+21'],
+    ['[1]', '/id is an object'],
+    ['{"a":1}', '/id is an object'],
+    [JSON.stringify('x'.repeat(300)), '/id is xxx'],
+    ['NaN', '/id is'],
+  ])('refuses a message whose identifier cannot be used, so that devices are not merged: %s', (id, text) => {
+    const found = routed('{ match: r, name: "{/model}-{/id}/{field}" }', [
+      ['r', `{"model":"A","id":${id},"t":1}`],
+    ]);
+    expect([found.samples, found.rejects]).toEqual([[], ['no-identity']]);
+    expect(found.details[0]).toContain(text);
+  });
+
   it('continues such a stream after a restart, under the same name', () => {
     const { sources } = routed(rule, [['rtl_433/events', message(3, 4.2)]]);
     const { router } = routed(rule, []);
@@ -71,6 +112,21 @@ describe('identity in the payload', () => {
       ['..____/cc/t', 4],
     ]);
     expect(found.rejects).toEqual(['no-identity']);
+  });
+});
+
+describe('JSON within JSON', () => {
+  it.each([
+    ['encoded twice', JSON.stringify('{"t":1}'), [['r/t', 1]]],
+    ['a list encoded twice', JSON.stringify('[{"id":"x","t":1}]'), [['r/x.t', 1]]],
+    ['a member', JSON.stringify({ data: '{"t":1}' }), [['r/data.t', 1]]],
+    ['a nested member', JSON.stringify({ m: [{ id: 'x', data: '{"t":1}' }] }), [['r/m.x.data.t', 1]]],
+    ['a member that is a list', JSON.stringify({ m: ' [{"id":"x","t":1}]' }), [['r/m.x.t', 1]]],
+    ['within JSON within JSON', JSON.stringify({ m: JSON.stringify({ d: '{"t":1}' }) }), [['r/m.d.t', 1]]],
+  ])('is read: %s', (_name, payload, samples) => {
+    const found = routed('{ match: r }', [['r', payload]]);
+    expect(found.samples).toEqual(samples);
+    expect(found.rejects).toEqual([]);
   });
 });
 

@@ -6,6 +6,9 @@ import { decodeNumber } from './number.ts';
 const OPEN_BRACKET = 91;
 const OPEN_BRACE = 123;
 const BYTE_ORDER_MARK = 0xef;
+const QUOTE = 34;
+/** JSON that was encoded twice. */
+const ENCODED_TWICE = /^\s*"\s*\[?\s*\{/;
 
 export function autoDecoder(settings: DecoderSettings): Decoder {
   const json = jsonDecoder(settings);
@@ -13,8 +16,12 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
     selects: (field) => field === '' || json.selects(field),
     decode(message, sink) {
       const first = firstByte(message.payload);
-      if (first === OPEN_BRACE || first === OPEN_BRACKET || first === BYTE_ORDER_MARK)
-        json.decode(message, sink);
+      const isJson =
+        first === OPEN_BRACE ||
+        first === OPEN_BRACKET ||
+        first === BYTE_ORDER_MARK ||
+        (first === QUOTE && ENCODED_TWICE.test(message.text()));
+      if (isJson) json.decode(message, sink);
       else decodeNumber(message, settings, sink);
     },
   };

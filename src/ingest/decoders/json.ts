@@ -46,6 +46,13 @@ interface CompiledField {
   readonly many: boolean;
 }
 
+/** The text of a member in a stream name; null: the member is absent; undefined: it identifies nothing. */
+function nameOf(sent: unknown): string | null | undefined {
+  if (sent === undefined || sent === null || (typeof sent === 'string' && sent.trim() === '')) return null;
+  const isFraction = typeof sent === 'number' && !Number.isInteger(sent) && Number.isFinite(sent);
+  return isFraction ? String(sent) : (identityOf(sent) ?? undefined);
+}
+
 export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}): Decoder {
   const fields = settings.fields?.flatMap(({ path, name, unit }): CompiledField[] => {
     const compiled = compilePath(path);
@@ -58,7 +65,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   const recordsPath = settings.records === undefined ? null : compilePath(settings.records);
   const identity = (settings.identity ?? []).map((pointer) => compilePath(pointer) ?? [[pointer]]);
   // Members of the stream name are no readings.
-  const named = identity.flatMap((path) => (path[0]?.length === 1 ? [String(path[0][0])] : []));
+  const named = identity.flatMap((path) => (path[0] === undefined ? [] : [path[0].join('.')]));
   const skip = named.length === 0 ? (options.skip ?? NOTHING) : new Set([...(options.skip ?? []), ...named]);
   const { numericStrings } = settings;
   const zone = payloadZone(settings.zone ?? 'UTC');
@@ -114,7 +121,20 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
 
   /** Passes the payload members used in the stream name to the sink. @returns false after a reject */
   const identify = (record: unknown, whole: unknown, message: Message, sink: DecodeSink): boolean => {
-    const values = identity.map((path) => identityOf(lookUp(record, path) ?? lookUp(whole, path)));
+    const values: (string | null)[] = [];
+    for (const [at, path] of identity.entries()) {
+      const sent = lookUp(record, path) ?? lookUp(whole, path);
+      const value = nameOf(sent);
+      // Without it, devices would share a stream.
+      if (value === undefined) {
+        sink.reject(
+          'no-identity',
+          `${excerpt(settings.identity?.[at] ?? '', 40)} is ${shownValue(sent)}: no text of up to 64 characters, number of up to 15 digits or boolean`,
+        );
+        return false;
+      }
+      values.push(value);
+    }
     if (values.every((value) => value === null)) {
       sink.reject('no-identity', excerpt(message.text(), 80));
       return false;
