@@ -20,6 +20,9 @@ import { Young } from './young.ts';
 /** A part with less weight than this at a lead does not count there. */
 const LEAST_WEIGHT = 0.01;
 
+/** Multiples of the horizon from which a season that has been found is used: before, it may be chance, and no forecast by it has been scored at long leads. */
+const SEASON_AFTER = 4;
+
 interface BlendParts {
   readonly intervalMs: number;
   readonly unit: string | null;
@@ -123,7 +126,9 @@ export class Blend {
     const own = heard && networkQuantiles(features, rawOwn, offset, this.parts.scratch.own);
     this.hasNetwork = network;
     this.hasOwn = own;
-    const recurs = simpleQuantiles(features, this.parts.scratch.sorted, quantiles);
+    const recurs =
+      simpleQuantiles(features, this.parts.scratch.sorted, quantiles) &&
+      features.steps >= SEASON_AFTER * features.leads;
     this.adapter?.answer(network ? quantiles[GRU] : null, features, observed, quantiles[ADAPTER]);
     const candidates = quantiles.map((one, c) =>
       (ofNetwork(c) ? network : c !== RECURRENCE || recurs) ? one : null,

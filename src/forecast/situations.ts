@@ -43,6 +43,8 @@ const NARROWEST = 0.35;
 const WIDEST = 1.5;
 /** What a factor may be by chance, and does not count. */
 const DOUBT = 0.3;
+/** Multiples of a lead after which all that its situations have learnt counts: the errors of a young stream tell nothing about situations. */
+const KNOWN_AFTER = 8;
 const MOST_LOG_FACTOR = 2.5;
 /** Readings of a situation that are counted. */
 const MEMORY = 1000;
@@ -52,6 +54,9 @@ const NOW = 4;
 const LEAST_HALF = 2;
 /** Length of the scratch that `Situations` works in. */
 export const situationsScratch = (lead: LeadKnots): number => lead.knots.length * LEVELS * NOW;
+
+/** Share that counts of what the situations have learnt at lead k, in a forecast made in step `step`. */
+const known = (step: number, k: number): number => Math.min(1, Math.max(0, step - k + 1) / (KNOWN_AFTER * k));
 
 const beyondDoubt = (factor: number): number =>
   factor > DOUBT ? factor - DOUBT : factor < -DOUBT ? factor + DOUBT : 0;
@@ -109,22 +114,23 @@ export class Situations {
     while (origin < CALM && this.since >= SINCE[origin]) origin++;
     this.origin = origin;
     this.origins[step % this.origins.length] = origin;
-    this.prepare();
+    this.prepare(step);
   }
 
-  private prepare(): void {
+  private prepare(step: number): void {
     const { state, now, origin } = this;
     for (let j = 0; j < this.lead.knots.length; j++) {
       const sinceJump = j * ROW + origin * WIDTH;
+      const share = known(step, this.lead.knots[j]);
       const usual = this.usual(j);
       for (let l = 0; l < LEVELS; l++) {
         const atLevel = j * ROW + (ORIGINS + l) * WIDTH;
         const out = (j * LEVELS + l) * NOW;
-        now[out] = beyondDoubt(state[sinceJump + 1] + state[atLevel + 1]);
-        now[out + 1] = beyondDoubt(state[sinceJump + 2] + state[atLevel + 2]);
+        now[out] = share * beyondDoubt(state[sinceJump + 1] + state[atLevel + 1]);
+        now[out + 1] = share * beyondDoubt(state[sinceJump + 2] + state[atLevel + 2]);
         const size = Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
         for (let side = 0; side < 2; side++)
-          now[out + LEAST_HALF + side] = leastHalf(now[out + side], size, usual);
+          now[out + LEAST_HALF + side] = share * leastHalf(now[out + side], size, usual);
       }
     }
   }
@@ -147,9 +153,9 @@ export class Situations {
   at(knot: number, step: number, median: number, side: number): number {
     const from = knot * ROW + 1 + side;
     const origin = this.origins[step % this.origins.length];
-    return beyondDoubt(
-      this.state[from + origin * WIDTH] + this.state[from + (ORIGINS + this.level(median)) * WIDTH],
-    );
+    const factor =
+      this.state[from + origin * WIDTH] + this.state[from + (ORIGINS + this.level(median)) * WIDTH];
+    return known(step, this.lead.knots[knot]) * beyondDoubt(factor);
   }
 
   /** `least` at a knot, of the forecast that was made in step `step`. */
@@ -157,7 +163,8 @@ export class Situations {
     const sinceJump = knot * ROW + this.origins[step % this.origins.length] * WIDTH;
     const atLevel = knot * ROW + (ORIGINS + this.level(median)) * WIDTH;
     const size = Math.max(this.state[sinceJump + SIZE], this.state[atLevel + SIZE]);
-    return leastHalf(this.at(knot, step, median, side), size, this.usual(knot));
+    const least = leastHalf(this.at(knot, step, median, side), size, this.usual(knot));
+    return known(step, this.lead.knots[knot]) * least;
   }
 
   /**

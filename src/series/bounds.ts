@@ -4,7 +4,8 @@
  * level that it has just crossed is not. So the room above the highest value is the amount by which earlier records
  * exceeded the records before them, reduced with every visit near the maximum that set no record; likewise below the
  * lowest value. The bound is soft: values beyond are compressed, not cut off. A highest value that was reached exactly on
- * many visits and never exceeded leaves no room for what is published.
+ * many visits and never exceeded leaves no room for what is published; one that was almost reached on many visits leaves
+ * as much room as these visits have fallen short of it.
  */
 import type { StateIo } from './state-io.ts';
 
@@ -16,8 +17,10 @@ const LEAST = 0.01;
 const NEAR = 0.02;
 /** Number of visits near a bound, of any length, that halve the room derived from earlier records. */
 const VISITS = 2;
-/** Number of visits that ended exactly at the bound from which there is no room: the next record is rarer than one visit in ten. */
-const EXACT_VISITS = 9;
+/** Number of visits from which the published room depends on how far they fell short of the bound: the next record is rarer than one visit in ten. */
+const ENOUGH_VISITS = 9;
+/** A visit is over at this distance from the bound, as a share of the range: noise alone makes no further visit. */
+const LEFT = 0.08;
 const EXACT = 1e-9;
 /** Exponent of the decrease with further visits. */
 const POWER = 1.5;
@@ -26,6 +29,9 @@ const EPISODE = 48;
 /** A stream with a larger share of records rises (falls) permanently and has no bound. */
 const RISING = 0.03;
 const MEMORY = 256;
+
+const compressed = (beyond: number, room: number): number =>
+  room > 0 ? room * (1 - Math.exp(-beyond / room)) : 0;
 
 class Side {
   private bound = Number.NEGATIVE_INFINITY;
@@ -40,6 +46,12 @@ class Side {
   private exact = 0;
   private counted = false;
   private share = 0;
+  /** Visits since the last large record, each from near the bound until the stream has left it; and how far they fell short of it on average. */
+  private returns = 0;
+  private short = 0;
+  /** Highest value of the current visit, or of the last one; whether the stream has left since. */
+  private top = Number.NEGATIVE_INFINITY;
+  private left = true;
 
   constructor(/** 1: above; -1: below. */ private readonly sign: number) {}
 
@@ -52,8 +64,10 @@ class Side {
       if (record) {
         if (this.since > EPISODE) this.base = this.bound;
         this.excess = Math.max(this.excess, x - this.base);
-        if (x - this.bound > NEAR * range) this.visits = 0;
+        if (x - this.bound > NEAR * range) this.visits = this.returns = 0;
+        else this.short += x - this.bound;
       }
+      this.visit(x, range);
       const near = x > this.bound - NEAR * range;
       if (near && !this.near) this.visits++;
       if (!near) this.counted = false;
@@ -71,6 +85,18 @@ class Side {
     if (seen <= WARM_UP) this.base = x;
   }
 
+  private visit(x: number, range: number): void {
+    const bound = Math.max(x, this.bound);
+    if (x < bound - LEFT * range && !this.left) {
+      this.left = true;
+      this.returns++;
+      this.short += (bound - this.top - this.short) / Math.min(this.returns, MEMORY);
+    }
+    if (x < bound - NEAR * range) return;
+    this.top = this.left ? x : Math.max(this.top, x);
+    this.left = false;
+  }
+
   /** Returns the value, compressed towards the bound if it is beyond. */
   hold(value: number, range: number): number {
     const x = this.sign * value;
@@ -79,13 +105,16 @@ class Side {
     const room =
       this.excess / (1 + this.visits / VISITS) + range * Math.max(LEAST, (1 + this.visits) ** -POWER);
     const free = room / (1 - this.share / RISING);
-    return this.sign * (this.bound + free * (1 - Math.exp(-beyond / free)));
+    return this.sign * (this.bound + compressed(beyond, free));
   }
 
-  /** Returns the value, or the bound if it is beyond a bound that leaves no room. */
+  /** Returns the value, compressed towards a bound that many visits have reached, or almost. */
   limit(value: number): number {
-    const isBeyond = this.sign * value > this.bound && this.share <= RISING;
-    return isBeyond && this.exact >= EXACT_VISITS ? this.sign * this.bound : value;
+    const beyond = this.sign * value - this.bound;
+    if (beyond <= 0 || this.share > RISING) return value;
+    if (this.exact >= ENOUGH_VISITS) return this.sign * this.bound;
+    if (this.returns < ENOUGH_VISITS) return value;
+    return this.sign * (this.bound + compressed(beyond, this.short));
   }
 
   persist(io: StateIo): void {
@@ -99,6 +128,11 @@ class Side {
     this.counted = Math.floor(visit / 2) % 2 === 1;
     this.exact = Math.floor(visit / 4);
     this.share = io.number(this.share);
+    this.short = io.number(this.short);
+    this.top = io.number(this.top);
+    const returns = io.number(2 * this.returns + (this.left ? 1 : 0));
+    this.left = returns % 2 === 1;
+    this.returns = Math.floor(returns / 2);
   }
 }
 
@@ -127,7 +161,7 @@ export class Bounds {
     return value > this.high ? this.above.hold(value, range) : this.below.hold(value, range);
   }
 
-  /** Like `hold`, for a published value: beyond a level that was often reached exactly there is no room. */
+  /** Like `hold`, for a published value: beyond a level that was often reached there is less room, or none. */
   limit(value: number): number {
     const held = this.hold(value);
     return held === value ? value : value > this.high ? this.above.limit(held) : this.below.limit(held);

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Bounds } from '../../src/series/bounds.ts';
+import { Random } from '../../src/training/random.ts';
 
 const shown = (values: readonly number[]): Bounds => {
   const bounds = new Bounds();
@@ -38,6 +39,27 @@ describe('bounds', () => {
     const exceeded = clipped(20);
     exceeded.add(4500);
     expect(exceeded.limit(6500)).toBeGreaterThan(4600);
+  });
+
+  it('leave little room at a level that was almost reached on many visits', () => {
+    const rng = new Random(3);
+    const machine = (cycles: number): Bounds =>
+      shown(
+        Array.from({ length: 40 * cycles }, (_, i) =>
+          i % 40 < 12 ? 1800 + 20 * rng.normal() : 8 + 0.5 * rng.normal(),
+        ),
+      );
+    const often = machine(60);
+    const low = often.range?.low ?? 0;
+    expect(low).toBeGreaterThan(5);
+    expect(often.limit(-1250)).toBeGreaterThan(low - 2);
+    expect(often.limit(-1250)).toBeLessThan(low);
+    // A value just below the lowest one is likely: it changes little.
+    expect(often.limit(low - 0.1)).toBeLessThan(low - 0.08);
+    expect(machine(5).limit(-1250)).toBeLessThan(-20);
+    // Noise about the end of a visit makes no further visits.
+    const slow = shown(Array.from({ length: 2000 }, (_, i) => 100 * Math.sin(i / 500) + 0.5 * rng.normal()));
+    expect(slow.limit(150)).toBeGreaterThan(105);
   });
 
   it('do not change values within the range, or any value while little is known', () => {
