@@ -44,7 +44,7 @@ const WIDEST = 1.5;
 /** What a factor may be by chance, and does not count. */
 const DOUBT = 0.3;
 /** Multiples of a lead after which all that its situations have learnt counts: the errors of a young stream tell nothing about situations. */
-const KNOWN_AFTER = 8;
+const KNOWN_AFTER = 2;
 const MOST_LOG_FACTOR = 2.5;
 /** Readings of a situation that are counted. */
 const MEMORY = 1000;

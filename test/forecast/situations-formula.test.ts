@@ -104,7 +104,7 @@ describe('a situation', () => {
         }
         one.begin(count, -1, 1);
       }
-      const known = Math.min(1, count / 8);
+      const known = Math.min(1, count / 2);
       expect(distinct.least(0, HIGH, 1)).toBeCloseTo(known * 1.5 * 2, 5);
       expect(usual.least(0, HIGH, 1)).toBeCloseTo(known * 0.35 * 2, 5);
       // Of another level nothing is known but what the class of the origin has seen.
