@@ -545,7 +545,7 @@ export const CASES: Readonly<Record<string, Case>> = {
           txInfo: { frequency: 868_100_000 },
         },
       ],
-      ['application/1234/device/70b3d50000000001/event/status', { batteryLevel: 75.5, margin: 7 }],
+      ['application/1234/device/70b3d50000000001/event/status', { batteryLevel: 75.5, margin: 7 + (at % 3) }],
       ['application/1234/device/70b3d50000000001/event/join', { time: iso(nowMs) }],
       ['eu868/gateway/g/event/stats', { rxPacketsReceived: 3 }],
     ],
