@@ -298,7 +298,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     promises: ['P4', 'P6'],
     tests: [
       ['mqtt/client.test.ts', 'counts and reports what an ACL forbids, and stays connected'],
-      ['e2e/contract.test.ts', 'a refused subscription or a silent stream is an alert with a text'],
+      ['e2e/contract.slow.test.ts', 'a refused subscription or a silent stream is an alert with a text'],
     ],
   },
   {
