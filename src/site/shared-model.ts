@@ -27,16 +27,17 @@ export function sharedModel(model: Model): Model {
 /** A stepper writes its results into arrays that the next run overwrites: runs do not overlap, and each result is copied. */
 function oneAtATime(stepper: Stepper): Stepper {
   let before: Promise<unknown> = Promise.resolve();
-  const { inputs, leads, layers, hidden } = stepper;
+  const { inputs, leads, layers, hidden, hasOwn } = stepper;
   return {
     inputs,
     leads,
     layers,
     hidden,
+    ...(hasOwn !== undefined && { hasOwn }),
     run: (n, x, h) => {
       const result = before.then(async () => {
-        const made = await stepper.run(n, x, h);
-        return { quantiles: made.quantiles.slice(), h: made.h.slice() };
+        const { quantiles, own, h: next } = await stepper.run(n, x, h);
+        return { quantiles: quantiles.slice(), h: next.slice(), ...(own && { own: own.slice() }) };
       });
       before = result.catch(() => {});
       return result;

@@ -495,6 +495,14 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     ],
   },
   {
+    fault:
+      'workers of two versions side by side that cannot read the states of each other; an upgrade that is given up',
+    holds: 'each makes the states anew from the logs; nothing is lost',
+    tests: [
+      ['fault/site-upgrade.test.ts', 'that cannot read the states of each other rebuild them from the logs'],
+    ],
+  },
+  {
     fault: 'a change of the model is cut off at any point, or refused by a worker',
     holds: 'nothing changes, or all partitions switch, each at one message of its log',
     tests: [
