@@ -16,7 +16,7 @@ import {
   type Subscription,
 } from './connection.ts';
 import { type BrokerOptions, readSecrets } from './options.ts';
-import { Outbox, type OutboxKey, type Outgoing } from './outbox.ts';
+import { Outbox, type OutboxEntry, type Outgoing } from './outbox.ts';
 import { Redelivery } from './redelivery.ts';
 import { SessionFilters, type SessionMemory } from './session-filters.ts';
 
@@ -81,6 +81,10 @@ const MAX_LOGGED_REFUSALS = 20;
 
 /** If the connection is closed within this time after a message was sent, that message may be the cause, ms. */
 const BLAME_MS = 2000;
+/** Number of connections in a row, closed before any message at QoS 1 was acknowledged, after which QoS 0 is used. */
+const CLOSES_AT_QOS_1 = 2;
+/** How long conclusions from closed connections hold: every message at QoS 0 is confirmed, QoS 1 is not tried again, ms. */
+const CAUTION_MS = 3_600_000;
 
 /** Longest wait for the end of the old connection when switching to another, ms. */
 const GOODBYE_MS = 1000;
@@ -114,10 +118,24 @@ export class Client {
   private offers: BrokerOffers | null = null;
   /** Last will settings that the broker accepts, after a refusal. */
   private will: { retain: boolean; qos: boolean } = { retain: true, qos: true };
+  /** The next last will uses QoS 0, because a broker with MQTT 3.1.1 may close the connection for QoS 1. */
+  private willAtQos0 = false;
+  /** Whether the broker closes connections for messages at QoS 1. */
+  private noQos1 = false;
+  /** Whether a message at QoS 1 was acknowledged on this connection. */
+  private acknowledged = false;
+  /** Number of connections in a row that were closed before any message at QoS 1 was acknowledged. */
+  private closedAtQos1 = 0;
   private skipped: string | null = null;
   private sentAt = 0;
-  /** Messages that were in flight when the broker closed the connection. They are sent one by one. */
-  private readonly suspects = new Map<OutboxKey, Outgoing>();
+  /** Time of the last message at QoS 0 that was not confirmed, ms on the monotonic clock. */
+  private unconfirmedAt = Number.NEGATIVE_INFINITY;
+  /** Topics of the messages that were in flight when the broker closed the connection. Messages are sent one by one until the cause is found. */
+  private readonly suspects = new Set<string>();
+  /** Size of the largest message that the broker has accepted, bytes. */
+  private proven = 0;
+  /** Until then every message at QoS 0 is confirmed by a ping, ms on the monotonic clock. */
+  private confirmUntil = 0;
   /** Size of the smallest message that the broker refused as too large, bytes. */
   private tooLarge = Number.POSITIVE_INFINITY;
   private stopped = true;
@@ -180,7 +198,12 @@ export class Client {
     this.version = options.version === '3.1.1' ? 4 : 5;
     this.speaks5 = false;
     this.will = { retain: true, qos: true };
+    this.willAtQos0 = false;
+    this.noQos1 = false;
+    this.closedAtQos1 = 0;
     this.tooLarge = Number.POSITIVE_INFINITY;
+    this.proven = 0;
+    this.confirmUntil = 0;
     this.offers = null;
     this.suspects.clear();
     this.shortLived = 0;
@@ -252,11 +275,15 @@ export class Client {
     return Math.min(announced, this.tooLarge - 1);
   }
 
+  private get takesQos1(): boolean {
+    return !this.noQos1 && this.offers?.qos !== 0;
+  }
+
   private limits(): string | null {
     const limits: string[] = [];
     if (this.offers?.retain === false || !this.will.retain)
       limits.push('no retained messages: messages are sent without retain');
-    if (this.offers?.qos === 0 || !this.will.qos)
+    if (!this.takesQos1 || !this.will.qos)
       limits.push('QoS 0 only: messages are sent without acknowledgement');
     const most = this.maxMessageBytes;
     if (most < SMALL_MESSAGE_BYTES)
@@ -301,7 +328,8 @@ export class Client {
   }
 
   private asTaken(will: Outgoing): Outgoing {
-    return { ...will, retain: will.retain && this.will.retain, qos: this.will.qos ? will.qos : 0 };
+    const qos = this.will.qos && !this.willAtQos0 ? will.qos : 0;
+    return { ...will, retain: will.retain && this.will.retain, qos };
   }
 
   private comeAgain(): void {
@@ -326,6 +354,7 @@ export class Client {
     this.fault = null;
     this.connectedAt = this.parts.clock.monotonic();
     this.cleanNext = false;
+    this.acknowledged = false;
     this.connects++;
     this.speaks5 ||= this.version === 5;
     this.backoff.connected();
@@ -338,8 +367,8 @@ export class Client {
     this.unanswered = wanted.length;
     this.subscribe(wanted);
     // The subscriptions come first: clients may publish as soon as they receive the birth.
-    for (const message of this.parts.birth())
-      this.connection?.publish(message, (why) => this.sent(message, why));
+    this.outbox.putFirst(this.parts.birth());
+    this.pump();
     this.parts.changed?.(this.status());
     this.pump();
   }
@@ -349,7 +378,10 @@ export class Client {
     this.open = false;
     this.connection = null;
     if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
+    if (wasOpen && this.parts.clock.monotonic() - this.connectedAt > CAUTION_MS) this.noQos1 = false;
     this.rewind();
+    // For a will at QoS 1, a broker without QoS 1 closes the connection; so may a proxy without its broker: try both in turn.
+    if (end.kind === 'hang-up' && this.version === 4) this.willAtQos0 = !this.willAtQos0;
     if (end.kind === 'no-retain') this.will.retain = false;
     if (end.kind === 'no-qos') this.will.qos = false;
     if (this.stopped) {
@@ -375,25 +407,38 @@ export class Client {
   }
 
   /**
-   * The broker closed the connection, maybe because of a message, and would do so for ever. Messages in flight
-   * are sent one by one on the next connections; a message that alone causes a second close is set aside.
+   * The broker closed the connection, maybe because of a message, and would do so for ever. Messages are sent one by one
+   * on the next connections; a message that alone causes a second close is set aside. If no message at QoS 1 was
+   * acknowledged on two connections, the cause is the QoS.
    */
   private blame(): void {
-    if (this.parts.clock.monotonic() - this.sentAt > BLAME_MS) return;
+    const now = this.parts.clock.monotonic();
+    if (now - this.sentAt > BLAME_MS) return;
     const underWay = this.outbox.allUnderWay();
+    if (this.takesQos1 && !this.acknowledged && underWay.some(({ message }) => message.qos === 1)) {
+      this.closedAtQos1++;
+      if (this.closedAtQos1 >= CLOSES_AT_QOS_1) {
+        this.noQos1 = true;
+        this.suspects.clear();
+        this.log.warn('the broker closes the connection for messages at QoS 1: they are sent at QoS 0');
+        return;
+      }
+    }
     const [only] = underWay;
-    if (underWay.length === 1 && only !== undefined && this.suspects.get(only.key) === only.message) {
-      this.suspects.delete(only.key);
+    if (only === undefined) {
+      if (now - this.unconfirmedAt <= BLAME_MS) this.confirmUntil = now + CAUTION_MS;
+    } else if (underWay.length === 1 && this.suspects.delete(only.message.topic)) {
       this.outbox.done(only.key);
-      this.setAside(only.message, 'the broker closed the connection twice when it was sent');
-    } else for (const { key, message } of underWay) this.suspects.set(key, message);
+      // Not the size, if a larger message was accepted. Should that be long ago, the next one counts.
+      const bytes = sizeOf(only.message);
+      if (bytes > this.proven) this.learnLimit(bytes);
+      if (bytes >= LEAST_LIMIT_BYTES) this.proven = Math.min(this.proven, bytes - 1);
+      this.countSetAside(only.message, 'the broker closed the connection twice when it was sent');
+    } else for (const { message } of underWay) this.suspects.add(message.topic);
   }
 
-  /** After a refusal by the broker, from which its limit of the size is learnt. */
-  private setAside(message: Outgoing, reason: string): void {
-    const bytes = sizeOf(message);
+  private learnLimit(bytes: number): void {
     if (bytes >= LEAST_LIMIT_BYTES) this.tooLarge = Math.min(this.tooLarge, bytes);
-    this.countSetAside(message, reason);
   }
 
   private countSetAside(message: Outgoing, reason: string): void {
@@ -460,14 +505,13 @@ export class Client {
     // At QoS 0 the callback runs within the call, so prevent recursion.
     if (connection === null || !this.open || this.pumping) return;
     this.pumping = true;
-    const window = this.suspects.size > 0 ? 1 : Math.min(WINDOW, connection.receiveMaximum);
-    while (this.open && this.outbox.underWay < window) {
+    while (this.open && this.outbox.underWay < this.window(connection)) {
       const next = this.outbox.take();
       if (next === null) break;
       const bytes = sizeOf(next.message);
       if (bytes > this.maxMessageBytes) {
         this.outbox.done(next.key);
-        this.suspects.delete(next.key);
+        this.suspects.delete(next.message.topic);
         this.countSetAside(
           next.message,
           `the broker takes messages of at most ${this.maxMessageBytes} bytes`,
@@ -475,21 +519,57 @@ export class Client {
         continue;
       }
       this.sentAt = this.parts.clock.monotonic();
-      connection.publish(next.message, (why) => {
-        this.outbox.done(next.key);
-        this.suspects.delete(next.key);
-        this.sent(next.message, why);
-        this.pump();
-      });
+      this.send(connection, next, bytes);
     }
     this.pumping = false;
     if (this.outbox.size === 0) this.stopping?.drained();
   }
 
+  private window(connection: Connection): number {
+    const alone = this.suspects.size > 0 || (this.closedAtQos1 > 0 && this.takesQos1);
+    return alone ? 1 : Math.min(WINDOW, connection.receiveMaximum);
+  }
+
+  private send(connection: Connection, { key, message }: OutboxEntry, bytes: number): void {
+    const done = (refusal: PublishRefusal | null): void => {
+      this.outbox.done(key);
+      this.suspects.delete(message.topic);
+      if (this.outbox.size === 0) this.suspects.clear();
+      this.sent(message, refusal);
+      this.pump();
+    };
+    const accepted = (): void => {
+      this.proven = Math.max(this.proven, bytes);
+      done(null);
+    };
+    if (message.qos === 1 && this.takesQos1) {
+      connection.publish(message, (refusal) => {
+        this.acknowledged = true;
+        this.closedAtQos1 = 0;
+        this.willAtQos0 = false;
+        if (refusal === null) accepted();
+        else done(refusal);
+      });
+      return;
+    }
+    const atQos0 = message.qos === 0 ? message : { ...message, qos: 0 as const };
+    // A broker does not acknowledge QoS 0, but its answer to a ping shows that the message did not end the connection.
+    const isUnproven = bytes > this.proven && bytes >= LEAST_LIMIT_BYTES;
+    const isBehindUnproven = this.outbox.underWay > 1;
+    if (isUnproven || isBehindUnproven || this.suspects.size > 0 || this.sentAt < this.confirmUntil) {
+      connection.publish(atQos0, () => {});
+      connection.ping(accepted);
+      return;
+    }
+    this.unconfirmedAt = this.sentAt;
+    connection.publish(atQos0, done);
+  }
+
   private sent(message: Outgoing, refusal: PublishRefusal | null): void {
     if (refusal === null) return;
     if (refusal.tooLarge) {
-      this.setAside(message, refusal.reason);
+      this.learnLimit(sizeOf(message));
+      this.countSetAside(message, refusal.reason);
       return;
     }
     this.drop('refused-out');

@@ -47,7 +47,7 @@ interface ConnectionEvents {
 
 export interface ConnectionEnd {
   readonly reason: string;
-  /** Whether the broker closed the connection, rather than the network or the keepalive. */
+  /** Whether the broker closed the connection; false for the keepalive and most faults of the network. A reset can be either. */
   readonly closed?: boolean;
   /** Reason of the end, as far as it affects the next attempt. */
   readonly kind:
@@ -102,7 +102,10 @@ export class Connection {
   private readonly client: MqttClient;
   private state: 'connecting' | 'open' | 'ended' = 'connecting';
   private closeReason: string | null = null;
-  private pings: (() => void)[] = [];
+  /** Callbacks for the answers to pings, with the number of each ping: those of mqtt.js for the keepalive count, too. */
+  private readonly pings: { readonly number: number; readonly answered: () => void }[] = [];
+  private pingsSent = 0;
+  private pingsAnswered = 0;
   private readonly redelivery: Redelivery | undefined;
   private readonly writer: PacketWriter;
   /** Callbacks for the broker's acknowledgements at QoS 1, by packet id. */
@@ -147,10 +150,13 @@ export class Connection {
       // Handled before 'connect' is emitted, because messages may arrive in one chunk with the CONNACK.
       if (packet.cmd === 'connack' && (packet.reasonCode ?? packet.returnCode ?? 0) === 0)
         this.redelivery?.begin(packet.sessionPresent);
-      if (packet.cmd !== 'pingresp' || this.pings.length === 0) return;
-      const waiting = this.pings;
-      this.pings = [];
-      for (const answered of waiting) answered();
+      if (packet.cmd !== 'pingresp') return;
+      this.pingsAnswered++;
+      const later = this.pings.findIndex(({ number }) => number > this.pingsAnswered);
+      for (const { answered } of this.pings.splice(0, later < 0 ? this.pings.length : later)) answered();
+    });
+    this.client.on('packetsend', ({ cmd }) => {
+      if (cmd === 'pingreq') this.pingsSent++;
     });
     this.client.on('error', (error) => this.end(describe(error)));
     this.client.on('disconnect', ({ reasonCode = 0 }) => {
@@ -217,11 +223,12 @@ export class Connection {
     return Math.max(MIN_RECEIVE_MAXIMUM, this.client.serverProperties?.receiveMaximum ?? 65_535);
   }
 
-  /** Calls `answered` at the broker's next answer to a ping; not if the connection ends first. */
+  /** Calls `answered` when the broker has read all messages sent before; not if the connection ends first. */
   ping(answered: () => void): void {
     if (this.state !== 'open') return;
-    this.pings.push(answered);
+    this.writer.flush();
     this.client.sendPing();
+    this.pings.push({ number: this.pingsSent, answered });
   }
 
   /**
@@ -423,7 +430,8 @@ function describe(error: Error): ConnectionEnd {
   const text =
     typeof code === 'string' && !error.message.includes(code) ? `${error.message} (${code})` : error.message;
   const reason = text === '' ? String(code ?? 'unknown error') : text;
-  if (typeof code !== 'number') return { kind: 'network', reason };
+  if (typeof code !== 'number')
+    return { kind: 'network', reason, closed: code === 'ECONNRESET' || code === 'EPIPE' };
   if (UNSUPPORTED_VERSION.includes(code)) return { kind: 'version', reason };
   if (code === NO_RETAIN) return { kind: 'no-retain', reason };
   if (code === NO_QOS) return { kind: 'no-qos', reason };

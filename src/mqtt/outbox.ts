@@ -16,7 +16,7 @@ export interface Outgoing {
 /** A topic, or a number for a message that is never replaced. */
 export type OutboxKey = string | number;
 
-interface Entry {
+export interface OutboxEntry {
   readonly message: Outgoing;
   readonly key: OutboxKey;
 }
@@ -26,9 +26,9 @@ export class Outbox {
   /** In order of sending. */
   private waiting = new Map<OutboxKey, Outgoing>();
   /** The only waiting message. Most messages are taken at once; using the map for them would create garbage. */
-  private only: Entry | null = null;
+  private only: OutboxEntry | null = null;
   /** Messages in flight, in order of sending; a few tens at most. */
-  private readonly sent: Entry[] = [];
+  private readonly sent: OutboxEntry[] = [];
   /** Number of waiting messages that are never replaced. */
   private numbered = 0;
   private counter = 0;
@@ -70,8 +70,16 @@ export class Outbox {
     } else if (this.waiting.size > this.limit) this.dropFirst(() => true);
   }
 
+  /** Puts messages before the waiting ones, whatever the limit. Each replaces a waiting one of its topic. */
+  putFirst(messages: readonly Outgoing[]): void {
+    this.spread();
+    const first = new Map<OutboxKey, Outgoing>(messages.map((message) => [message.topic, message]));
+    for (const [key, message] of this.waiting) if (!first.has(key)) first.set(key, message);
+    this.waiting = first;
+  }
+
   /** The next message to send; call `done` for it. A topic's newer message waits until the older one is acknowledged. */
-  take(): Entry | null {
+  take(): OutboxEntry | null {
     const { only } = this;
     if (only !== null) {
       if (this.isUnderWay(only.key)) return null;
@@ -90,7 +98,7 @@ export class Outbox {
     return null;
   }
 
-  allUnderWay(): readonly Entry[] {
+  allUnderWay(): readonly OutboxEntry[] {
     return [...this.sent];
   }
 

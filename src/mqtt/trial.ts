@@ -19,7 +19,10 @@ export async function tryBroker(
   const versions: readonly ProtocolVersion[] =
     options.version === 'auto' ? [5, 4] : [options.version === '3.1.1' ? 4 : 5];
   for (const version of versions) {
-    const end = await attempt({ ...options, clientId: `${options.clientId}-trial` }, version, topic, clock);
+    const trial = { ...options, clientId: `${options.clientId}-trial` };
+    let end = await attempt(trial, version, topic, 1, clock);
+    // A broker with MQTT 3.1.1 cannot announce that it lacks QoS 1: it closes the connection.
+    if (version === 4 && end?.closed === true) end = await attempt(trial, version, topic, 0, clock);
     if (end === null) return;
     const other = version === 5 && versions.length > 1 && (end.kind === 'version' || end.kind === 'hang-up');
     if (!other)
@@ -33,6 +36,7 @@ function attempt(
   options: BrokerOptions,
   version: ProtocolVersion,
   topic: string,
+  qos: 0 | 1,
   clock: Pick<Clock, 'after'>,
 ): Promise<ConnectionEnd | null> {
   const secrets = readSecrets(options);
@@ -59,7 +63,7 @@ function attempt(
               return;
             }
             step = `the broker did not deliver a message published on ${topic}`;
-            connection?.publish({ topic, payload: token, qos: 1, retain: false }, (refusal) => {
+            connection?.publish({ topic, payload: token, qos, retain: false }, (refusal) => {
               if (refusal !== null) fail(`the broker refuses a message on ${topic}: ${refusal.reason}`);
             });
           });

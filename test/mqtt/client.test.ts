@@ -632,4 +632,77 @@ describe('Client and other brokers', () => {
     expect(client.maxMessageBytes).toBeLessThan(4011);
     await waitFor('the connection', () => client.status().connected);
   });
+
+  it.each(['3.1.1', 'auto'] as const)(
+    'publishes at QoS 0 with a broker that closes on QoS 1 and announces nothing: version %s',
+    async (version) => {
+      const up = await broker('allow_anonymous true\nmax_qos 0');
+      const eyes = await watching(up.url, 'g/n/#');
+      const { client } = make(up.url, { version });
+      client.start();
+      client.publish(retained('g/n/f/large', 'x'.repeat(4000)));
+      for (let i = 0; i < 50; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+      await waitFor(
+        'all of them',
+        () => new Set(eyes.seen.filter((m) => m.topic.startsWith('g/n/f/')).map((m) => m.topic)).size === 51,
+      );
+      await waitFor('the birth', () => eyes.on('g/n/status').some(({ text }) => text === 'online'));
+      await waitFor('an empty outbox', () => client.status().connected && client.status().outbox === 0);
+      expect(client.status().dropped).toEqual({});
+      expect(client.status().limits).toBe('QoS 0 only: messages are sent without acknowledgement');
+      expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
+    },
+  );
+
+  it.each([4000, 400_000])('learns the limit of the size at QoS 0, too: from %s bytes', async (bytes) => {
+    const up = await broker('allow_anonymous true\nmax_qos 0\nmax_packet_size 2000');
+    const eyes = await watching(up.url, 'g/n/#');
+    const { client } = make(up.url, { version: '3.1.1' });
+    client.start();
+    await waitFor('QoS 0', () => client.status().connected && client.status().limits !== null);
+    for (let i = 0; i < 5; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+    client.publish(retained('g/n/f/large', 'x'.repeat(bytes)));
+    for (let i = 5; i < 10; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+    await waitFor('the large one to be set aside', () => client.status().dropped['set-aside'] === 1);
+    await waitFor(
+      'the others',
+      () => new Set(eyes.seen.filter((m) => m.text === 'x').map((m) => m.topic)).size === 10,
+    );
+    await waitFor('the connection', () => client.status().connected);
+    expect(client.maxMessageBytes).toBe(bytes + 10);
+    const { connects } = client.status();
+    client.publish(retained('g/n/f/large', 'x'.repeat(bytes)));
+    client.publish(retained('g/n/f/middle', 'x'.repeat(1500)));
+    await waitFor('the next one', () => eyes.on('g/n/f/middle').length > 0);
+    expect(client.status()).toMatchObject({ connects, dropped: { 'set-aside': 2 } });
+  });
+
+  it('sends no birth above the announced limit', async () => {
+    const up = await broker('allow_anonymous true\nmax_packet_size 2000');
+    const eyes = await watching(up.url, 'g/n/#');
+    const { client } = make(
+      up.url,
+      {},
+      { birth: () => [retained('g/n/large', 'x'.repeat(4000)), retained('g/n/status', 'online')] },
+    );
+    client.start();
+    await waitFor('the other birth', () => eyes.on('g/n/status').length > 0);
+    expect(client.status()).toMatchObject({ connected: true, connects: 1, dropped: { 'set-aside': 1 } });
+  });
+
+  it('sets a birth aside for which a broker closes the connection twice', async () => {
+    const up = await broker('allow_anonymous true\nmax_packet_size 2000');
+    const eyes = await watching(up.url, 'g/n/#');
+    const { client } = make(
+      up.url,
+      { version: '3.1.1' },
+      { birth: () => [retained('g/n/status', 'online'), retained('g/n/large', 'x'.repeat(4000))] },
+    );
+    client.start();
+    await waitFor('it to be set aside', () => client.status().dropped['set-aside'] === 1);
+    client.publish(retained('g/n/f', 'x'));
+    await waitFor('the message', () => eyes.on('g/n/f').length > 0);
+    expect(client.maxMessageBytes).toBe(4008);
+    await waitFor('an empty outbox', () => client.status().connected && client.status().outbox === 0);
+  });
 });

@@ -338,6 +338,42 @@ describe.concurrent('what a broker offers may change with its next connection', 
   });
 });
 
+describe.concurrent('a message that closes the connection', () => {
+  it('shows no limit of the size if a larger one was accepted', async () => {
+    const broker = await scripted({ closes: (topic) => topic === 'bad' });
+    const { client } = make(broker.url);
+    client.start();
+    await connected(client);
+    client.publish(event('larger', 'x'.repeat(5000)));
+    client.publish(event('bad', 'x'.repeat(2000)));
+    client.publish(event('after'));
+    await waitFor('the bad one aside', () => client.status().dropped['set-aside'] === 1);
+    await waitFor('the next one', () => broker.published.some(({ topic }) => topic === 'after'));
+    expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
+  });
+
+  it('at QoS 0 is found and set aside, however small; those around it arrive', async () => {
+    // Maximum QoS 0.
+    const broker = await scripted({
+      connack: ({ level }) => accepted(level, [0x24, 0]),
+      closes: (topic) => topic === 'bad',
+    });
+    const { client } = make(broker.url);
+    client.start();
+    await waitFor('it aside', () => {
+      if (client.status().connected && client.status().outbox === 0)
+        for (const topic of ['a', 'bad', 'b']) client.publish(event(topic));
+      return client.status().dropped['set-aside'] === 1;
+    });
+    const before = broker.published.length;
+    client.publish(event('b', 'last'));
+    await waitFor('the next one', () =>
+      broker.published.slice(before).some(({ topic, text }) => topic === 'b' && text === 'last'),
+    );
+    expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
+  });
+});
+
 describe.concurrent('a refused message', () => {
   it('is counted each time and logged once for each topic', async () => {
     const strict = await scripted({ puback: (topic) => (topic.startsWith('no') ? 0x87 : 0) });
