@@ -31,6 +31,8 @@ export class Outbox {
   private readonly sent: OutboxEntry[] = [];
   /** Number of waiting messages that are never replaced. */
   private numbered = 0;
+  /** The first messages of this connection. */
+  private first: ReadonlySet<Outgoing> = new Set();
   private counter = 0;
   private drops = 0;
 
@@ -70,9 +72,13 @@ export class Outbox {
     } else if (this.waiting.size > this.limit) this.dropFirst(() => true);
   }
 
-  /** Puts messages before the waiting ones, whatever the limit. Each replaces a waiting one of its topic. */
+  /**
+   * Puts the first messages of a connection before the waiting ones, whatever the limit. Each replaces a waiting one of its
+   * topic. They are valid only for this connection: `rewind` drops them.
+   */
   putFirst(messages: readonly Outgoing[]): void {
     this.spread();
+    this.first = new Set(messages);
     const first = new Map<OutboxKey, Outgoing>(messages.map((message) => [message.topic, message]));
     for (const [key, message] of this.waiting) if (!first.has(key)) first.set(key, message);
     this.waiting = first;
@@ -117,6 +123,7 @@ export class Outbox {
       again.delete(key);
       again.set(key, message);
     }
+    for (const [key, message] of again) if (this.first.has(message)) again.delete(key);
     this.waiting = again;
     this.numbered = 0;
     for (const key of again.keys()) if (typeof key === 'number') this.numbered++;
