@@ -9,6 +9,7 @@ import { decodeBatch } from './batch.ts';
 import { decodeCheckpoint, type StreamGrid } from './checkpoint.ts';
 import { inputStream, partitionKey, partitionOf } from './names.ts';
 import type { Site } from './nats.ts';
+import { readObject } from './object.ts';
 
 export interface LoggedStream extends StreamGrid {
   readonly spec: StreamSpec;
@@ -23,7 +24,7 @@ export async function loggedStreams(
 ): Promise<LoggedStream[]> {
   const entry = await state.get(partitionKey(partition));
   const { object = null } = entry?.operation === 'PUT' ? entry.json<{ object?: string | null }>() : {};
-  const bytes = object === null ? null : await checkpoints.getBlob(object);
+  const bytes = object === null ? null : await readObject(checkpoints, object);
   if (bytes === null) return [];
   return decodeCheckpoint(bytes).streams.flatMap(({ spec, grid }) =>
     grid === undefined ? [] : [{ ...grid, spec, isGuest: partitionOf(spec.name, partitions) !== partition }],

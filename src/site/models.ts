@@ -9,6 +9,7 @@ import type { Model } from '../forecast/model.ts';
 import { CONFIGURED, isModelRef, type ModelRef } from './batch.ts';
 import { MODEL_KEY } from './names.ts';
 import { isConflict, type Site } from './nats.ts';
+import { readObject } from './object.ts';
 
 /** The files of a model, and what they must be like, as the reader of the files understands it. */
 export interface ModelFilesOf {
@@ -46,7 +47,7 @@ const fileName = (id: string, file: string): string => `${id}/${file}`;
 /** @throws GatecastError SITE_FAILED when an object is missing; it is then gone for good */
 export async function readFiles(store: ObjectStore, { id, number }: ModelRef): Promise<ModelFilesOf> {
   const get = async (name: string): Promise<Uint8Array> => {
-    const bytes = await store.getBlob(name);
+    const bytes = await readObject(store, name);
     if (bytes === null)
       throw new GatecastError('SITE_FAILED', `The files of model ${number} are not in the object store.`, {
         hint: 'Set a model again: `gatecast site model set`.',

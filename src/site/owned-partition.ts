@@ -18,6 +18,7 @@ import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { readRecord, type SiteModels } from './models.ts';
 import { forecastSubject, inputStream, lastSubject, partitionOf, scoresSubject } from './names.ts';
 import type { Site } from './nats.ts';
+import { readObject } from './object.ts';
 import { Partition, type PartitionOptions, type PartitionShares } from './partition.ts';
 import { type PartitionScores, scoredStreams } from './scores.ts';
 import type { Turns } from './turns.ts';
@@ -142,6 +143,10 @@ export class OwnedPartition {
   private savedAtMs: number;
   private saving: Promise<void> | null = null;
   private ends: (() => void)[] = [];
+  /** So that a release does not wait until the checkpoint is loaded. */
+  private readonly released = new Promise<null>((resolve) => {
+    this.ends.push(() => resolve(null));
+  });
   private sent: Sent = { issuedMs: 0, messages: [], connection: null };
 
   constructor(private readonly parts: OwnedPartitionParts) {
@@ -202,8 +207,9 @@ export class OwnedPartition {
     const file = await ManifestFile.take(site.state, partition, owner);
     this.manifestFile = file;
     this.sent = { issuedMs: file.manifest.publishedMs, messages: [], connection: null };
-    const loaded = await this.parts.loads.take(() => this.load(file));
-    if (this.stopping) return;
+    const loading = this.parts.loads.take(async () => (this.stopping ? null : this.load(file)));
+    const loaded = await Promise.race([loading, this.released]);
+    if (loaded === null || this.stopping) return;
     this.partition = loaded;
     this.lastSeq = loaded.seq;
     this.answerRequests(loaded, file);
@@ -307,12 +313,13 @@ export class OwnedPartition {
   }
 
   private async load(file: ManifestFile): Promise<Partition> {
-    const { site, partition, model, log } = this.parts;
+    const { site, partition, model, log, clock } = this.parts;
     const { object } = file.manifest;
     if (object === null) return this.empty();
-    const bytes = await site.checkpoints.getBlob(object);
+    const bytes = await readObject(site.checkpoints, object, clock);
     try {
-      if (bytes === null) throw new GatecastError('SITE_FAILED', `The checkpoint ${object} is missing.`);
+      if (bytes === null)
+        throw new GatecastError('SITE_FAILED', `The checkpoint ${object} is missing or damaged.`);
       const restored = await Partition.restore(bytes, model, this.options);
       if (restored.seq === 0) log.warn('states rebuilt from the log', { partition, reason: 'another model' });
       return restored;

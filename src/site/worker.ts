@@ -158,7 +158,9 @@ export class SiteWorker {
     if (settled) this.giveBack();
     await this.takeFree();
     await this.lookAround(clock.monotonic());
-    await this.removeOrphans();
+    this.removeOrphans().catch((error) => {
+      if (!this.stopped) this.parts.log.warn('old checkpoints not removed', { ...errorFields(error) });
+    });
   }
 
   get roundMs(): number {
@@ -221,7 +223,10 @@ export class SiteWorker {
     this.announced = await site.members.put(key, JSON.stringify(entry));
   }
 
-  /** Checkpoints that a killed owner had saved but not recorded. Only of partitions that this member owns: others may be at work. */
+  /**
+   * Checkpoints that a killed owner had saved but not recorded. Only of partitions that this member owns: others may be at work. Not
+   * awaited: the list of them may take a minute if the server is restarted, and the leases must be renewed meanwhile.
+   */
   private async removeOrphans(): Promise<void> {
     const { site, clock, log } = this.parts;
     if (clock.monotonic() < this.orphansMs) return;

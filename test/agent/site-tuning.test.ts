@@ -41,6 +41,11 @@ const CHECKPOINT = encodeCheckpoint({
   ],
   model: { number: 0, id: '' },
 });
+/** As the object store answers. */
+const stored = () => ({
+  data: new Blob([new Uint8Array(CHECKPOINT)]).stream(),
+  error: Promise.resolve(null),
+});
 
 type Request = (error: Error | null, message: { respond(text: string): void }) => void;
 
@@ -78,7 +83,7 @@ function standIn({ scores, ...change }: SiteOptions) {
       create: async () => 1,
       update: async () => 1,
     },
-    checkpoints: { getBlob: async () => CHECKPOINT },
+    checkpoints: { get: async () => stored() },
     jsm: { streams: { info: async () => ({ state: { messages: 0 } }) } },
     ...change,
   } as unknown as Site;
@@ -191,12 +196,12 @@ it('answers that a run was started also if that run has ended by then', async ()
     },
     checkpoints: {
       // The look of the request waits for its checkpoint until a look of the schedule has started the run, and it has ended.
-      getBlob: async () => {
+      get: async () => {
         if (asked) {
           asked = false;
           await ended;
         }
-        return CHECKPOINT;
+        return stored();
       },
     },
   });

@@ -4,6 +4,7 @@ import type { ModelRef } from '../../src/site/batch.ts';
 import { readRecord } from '../../src/site/models.ts';
 import { partitionKey, partitionOf } from '../../src/site/names.ts';
 import { notSwitched, setModel } from '../../src/site/set-model.ts';
+import { setDrained } from '../../src/site/status.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { hasNats } from '../support/nats.ts';
 import { Feed, listen, streamSpecs, textOf, undisturbed, verdict } from '../support/site.ts';
@@ -33,6 +34,31 @@ describe.skipIf(!hasNats)('workers of a site', () => {
       },
     };
   }
+
+  it('give back partitions whose checkpoints do not arrive, and keep others while no list of checkpoints does', async () => {
+    const { observer, start } = await site();
+    const never = () => new Promise<never>(() => {});
+    let listed = 0;
+    const a = await start('a', { jumpsMs: 120_000 });
+    a.site.checkpoints.list = () => {
+      listed++;
+      return never();
+    };
+    const feed = new Feed(observer, streamSpecs(8));
+    feed.start();
+    await waitFor('checkpoints', () => a.worker.counts().checkpoints >= PARTITIONS);
+    await waitFor('a look for old checkpoints', () => listed > 0);
+    const b = await start('b');
+    b.site.checkpoints.get = never;
+    await setDrained(observer, 'a', true);
+    await waitFor('the other to take all', () => b.worker.states().length === PARTITIONS);
+    expect(b.owned()).toEqual([]);
+    await setDrained(observer, 'b', true);
+    await setDrained(observer, 'a', false);
+    await waitFor('the first one to own all again', () => a.owned().length === PARTITIONS);
+    expect(b.worker.problems().filter((text) => text.includes('failed'))).toEqual([]);
+    await feed.finish();
+  });
 
   it.each([0, 31])(
     'lose nothing when one dies between its mark and its publication (%i forecasts)',

@@ -14,7 +14,8 @@ export const TTL_MS = 1000;
 export interface SiteOfTest {
   readonly config: SiteConfig;
   readonly observer: Site;
-  start(member: string): Promise<RunningWorker>;
+  /** @param jumpsMs by which its monotonic clock jumps ahead after the start */
+  start(member: string, options?: { readonly jumpsMs?: number }): Promise<RunningWorker>;
 }
 
 /** `refuses`: whether a member cannot open a model now. */
@@ -39,15 +40,21 @@ export function workersOfTest(refuses: (member: string) => boolean = () => false
     const config = await makeSite(servers, { partitions: PARTITIONS, ttlMs: TTL_MS }, `plant${++count}`);
     const opened = await openSite(config, 'observer');
     observer = opened;
-    const start = async (member: string): Promise<RunningWorker> => {
+    const start: SiteOfTest['start'] = async (member, { jumpsMs = 0 } = {}) => {
+      let aheadMs = 0;
       const one = await runWorker(config, member, {
         openFiles: ({ claim }) => {
           if (refuses(member)) throw new GatecastError('MODEL_INVALID', 'no such processor');
           return Promise.resolve(fakeModel({ hash: String(claim), width: 2 }));
         },
         // Another time than the server's: neither leases nor forecasts depend on it.
-        clock: { ...systemClock, now: () => Date.now() + (member === 'b' ? 60_000 : 0) },
+        clock: {
+          ...systemClock,
+          now: () => Date.now() + (member === 'b' ? 60_000 : 0),
+          monotonic: () => systemClock.monotonic() + aheadMs,
+        },
       });
+      aheadMs = jumpsMs;
       running.push(one);
       return one;
     };
