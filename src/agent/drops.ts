@@ -13,6 +13,7 @@ type Kept =
   | 'overload'
   | 'forecast-not-finite'
   | 'sparkplug-backlog'
+  | 'home-assistant-entities'
   | 'output-failed'
   | 'table-unusable'
   | 'push-unread';
@@ -39,6 +40,8 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'journal-damaged':
     'Damaged parts of the journal that could not be read at the start; they are kept in a separate file.',
   'forecast-not-finite': 'A forecast contained a value that is not finite; it was not published.',
+  'home-assistant-entities':
+    'Entities left out of a message for Home Assistant, because the broker accepts no larger message.',
   'sparkplug-backlog':
     'The oldest forecasts that waited for the Sparkplug connection, dropped because more than 1,000 waited.',
   'output-failed': 'Messages that an output could not make because of an error; the log names it.',

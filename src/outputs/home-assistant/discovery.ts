@@ -74,12 +74,13 @@ export class Discovery {
     return objectId(`${this.id}_${stream}`);
   }
 
-  agent(former: readonly ComponentId[] = []): Announcement {
+  /** @param most entities */
+  agent(former: readonly ComponentId[] = [], most = Number.POSITIVE_INFINITY): Announcement {
     const { topics, node, group } = this.parts;
     const dev = { ids: [this.id], name: `gatecast ${node}`, mdl: 'forecast agent' };
-    const components = agentComponents(this.parts.settings(), topics, group).map(
-      ([id, component]) => [id, { unique_id: `${this.id}_${id}`, ...component }] as const,
-    );
+    const components = agentComponents(this.parts.settings(), topics, group)
+      .slice(0, most)
+      .map(([id, component]) => [id, { unique_id: `${this.id}_${id}`, ...component }] as const);
     return this.announcement(this.id, dev, new Map([['', components]]), former);
   }
 
@@ -87,8 +88,14 @@ export class Discovery {
    * @param id of one of the device's messages
    * @param specs streams of one device
    * @param former previously announced components: Home Assistant removes a component that is listed without settings
+   * @param most entities of each stream
    */
-  device(id: string, specs: readonly AnnouncedSpec[], former: readonly ComponentId[] = []): Announcement {
+  device(
+    id: string,
+    specs: readonly AnnouncedSpec[],
+    former: readonly ComponentId[] = [],
+    most = Number.POSITIVE_INFINITY,
+  ): Announcement {
     const { topics } = this.parts;
     const settings = this.parts.settings();
     const [first] = specs;
@@ -102,10 +109,12 @@ export class Discovery {
     const components = new Map(
       specs.map((spec) => {
         const stream = this.formerId(spec.name);
-        const made = streamComponents(spec, settings, topics).map(
-          ([key, component]) =>
-            [`${objectId(spec.name)}_${key}`, { unique_id: `${stream}_${key}`, ...component }] as const,
-        );
+        const made = streamComponents(spec, settings, topics)
+          .slice(0, most)
+          .map(
+            ([key, component]) =>
+              [`${objectId(spec.name)}_${key}`, { unique_id: `${stream}_${key}`, ...component }] as const,
+          );
         return [spec.name, made];
       }),
     );

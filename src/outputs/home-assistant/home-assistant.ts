@@ -14,11 +14,18 @@ import { alertMessage } from '../json/messages.ts';
 import type { Alert, Output } from '../output.ts';
 import { Pace } from '../pace.ts';
 import { Announced } from './announced.ts';
-import { type Announcement, Discovery, type DiscoverySettings, pageUrlOf } from './discovery.ts';
+import {
+  type Announcement,
+  type ComponentId,
+  Discovery,
+  type DiscoverySettings,
+  pageUrlOf,
+} from './discovery.ts';
 import { type AnnouncedSpec, isAdditive, leadsOf, quantityOfStream } from './entities.ts';
 import { type SummaryOptions, summaryText } from './summary.ts';
 
-interface HomeAssistantParts extends Pick<Context, 'clock' | 'send' | 'topics' | 'version'> {
+interface HomeAssistantParts
+  extends Pick<Context, 'clock' | 'send' | 'topics' | 'version' | 'maxMessageBytes'> {
   readonly config: () => Pick<Config, 'base' | 'node' | 'publish' | 'home_assistant' | 'http' | 'requests'>;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly AnnouncedSpec[];
@@ -27,8 +34,9 @@ interface HomeAssistantParts extends Pick<Context, 'clock' | 'send' | 'topics' |
   readonly group: string;
 }
 
-/** Streams of one discovery message: brokers limit messages, some at 128 KB. */
+/** Streams of one discovery message: brokers limit messages, some at 128 KB, which these streams fit in. */
 const MOST_STREAMS = 24;
+const MOST_STREAMS_BYTES = 128 * 1024;
 /** Messages in one turn, their bytes, and the pause before the next turn, ms. */
 const PER_TURN = 25;
 const BYTES_PER_TURN = 128 * 1024;
@@ -45,6 +53,11 @@ export class HomeAssistant implements Output {
   private readonly due = new Set<string>();
   /** Messages that lose streams. They are sent first, in a separate turn, because Home Assistant refuses an entity that another device still has. */
   private readonly losing = new Set<string>();
+  /** Messages that were removed, and are sent anew in the next turn. */
+  private readonly removed = new Set<string>();
+  /** Most streams of one discovery message: fewer for a broker that accepts only small messages. */
+  private mostStreams = MOST_STREAMS;
+  private leftOut = 0;
   private cancel: (() => void) | null = null;
   private connectedNow = false;
   /** Rounding and leads of each stream's summary; made when first needed. */
@@ -97,6 +110,7 @@ export class HomeAssistant implements Output {
 
   connected(): void {
     this.connectedNow = true;
+    this.mostStreams = MOST_STREAMS;
     this.announce();
     if (this.enabled) this.sendAlerts();
   }
@@ -115,6 +129,10 @@ export class HomeAssistant implements Output {
     for (const { name } of specs) this.options.delete(name);
     if (!this.enabled) return;
     for (const spec of specs) this.want(spec);
+    if (this.mustSplit()) {
+      this.announce();
+      return;
+    }
     // New streams arrive in bursts, so collect them.
     if (this.due.size > 0) this.cancel ??= this.parts.clock.after(PAUSE_MS, () => this.turn());
   }
@@ -161,6 +179,10 @@ export class HomeAssistant implements Output {
     this.announced.save();
   }
 
+  dropped(): Readonly<Record<string, number>> {
+    return this.leftOut === 0 ? {} : { 'home-assistant-entities': this.leftOut };
+  }
+
   private get enabled(): boolean {
     return this.parts.config().publish.home_assistant;
   }
@@ -201,20 +223,44 @@ export class HomeAssistant implements Output {
 
   /** Announces everything, and removes what no longer exists. */
   private announce(): void {
-    this.wanted.clear();
-    this.messageOf.clear();
-    this.due.clear();
     this.losing.clear();
+    this.removed.clear();
     if (!this.enabled) {
+      this.wanted.clear();
+      this.messageOf.clear();
+      this.due.clear();
       this.retract();
       return;
     }
-    this.due.add(this.discovery.agentId);
-    for (const spec of this.parts.streams()) this.want(spec);
+    do {
+      this.wanted.clear();
+      this.messageOf.clear();
+      this.due.clear();
+      this.due.add(this.discovery.agentId);
+      for (const spec of this.parts.streams()) this.want(spec);
+    } while (this.mustSplit());
     for (const id of this.announced.messages())
       if (this.announced.streams(id).some((stream) => stream !== '' && this.messageOf.get(stream) !== id))
         this.losing.add(id);
     this.turn();
+  }
+
+  /** Whether a message is too large for the broker although it could have fewer streams; the next messages then have. */
+  private mustSplit(): boolean {
+    if (this.parts.maxMessageBytes() >= MOST_STREAMS_BYTES) return false;
+    for (const id of this.due) {
+      const specs = [...(this.wanted.get(id)?.values() ?? [])];
+      if (specs.length < 2 || this.fits(this.discovery.device(id, specs))) continue;
+      this.mostStreams = Math.ceil(specs.length / 2);
+      return true;
+    }
+    return false;
+  }
+
+  private fits({ message }: Announcement): boolean {
+    return (
+      Buffer.byteLength(message.topic) + Buffer.byteLength(message.payload) <= this.parts.maxMessageBytes()
+    );
   }
 
   private want(spec: AnnouncedSpec): void {
@@ -237,8 +283,10 @@ export class HomeAssistant implements Output {
     let free: string | null = null;
     for (let part = 1; ; part++) {
       const id = this.discovery.deviceId(spec, part);
-      if (id === before) return id;
-      if ((this.wanted.get(id)?.size ?? 0) < MOST_STREAMS) free ??= id;
+      const streams = this.wanted.get(id);
+      const hasSpace = streams === undefined || streams.has(spec.name) || streams.size < this.mostStreams;
+      if (id === before && hasSpace) return id;
+      if (hasSpace) free ??= id;
       if (free !== null && !this.wanted.has(id) && !this.announced.has(id)) return free;
     }
   }
@@ -270,6 +318,8 @@ export class HomeAssistant implements Output {
       this.sendSummary(stream, text);
       messages++;
     }
+    for (const id of this.removed) this.due.add(id);
+    this.removed.clear();
     if (this.losing.size > 0 || this.due.size > 0 || this.unsent.size > 0)
       this.cancel = this.parts.clock.after(PAUSE_MS, () => this.turn());
     else this.announced.save();
@@ -281,16 +331,29 @@ export class HomeAssistant implements Output {
     this.losing.delete(id);
     const streams = this.wanted.get(id);
     const former = this.announced.components(id);
-    let announcement: Announcement;
-    if (id === this.discovery.agentId) announcement = this.discovery.agent(former);
-    else if (streams !== undefined && streams.size > 0)
-      announcement = this.discovery.device(id, [...streams.values()], former);
-    else {
+    const isAgent = id === this.discovery.agentId;
+    if (!isAgent && (streams === undefined || streams.size === 0)) {
       this.wanted.delete(id);
       this.announced.delete(id);
       this.parts.send(this.discovery.gone(id));
       return 0;
     }
+    const make = (removing: readonly ComponentId[], most?: number): Announcement =>
+      isAgent
+        ? this.discovery.agent(removing, most)
+        : this.discovery.device(id, [...(streams?.values() ?? [])], removing, most);
+    let announcement = make(former);
+    if (!this.fits(announcement) && former.length > 0) {
+      // The list of the components to remove may be what makes the message too large: remove all, and announce anew.
+      this.parts.send(this.discovery.gone(id));
+      this.announced.delete(id);
+      this.removed.add(id);
+      this.cancel ??= this.parts.clock.after(PAUSE_MS, () => this.turn());
+      return 0;
+    }
+    const all = [...announcement.ids.values()].flat().length;
+    for (let most = all - 1; most > 0 && !this.fits(announcement); most--) announcement = make([], most);
+    this.leftOut += all - [...announcement.ids.values()].flat().length;
     this.parts.send(announcement.message);
     this.announced.set(id, announcement.ids);
     return announcement.message.payload.length;

@@ -23,10 +23,10 @@ const forecastOf = (name: string, change: Partial<Forecast> = {}): Forecast =>
     ...change,
   });
 
-function setUp(streams: AnnouncedSpec[], store = new MemoryStore()) {
+function setUp(streams: AnnouncedSpec[], store = new MemoryStore(), mostBytes = Number.POSITIVE_INFINITY) {
   const configOf = (more: Record<string, unknown> = {}) =>
     validateConfig({ node: 'n', mqtt: { url: 'mqtt://b' }, streams: [{ match: 'a' }], ...more });
-  const state = { streams, config: configOf() };
+  const state = { streams, config: configOf(), mostBytes };
   const sent: Outgoing[] = [];
   const clock = new FakeClock();
   const output = new HomeAssistant({
@@ -38,6 +38,7 @@ function setUp(streams: AnnouncedSpec[], store = new MemoryStore()) {
     store,
     clock,
     group: 'default',
+    maxMessageBytes: () => state.mostBytes,
   });
   const configs = () => sent.filter(({ topic }) => topic.endsWith('/config'));
   const gone = () => configs().flatMap(({ topic, payload }) => (payload === '' ? [topic] : []));
@@ -248,4 +249,63 @@ test('taking back many writes the memory once', () => {
   output.connected();
   expect(gone().length).toBe(201);
   expect(wrote.mock.calls).toEqual([['agent.home-assistant', '[]']]);
+});
+
+test.each([[[20_000, 6000]], [[4200]]])(
+  'no message is above the limits %s of the broker, and every entity is in one of them',
+  (limits) => {
+    const names = Array.from({ length: 30 }, (_, i) => `plc/the_long_name_of_a_sensor/v${i}`);
+    const { output, clock, configs, state, last, gone } = setUp(names.map((name) => stream(name, 'plc')));
+    const entities = () => {
+      const newest = new Map(configs().map(({ topic, payload }) => [topic, String(payload)]));
+      return [...newest.values()].flatMap((payload) =>
+        payload === ''
+          ? []
+          : Object.entries((JSON.parse(payload) as ReturnType<typeof last>).cmps).flatMap(
+              ([key, settings]) => ('unique_id' in settings ? [key] : []),
+            ),
+      );
+    };
+    output.connected();
+    clock.advance(1000);
+    const all = entities().sort();
+    expect(new Set(all).size).toBe(all.length);
+    // The limit is learnt after the devices were announced in messages above it.
+    for (const mostBytes of limits) {
+      state.mostBytes = mostBytes;
+      const before = configs().length;
+      output.connected();
+      clock.advance(5000);
+      for (const { topic, payload } of configs().slice(before))
+        expect(topic.length + Buffer.byteLength(payload)).toBeLessThanOrEqual(mostBytes);
+      expect(entities().sort()).toEqual(all);
+      expect(output.dropped()).toEqual({});
+    }
+    // The list of the former components may be above the limit: then the former message is removed first.
+    expect(gone().length).toBeGreaterThan(0);
+    state.streams = [...state.streams, stream('plc/last', 'plc')];
+    const before = configs().length;
+    output.streams(state.streams.slice(-1));
+    clock.advance(5000);
+    for (const { topic, payload } of configs().slice(before))
+      expect(topic.length + Buffer.byteLength(payload)).toBeLessThanOrEqual(state.mostBytes);
+    const added = entities().filter((key) => !all.includes(key));
+    expect(entities().length).toBe(all.length + added.length);
+    expect(added.length).toBe((all.length - 8) / 30);
+  },
+);
+
+test('a stream that fits in no message is announced with fewer entities, which are counted', () => {
+  const { output, clock, configs, last } = setUp(
+    [stream('s', 's', ['high', 'low'])],
+    new MemoryStore(),
+    2500,
+  );
+  output.connected();
+  clock.advance(1000);
+  expect(configs().length).toBe(2);
+  for (const { topic, payload } of configs())
+    expect(topic.length + Buffer.byteLength(payload)).toBeLessThanOrEqual(2500);
+  expect(Object.keys(last('device_s').cmps)).toContain('s_next');
+  expect(output.dropped()['home-assistant-entities']).toBeGreaterThan(0);
 });
