@@ -257,6 +257,17 @@ export async function removeKey(
   else await jsm.streams.deleteMessage(stream, revision, false);
 }
 
+/** Removes a checkpoint completely. The client's own `delete` leaves a tombstone, and each checkpoint has a name of its own. */
+export async function removeCheckpoint(
+  { checkpoints, jsm, name }: Pick<Site, 'checkpoints' | 'jsm' | 'name'>,
+  object: string,
+): Promise<void> {
+  await checkpoints.delete(object);
+  const bucket = bucketNames(name).checkpoints;
+  const encoded = Buffer.from(object).toString('base64').replaceAll('+', '-').replaceAll('/', '_');
+  await jsm.streams.purge(`OBJ_${bucket}`, { filter: `$O.${bucket}.M.${encoded}` });
+}
+
 /** An update was refused because of its revision: another writer was faster, or the entry has expired. */
 export function isConflict(error: unknown): boolean {
   const code = (error as { code?: unknown } | null)?.code;

@@ -17,7 +17,7 @@ import { type Batch, CONFIGURED, decodeBatch, type ModelRef } from './batch.ts';
 import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { readRecord, type SiteModels } from './models.ts';
 import { forecastSubject, inputStream, lastSubject, partitionOf, scoresSubject } from './names.ts';
-import type { Site } from './nats.ts';
+import { removeCheckpoint, type Site } from './nats.ts';
 import { readObject } from './object.ts';
 import { Partition, type PartitionOptions, type PartitionShares } from './partition.ts';
 import { type PartitionScores, scoredStreams } from './scores.ts';
@@ -501,12 +501,12 @@ export class OwnedPartition {
     try {
       await this.record(file, { ...saved, object });
     } catch (error) {
-      if (error instanceof PartitionLost) await site.checkpoints.delete(object);
+      if (error instanceof PartitionLost) await removeCheckpoint(site, object);
       throw error;
     }
     this.counts.checkpoints++;
     this.counts.checkpointBytes += bytes.length;
-    if (former !== null && former !== object) await site.checkpoints.delete(former);
+    if (former !== null && former !== object) await removeCheckpoint(site, former);
   }
 
   private answerRequests(loaded: Partition, file: ManifestFile): void {

@@ -7,7 +7,7 @@ import { errorFields } from '../errors.ts';
 import { assignPartitions } from './assignment.ts';
 import { type ModelRecord, type OpenFiles, readRecord, SiteModels } from './models.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
-import { isConflict, keysOf, removeKey } from './nats.ts';
+import { isConflict, keysOf, removeCheckpoint, removeKey } from './nats.ts';
 import {
   add,
   noCounts,
@@ -235,7 +235,7 @@ export class SiteWorker {
       const [partition = Number.NaN, epoch = Number.NaN] = name.split('.').map(Number);
       const state = this.leases.get(partition)?.owned.state;
       if (state?.ready !== true || name === state.object || !(epoch < state.epoch)) continue;
-      await site.checkpoints.delete(name);
+      await removeCheckpoint(site, name);
       log.info('old checkpoint removed', { name });
     }
   }

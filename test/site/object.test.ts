@@ -1,6 +1,6 @@
 // Objects of a site in the object store of a real nats-server: whole, missing, damaged, and without their parts.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { openSite, type Site } from '../../src/site/nats.ts';
+import { openSite, removeCheckpoint, type Site } from '../../src/site/nats.ts';
 import { readObject } from '../../src/site/object.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { hasNats, type NatsServer, startNatsServer } from '../support/nats.ts';
@@ -38,6 +38,18 @@ describe.skipIf(!hasNats)('an object of a site', () => {
   it('that is damaged counts as missing', async () => {
     await site.js.publish(await put('damaged'), 'more');
     expect(await readObject(site.checkpoints, 'damaged')).toBeNull();
+  });
+
+  it('that is removed leaves nothing behind', async () => {
+    const stored = async (): Promise<number> =>
+      (await site.jsm.streams.info('OBJ_gatecast-plant-checkpoints')).state.messages;
+    const before = await stored();
+    // Names whose encoding has each of the special characters.
+    for (const name of ['3.12.4567', 'a>?', 'a>?>', '1']) {
+      await put(name);
+      await removeCheckpoint(site, name);
+    }
+    expect(await stored()).toBe(before);
   });
 
   it('whose parts are gone is not waited for without end', async () => {

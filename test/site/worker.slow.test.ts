@@ -36,7 +36,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
   }
 
   it('give back partitions whose checkpoints do not arrive, and keep others while no list of checkpoints does', async () => {
-    const { observer, start } = await site();
+    const { config, observer, start } = await site();
     const never = () => new Promise<never>(() => {});
     let listed = 0;
     const a = await start('a', { jumpsMs: 120_000 });
@@ -47,6 +47,12 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     const feed = new Feed(observer, streamSpecs(8));
     feed.start();
     await waitFor('checkpoints', () => a.worker.counts().checkpoints >= PARTITIONS);
+    await waitFor('more of them', () => a.worker.counts().checkpoints >= 4 * PARTITIONS);
+    const { state } = await observer.jsm.streams.info(`OBJ_gatecast-${config.name}-checkpoints`, {
+      subjects_filter: '$O.*.M.>',
+    });
+    // The newest of each partition, and one that is being replaced.
+    expect(Object.keys(state.subjects ?? {}).length).toBeLessThanOrEqual(2 * PARTITIONS);
     await waitFor('a look for old checkpoints', () => listed > 0);
     const b = await start('b');
     b.site.checkpoints.get = never;
