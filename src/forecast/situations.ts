@@ -128,9 +128,8 @@ export class Situations {
         const out = (j * LEVELS + l) * NOW;
         now[out] = share * beyondDoubt(state[sinceJump + 1] + state[atLevel + 1]);
         now[out + 1] = share * beyondDoubt(state[sinceJump + 2] + state[atLevel + 2]);
-        const size = Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
         for (let side = 0; side < 2; side++)
-          now[out + LEAST_HALF + side] = share * leastHalf(now[out + side], size, usual);
+          now[out + LEAST_HALF + side] = share * this.leastOf(j, sinceJump, atLevel, now[out + side], usual);
       }
     }
   }
@@ -162,9 +161,23 @@ export class Situations {
   leastAt(knot: number, step: number, median: number, side: number): number {
     const sinceJump = knot * ROW + this.origins[step % this.origins.length] * WIDTH;
     const atLevel = knot * ROW + (ORIGINS + this.level(median)) * WIDTH;
-    const size = Math.max(this.state[sinceJump + SIZE], this.state[atLevel + SIZE]);
-    const least = leastHalf(this.at(knot, step, median, side), size, this.usual(knot));
+    const factor = this.at(knot, step, median, side);
+    const least = this.leastOf(knot, sinceJump, atLevel, factor, this.usual(knot));
     return known(step, this.lead.knots[knot]) * least;
+  }
+
+  /**
+   * Errors after a jump are compared with those of calm stretches as well, which the common factors come from: the mean of all
+   * errors is large where the jumps themselves cannot be foreseen, and a small error after them is still many times that of the
+   * constant level before.
+   */
+  private leastOf(knot: number, sinceJump: number, atLevel: number, factor: number, usual: number): number {
+    const { state } = this;
+    const calm = knot * ROW + CALM * WIDTH;
+    const calmSize = state[calm] > 0 ? Math.max(SMALLEST_FLOAT32, state[calm + SIZE]) : usual;
+    const size = Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
+    const afterJump = leastHalf(factor, state[sinceJump + SIZE], Math.min(usual, calmSize));
+    return Math.max(afterJump, leastHalf(factor, size, usual));
   }
 
   /**

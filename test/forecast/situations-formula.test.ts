@@ -112,6 +112,25 @@ describe('a situation', () => {
     },
   );
 
+  it.each([0, 0.01])(
+    'after a jump has its least half at once, by errors that are far larger than those of %d in calm stretches',
+    (calm) => {
+      // The jumps themselves are missed by so much that the mean of all errors is larger than those after them.
+      const situations = make(4);
+      for (let step = 0; step <= 100; step++) {
+        const sinceJump = step % 50;
+        if (step > 0) situations.note(sinceJump === 0 ? 9 : 0);
+        situations.begin(step, -1, 1);
+        if (step === 99) expect(situations.least(0, MEDIUM, 0)).toBeLessThan(0.35 * 0.5);
+        if (step < 100) situations.learn(0, step, MEDIUM, step < 8 || sinceJump >= 8 ? calm : 0.5, 0, 0);
+      }
+      for (const side of [0, 1]) {
+        expect(situations.least(0, MEDIUM, side)).toBeGreaterThan(1.5 * 0.5 * 0.8);
+        expect(situations.leastAt(0, 100, MEDIUM, side)).toBe(situations.least(0, MEDIUM, side));
+      }
+    },
+  );
+
   it('knows the usual size of few errors by their geometric mean, so that a first large one does not last', () => {
     const situations = make(1);
     situations.begin(0, -1, 1);

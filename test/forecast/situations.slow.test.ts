@@ -48,6 +48,8 @@ const anyShape = fc.oneof(
     .map((of) => excursions(of.seed, 0.01, of.length, STEPS)),
 );
 const STEPS = 1200;
+/** A stream that never moves has no largest step: shrinking does not end there. */
+const movingShape = anyShape.filter(({ values }) => values.some((value) => value !== values[0]));
 const ENOUGH = 300;
 /** No interval of 80 % can hold these: they begin at random, and rarer than one time in ten. */
 const UNFORESEEN = ['away'];
@@ -57,7 +59,7 @@ const EXACT = ['zero', 'constant'];
 it('no median leaves the range seen by more than the largest step seen, and each situation is held', async () => {
   const model = baseModel();
   await fc.assert(
-    fc.asyncProperty(anyShape, async (shape) => {
+    fc.asyncProperty(movingShape, async (shape) => {
       const outcome = await play(model, shape, 5 * MINUTE);
       expect(outcome.beyond).toBeLessThan(1);
       for (const [situation, { n, inside }] of outcome.held) {
