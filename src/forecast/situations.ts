@@ -41,6 +41,8 @@ const FARTHEST = 3;
 const NARROWEST = 0.35;
 /** ... up to this share: of normal errors, half an interval of 80 % is 1.5 times what two of five errors exceed. */
 const WIDEST = 1.5;
+/** After a jump, errors this many times those of calm stretches have a least half of their own. */
+const FAR_ABOVE_CALM = 4;
 /** What a factor may be by chance, and does not count. */
 const DOUBT = 0.3;
 /** Multiples of a lead after which all that its situations have learnt counts: the errors of a young stream tell nothing about situations. */
@@ -117,6 +119,11 @@ export class Situations {
     this.prepare(step);
   }
 
+  /** Whether the stream had jumped when the forecast of step `step` was made. */
+  isAfterJump(step: number): boolean {
+    return this.origins[step % this.origins.length] !== CALM;
+  }
+
   private prepare(step: number): void {
     const { state, now, origin } = this;
     for (let j = 0; j < this.lead.knots.length; j++) {
@@ -176,7 +183,7 @@ export class Situations {
     const calm = knot * ROW + CALM * WIDTH;
     const calmSize = state[calm] > 0 ? Math.max(SMALLEST_FLOAT32, state[calm + SIZE]) : usual;
     const size = Math.max(state[sinceJump + SIZE], state[atLevel + SIZE]);
-    const afterJump = leastHalf(factor, state[sinceJump + SIZE], Math.min(usual, calmSize));
+    const afterJump = leastHalf(factor, state[sinceJump + SIZE], Math.min(usual, FAR_ABOVE_CALM * calmSize));
     return Math.max(afterJump, leastHalf(factor, size, usual));
   }
 

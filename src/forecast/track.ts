@@ -154,6 +154,8 @@ export class Track {
       // How many forecasts of this lead since the newest lasting change have met a reading.
       const since = this.level.since > 0 ? this.step - k - this.level.since + 1 : Infinity;
       if (since <= 0) {
+        // Whether a level stays is what the situations after a jump are to learn.
+        if (this.situations.isAfterJump(this.step - k)) this.learnSituation(j, y);
         this.rate(j, y);
         continue;
       }
@@ -244,16 +246,29 @@ export class Track {
   }
 
   private calibrate(j: number, y: number): void {
-    const k = this.knots[j];
-    const { row } = this.scratch;
-    // An interval without width (a constant stream) says nothing about its width.
-    const below = row[BLEND] < row[BLEND + 1] ? y < this.edge(j, 0) : null;
-    const above = row[BLEND + 2] > row[BLEND + 1] ? y > this.edge(j, 1) : null;
+    const [below, above] = [this.missed(j, 0, y), this.missed(j, 1, y)];
     if (below !== null) this.move(j, 0, below);
     if (above !== null) this.move(j, 1, above);
+    this.learnSituation(j, y, below, above);
+  }
+
+  /** Whether the reading is beyond a half of the interval. Null without width: the interval of a constant stream says nothing about its width. */
+  private missed(j: number, side: 0 | 1, y: number): boolean | null {
+    const { row } = this.scratch;
+    if (side === 0) return row[BLEND] < row[BLEND + 1] ? y < this.edge(j, 0) : null;
+    return row[BLEND + 2] > row[BLEND + 1] ? y > this.edge(j, 1) : null;
+  }
+
+  private learnSituation(
+    j: number,
+    y: number,
+    below = this.missed(j, 0, y),
+    above = this.missed(j, 1, y),
+  ): void {
+    const made = this.step - this.knots[j];
     const [toLower, toUpper] = [this.tells(j, 0, below), this.tells(j, 1, above)];
-    const error = this.errorInSituation(y, this.step - k);
-    this.situations.learn(j, this.step - k, row[BLEND + 1], error, toLower, toUpper);
+    const median = this.scratch.row[BLEND + 1];
+    this.situations.learn(j, made, median, this.errorInSituation(y, made), toLower, toUpper);
   }
 
   /**

@@ -1,7 +1,17 @@
 /** Streams whose situations differ: what is published must hold in each of them, not only on average over all. */
 import { beforeAll, describe, expect, it } from 'vitest';
 import type { Model } from '../../src/forecast/model.ts';
-import { baseModel, dutyCycle, impulses, MINUTE, play, sawtooth, share, steps } from './situations.ts';
+import {
+  baseModel,
+  dutyCycle,
+  excursions,
+  impulses,
+  MINUTE,
+  play,
+  sawtooth,
+  share,
+  steps,
+} from './situations.ts';
 
 let model: Model;
 beforeAll(() => {
@@ -34,6 +44,13 @@ describe('each situation of a stream', () => {
     expect(share(outcome, 'off')).toBeGreaterThan(0.6);
     expect(share(outcome, 'on')).toBeGreaterThan(0.6);
     expect(outcome.beyond).toBeLessThan(1);
+  });
+
+  it('is held after each of few jumps, also where the first of them looked lasting', async () => {
+    const outcome = await play(model, excursions(998, 0.01, 6, 1200), 5 * MINUTE);
+    expect(share(outcome, 'after the jump')).toBeGreaterThan(0.7);
+    expect(share(outcome, 'after the jump')).toBeLessThan(0.95);
+    expect(share(outcome, 'constant')).toBeGreaterThan(0.9);
   });
 
   it('leaves no median far outside of the range of a stream with steps to other levels', async () => {
