@@ -261,8 +261,11 @@ export class StreamView {
     const scores = await get(`scores/${encodeURIComponent(name)}`).catch(() => null);
     if (this.stream?.summary.stream !== name) return;
     if (scores === null) {
-      this.scoresAt = 0;
-      setTimeout(() => void this.fetchScores(), RETRY_MS);
+      clearTimeout(this.scoresRetry);
+      this.scoresRetry = setTimeout(() => {
+        this.scoresAt = 0;
+        void this.fetchScores();
+      }, RETRY_MS);
       return;
     }
     $('scores').replaceChildren(scoresTable(scores, stream.summary.step_s, stream.summary.unit));
