@@ -128,6 +128,8 @@ export class Client {
   private closedAtQos1 = 0;
   private skipped: string | null = null;
   private sentAt = 0;
+  /** Number of messages at QoS 0 in flight that may end the connection. */
+  private unconfirmedSuspects = 0;
   /** Time of the last message at QoS 0 that was not confirmed, ms on the monotonic clock. */
   private unconfirmedAt = Number.NEGATIVE_INFINITY;
   /** Topics of the messages that were in flight when the broker closed the connection. Messages are sent one by one until the cause is found. */
@@ -355,6 +357,7 @@ export class Client {
     this.connectedAt = this.parts.clock.monotonic();
     this.cleanNext = false;
     this.acknowledged = false;
+    this.unconfirmedSuspects = 0;
     this.connects++;
     this.speaks5 ||= this.version === 5;
     this.backoff.connected();
@@ -554,11 +557,18 @@ export class Client {
     }
     const atQos0 = message.qos === 0 ? message : { ...message, qos: 0 as const };
     // A broker does not acknowledge QoS 0, but its answer to a ping shows that the message did not end the connection.
-    const isUnproven = bytes > this.proven && bytes >= LEAST_LIMIT_BYTES;
-    const isBehindUnproven = this.outbox.underWay > 1;
-    if (isUnproven || isBehindUnproven || this.suspects.size > 0 || this.sentAt < this.confirmUntil) {
+    const isSuspect =
+      (bytes > this.proven && bytes >= LEAST_LIMIT_BYTES) ||
+      this.suspects.size > 0 ||
+      this.sentAt < this.confirmUntil;
+    // If a suspect ends the connection, the messages behind it are lost, too.
+    if (isSuspect || this.unconfirmedSuspects > 0) {
+      if (isSuspect) this.unconfirmedSuspects++;
       connection.publish(atQos0, () => {});
-      connection.ping(accepted);
+      connection.ping(() => {
+        if (isSuspect) this.unconfirmedSuspects--;
+        accepted();
+      });
       return;
     }
     this.unconfirmedAt = this.sentAt;
