@@ -279,6 +279,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
           '(({ from, to }) => to - from)(document.querySelector("#chart").dataset)',
         ) as Promise<number>;
       const hour = 3_600_000;
+      await expect.poll(span).toBeGreaterThan(0);
       const live = await span();
       for (const [name, hours] of [
         ['1 h', 1],
