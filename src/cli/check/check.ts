@@ -205,13 +205,13 @@ function warnOfFolder(folder: string, err: CommandOutput['err']): void {
   const warn = (text: string): void => err(`warning: data_dir: ${text}\n`);
   let there = folder;
   try {
-    const stats = statSync(folder, { throwIfNoEntry: false });
-    if (stats !== undefined && !stats.isDirectory()) {
-      warn(`${folder} is not a folder`);
+    while (!existsSync(there)) there = dirname(there);
+    if (!statSync(there).isDirectory()) {
+      warn(`${there} is not a folder${there === folder ? '' : `, so ${folder} cannot be created or used`}`);
       return;
     }
+    const stats = statSync(folder, { throwIfNoEntry: false });
     if (stats !== undefined && stats.uid !== process.getuid?.()) return;
-    while (!existsSync(there)) there = dirname(there);
     accessSync(there, constants.W_OK | constants.X_OK);
     if (KERNEL_FILE_SYSTEMS.has(statfsSync(there).type))
       warn(`${there} belongs to the kernel, so ${folder} cannot be created or used`);
