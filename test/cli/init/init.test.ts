@@ -215,26 +215,31 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     expect(`${err}${readFileSync(path, 'utf8')}`).not.toMatch(/right\b(?!\/)/);
   });
 
+  /** `gatecast init` in a pseudo-terminal. */
+  function inTerminal(config: string, flags: readonly string[]) {
+    const words = [MAIN, 'init', '-c', config, '--listen', '1s', ...flags];
+    const command = `${process.execPath} --import tsx ${words.join(' ')}`;
+    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: 'pipe' });
+    let shown = '';
+    child.stdout.on('data', (data) => {
+      shown += data;
+    });
+    return { child, shown: () => shown, ended: new Promise((resolve) => child.on('exit', resolve)) };
+  }
+
   it.skipIf(!hasTerminal)('Ctrl-C at a question ends it, and leaves no file behind', async () => {
     const own = mkdtempSync(join(folder, 'interrupted-'));
     const old = join(own, 'old.yaml');
     const before = `node: pi\nmqtt: { url: "${broker.url}" }\nstreams: [{ match: "a/+" }]\n`;
     writeFileSync(old, before);
     const interrupted = async (name: string, flags: readonly string[], ...said: (string | RegExp)[]) => {
-      const words = [MAIN, 'init', '-c', join(own, name), '--listen', '1s', ...flags];
-      const command = `${process.execPath} --import tsx ${words.join(' ')}`;
-      const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: 'pipe' });
-      let shown = '';
-      child.stdout.on('data', (data) => {
-        shown += data;
-      });
-      const ended = new Promise((resolve) => child.on('exit', resolve));
+      const { child, shown, ended } = inTerminal(join(own, name), flags);
       // Answers 'me' to all questions but the last.
       for (const [at, question] of said.entries()) {
-        await waitFor(String(question), () => shown.match(question));
+        await waitFor(String(question), () => shown().match(question));
         child.stdin.write(at < said.length - 1 ? 'me\n' : '\x03');
       }
-      return [await ended, shown.includes('interrupted')];
+      return [await ended, shown().includes('interrupted')];
     };
     const login = ['--broker', broker.url];
     const results = await Promise.all([
@@ -250,24 +255,17 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
 
   it.skipIf(!hasTerminal)('shows nothing of a password that is typed', async () => {
     const path = file('typed.yaml');
-    const words = [MAIN, 'init', '-c', path, '--broker', broker.url, '--listen', '1s'];
-    const command = `${process.execPath} --import tsx ${words.join(' ')}`;
-    const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: 'pipe' });
-    let shown = '';
-    child.stdout.on('data', (data) => {
-      shown += data;
-    });
-    const ended = new Promise((resolve) => child.on('exit', resolve));
-    await waitFor('the question for the user', () => shown.includes('user name: '));
+    const { child, shown, ended } = inTerminal(path, ['--broker', broker.url]);
+    await waitFor('the question for the user', () => shown().includes('user name: '));
     child.stdin.write('me\n');
-    await waitFor('the question for the password', () => shown.includes('password of me: '));
+    await waitFor('the question for the password', () => shown().includes('password of me: '));
     // A slip is taken back.
     child.stdin.write('rigth\x7f\x7fht\n');
-    await waitFor('the listening', () => shown.includes('listening for 1 s'));
+    await waitFor('the listening', () => shown().includes('listening for 1 s'));
     await ended;
-    expect(shown).not.toMatch(/rig|ht\r/);
-    expect(shown).toContain(`wrote ${path}`);
-    expect(shown).toMatch(/█+░* +\d+% {2}\d s left, \d+ messages? on \d+ topics?/);
+    expect(shown()).not.toMatch(/rig|ht\r/);
+    expect(shown()).toContain(`wrote ${path}`);
+    expect(shown()).toMatch(/█+░* +\d+% {2}\d s left, \d+ messages? on \d+ topics?/);
     expect(readFileSync(file('mqtt-password'), 'utf8')).toBe('right\n');
   });
 
