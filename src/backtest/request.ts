@@ -109,8 +109,12 @@ export function readSeries(file: string, request: TableRequest): ReadFile {
     refused[reason] = (refused[reason] ?? 0) + 1;
   });
   const scored = known.filter(({ series }) => series < names.length);
-  if (scored.length === 0)
-    throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`);
+  if (scored.length === 0) {
+    const reasons = Object.entries(refused).map(([reason, n]) => `${reason} ${n}`);
+    throw new GatecastError('NOT_ENOUGH_DATA', `${file} has no numbers in the columns asked for.`, {
+      ...(reasons.length === 0 ? {} : { hint: `Readings were refused: ${reasons.join(', ')}.` }),
+    });
+  }
   refuseSparse(file, scored, scored.length / names.length, intervalMs);
   const series = grids(names, scored, intervalMs, {
     maxRatePerMs: request.maxRate ?? null,

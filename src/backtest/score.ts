@@ -32,7 +32,7 @@ const DAY_MS = 86_400_000;
 /** Minimum scale, as a share of the p05..p95 range. */
 const SCALE_FLOOR = 0.01;
 /** Share of a series' largest value that is rounding error. */
-const ROUNDING = 1e-12;
+const ROUNDING = 4 * Number.EPSILON;
 /** A loss below NEGLIGIBLE scales counts as 0, and a ratio of losses as at most MOST. */
 const NEGLIGIBLE = 1e-6;
 const MOST = 100;
@@ -124,11 +124,11 @@ export function scoreSeries(
   };
 }
 
-/** Scale of a constant series: the rounding error of its largest value. */
-function leastScale(y: ArrayLike<number>): number {
+/** Largest absolute value; 0 if there is none. */
+function sizeOf(y: ArrayLike<number>): number {
   let size = 0;
   for (let i = 0; i < y.length; i++) if (Math.abs(y[i]) > size) size = Math.abs(y[i]);
-  return size > 0 ? Math.max(ROUNDING * size, Number.MIN_VALUE) : 1;
+  return size;
 }
 
 function finish(sums: Sums, scale: number): Score {
@@ -150,7 +150,10 @@ function finish(sums: Sums, scale: number): Score {
   };
 }
 
-/** Scale from the history before `until`; from the whole series if the history is empty (`--start 0`) or constant. */
+/**
+ * Scale from the history before `until`; from the whole series if the history is empty (`--start 0`) or constant. The scale
+ * of a constant series is its own size, because the naive's error is 0 or rounding error.
+ */
 function historyScale(grid: Grid, season: number, until: number): number {
   const y = grid.actual;
   let sum = 0;
@@ -169,8 +172,9 @@ function historyScale(grid: Grid, season: number, until: number): number {
     known[Math.min(known.length - 1, Math.floor(share * known.length))] ?? 0;
   const floor = SCALE_FLOOR * (at(0.95) - at(0.05));
   const scale = Math.max(n > 0 ? sum / n : 0, floor);
-  if ((n === 0 || scale === 0) && until < y.length) return historyScale(grid, season, y.length);
-  return Math.max(scale, leastScale(y));
+  const size = sizeOf(y);
+  if (n > 0 && scale > ROUNDING * size) return scale;
+  return until < y.length ? historyScale(grid, season, y.length) : size || 1;
 }
 
 /** Scale from the whole series. */

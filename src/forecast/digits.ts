@@ -14,6 +14,9 @@ const MOST = 12;
 /** Smaller numbers are written with an exponent, without leading zeros: this many digits have 14 characters, too. */
 const WITH_EXPONENT = 1e-6;
 const MOST_WITH_EXPONENT = 9;
+/** Larger numbers have more digits than `MOST` if their spread needs them: up to this many, which a double resolves. */
+const MOST_OF_DOUBLE = 16;
+const DECIMALS_OF_LARGE = 3;
 
 /**
  * @param ofSpread digits, besides the first, that resolve the spread
@@ -29,8 +32,13 @@ export function digitsFor(values: ArrayLike<number>, least: number, ofSpread = S
   if (!(largest > 0 && Number.isFinite(largest))) return least;
   if (largest < LARGE && high - low < ROUNDING * largest) return least;
   const digits = place(largest) - place(high - low) + 1 + ofSpread;
-  const most = largest < WITH_EXPONENT ? MOST_WITH_EXPONENT : MOST + Math.min(0, place(largest));
-  return Math.max(least, Math.min(most, digits));
+  return Math.max(least, Math.min(mostFor(largest), digits));
+}
+
+function mostFor(largest: number): number {
+  if (largest < WITH_EXPONENT) return MOST_WITH_EXPONENT;
+  const withDecimals = place(largest) + 1 + DECIMALS_OF_LARGE;
+  return Math.max(MOST + Math.min(0, place(largest)), Math.min(MOST_OF_DOUBLE, withDecimals));
 }
 
 /** Decimal exponent of a positive number: 0 for units, 3 for thousands, -1 for tenths; -Infinity for 0. */

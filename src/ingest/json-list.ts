@@ -3,8 +3,9 @@
  * them (a list of devices), or by index. The decision depends only on the message, so that payloads of the same form
  * always give the same streams.
  */
+
+import { epochToMs, parseTime } from '../series/time-stamp.ts';
 import { parseSwitch } from './number-text.ts';
-import { epochToMs, parseTime } from './time-stamp.ts';
 
 type Tree = Readonly<Record<string, unknown>>;
 

@@ -1,5 +1,6 @@
 /** Converts JSON values to readings. Shared by the decoders of JSON payloads. */
 import type { ZoneOffset } from '../series/calendar.ts';
+import { parseTime } from '../series/time-stamp.ts';
 import type { DecodeSink } from './decoder.ts';
 import {
   batchIdentityKey,
@@ -19,7 +20,6 @@ import {
 import { type NumberFormat, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { excerpt } from './rejects.ts';
 import { isPoisonKey } from './stream-name.ts';
-import { parseTime } from './time-stamp.ts';
 import { Unreadable } from './tolerant-json.ts';
 
 export interface ValueOptions {

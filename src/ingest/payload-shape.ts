@@ -2,6 +2,8 @@
  * Structure of a JSON payload besides its numbers: switches, texts, time stamps, lists of devices and batches of readings.
  * For `gatecast check` and `init`, not for the hot path. Paths are the reading names of `json-values.ts`.
  */
+
+import { isLocalTime, parseTime } from '../series/time-stamp.ts';
 import {
   batchIdentityKey,
   batchTimeKey,
@@ -17,7 +19,6 @@ import {
   timeColumn,
 } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
-import { isLocalTime, parseTime } from './time-stamp.ts';
 
 const MAX_MEMBERS = 256;
 const MAX_VALUES = 32;

@@ -1,9 +1,9 @@
 /** Reads a message with values known ahead: a list of points, or a list of times and a list of values. */
 import { GatecastError } from '../errors.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
+import { parseTime } from '../series/time-stamp.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
 import { compilePath, type JsonPath, lookUp } from './json-path.ts';
-import { parseTime } from './time-stamp.ts';
 
 export interface TableFields {
   /** Path of the list; null: the whole message. */

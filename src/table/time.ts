@@ -1,14 +1,19 @@
 /**
  * Parses the time cells of a table: ISO dates, also with spaces, slashes or dots; day-first and month-first dates; clock
- * times with dots or AM/PM; unix seconds and milliseconds; year/month/day/hour in separate columns; or any strptime-like
- * format. Times without an offset are UTC. Zone names are not supported.
+ * times with dots or AM/PM; the time stamps that devices send (`time-stamp.ts`), such as unix seconds, ms, us and ns,
+ * 20240131120000 or a named UTC; year/month/day/hour in separate columns; or any strptime-like format. Times without an
+ * offset are UTC. Zone names are not supported.
  */
 import { GatecastError } from '../errors.ts';
-import { civilMs, MS_FROM, offsetMinutes } from '../series/calendar.ts';
+import { civilMs, offsetMinutes } from '../series/calendar.ts';
+import { epochToMs, parseTime } from '../series/time-stamp.ts';
 
 const DATE =
   /^(\d{1,4})[-/.](\d{1,2})[-/.](\d{1,4})(?:[T ]+(\d{1,2})(?:[:.](\d{1,2})(?:[:.](\d{1,2})(?:[.,](\d{1,9}))?)?)?\s*([ap]m)?)?\s*(z|[+-]\d{2}:?\d{2})?$/i;
 const NUMBER = /^[+-]?\d+(?:\.\d+)?$/;
+/** `20240131`; `202401311200`, `20240131120000`. */
+const COMPACT_DATE = /^((?:19|20)\d{2})(\d{2})(\d{2})$/;
+const COMPACT = /^(?:19|20)\d{10}(?:\d{2})?$/;
 
 /** Order of the parts of a date: year first, day first, month first. */
 type Order = 'ymd' | 'dmy' | 'mdy';
@@ -48,12 +53,10 @@ export function detectTimeReader(texts: Iterable<string>, columns: number): Time
 
 function readAs(order: Order): TimeReader {
   return (text) => {
-    if (NUMBER.test(text)) {
-      const stamp = Number(text);
-      return Math.abs(stamp) < MS_FROM ? stamp * 1000 : stamp;
-    }
+    if (COMPACT_DATE.test(text)) return parseTime(text.replace(COMPACT_DATE, '$1-$2-$3')) ?? Number.NaN;
+    if (NUMBER.test(text) && !COMPACT.test(text)) return epochToMs(Number(text)) ?? Number.NaN;
     const found = DATE.exec(text);
-    if (found === null) return Number.NaN;
+    if (found === null) return parseTime(text) ?? Number.NaN;
     const first = Number(found[1]);
     const second = Number(found[2]);
     const third = Number(found[3]);

@@ -88,6 +88,13 @@ describe('readSeries', () => {
   const rows = (...stamps: string[]) =>
     file(`t,v\n${stamps.map((stamp, i) => `${stamp},${i}`).join('\n')}\n`);
 
+  it('says why every reading of a file was refused', () => {
+    const path = rows(...Array.from({ length: 9 }, (_, i) => `2061-06-15T0${i}:00:00Z`));
+    expect(() => readSeries(path, request)).toThrow(
+      expect.objectContaining({ code: 'NOT_ENOUGH_DATA', hint: expect.stringContaining('absurd-time 9') }),
+    );
+  });
+
   it('refuses a file whose clock was decades off, and plays it in file order on request', () => {
     const hours = Array.from({ length: 9 }, (_, i) => `2021-06-15T0${i}:00:00Z`);
     const path = rows(...hours, '2000-01-01T18:15:00Z');

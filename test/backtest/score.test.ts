@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { type Grid, origins, type Played } from '../../src/backtest/play.ts';
 import { scoreText } from '../../src/backtest/report/text.ts';
 import { overall, scoreSeries, seasonOf } from '../../src/backtest/score.ts';
-import { quantileLoss } from '../../src/quantiles.ts';
+import { QUANTILES, quantileLoss } from '../../src/quantiles.ts';
 
 const HOUR = 3_600_000;
 
@@ -50,6 +50,30 @@ describe('scoreSeries', () => {
     const score = scoreSeries(grid([5, 5, 5, 5, 5, 9, 5, 9]), [point(5, [5, 5])], 2, 5);
     // Errors 0 and 4 over the naive's mean error of 12 / 7.
     expect(score.mase).toBeCloseTo(2 / (12 / 7), 12);
+  });
+
+  it.each([0.1, -3e9, 1e-12])(
+    'scales by its own size where all of it is %d, give or take rounding errors',
+    (size) => {
+      const series = Array.from({ length: 60 }, (_, i) => (i % 7 === 0 ? size * (1 + Number.EPSILON) : size));
+      const forecast: Played = {
+        series: 0,
+        origin: 50,
+        kind: 'gru',
+        quantiles: Float64Array.from(QUANTILES, (p) => size * (1 + (p - 0.5) * 1e-6)),
+      };
+      const score = scoreSeries(grid(series), [forecast], 1, 50);
+      expect(score.sql).toBeLessThan(1e-6);
+      expect(Math.abs(score.skillNaive)).toBeLessThan(0.5);
+    },
+  );
+
+  it('scales by small changes far from zero', () => {
+    const score = scoreSeries(grid([0, 2, 0, 2, 0, 2].map((v) => 1e12 + v / 1000)), [point(3, [1e12])], 1, 4);
+    expect(score.mase).toBeCloseTo(0, 12);
+    expect(score.bias).toBeCloseTo(0, 12);
+    const next = scoreSeries(grid([0, 2, 0, 2, 0, 2].map((v) => 1e12 + v / 1000)), [point(4, [1e12])], 1, 4);
+    expect(next.mase).toBeCloseTo(1, 1);
   });
 
   it('scales by the whole series where there is no history', () => {

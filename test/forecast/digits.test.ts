@@ -6,7 +6,7 @@ describe('the digits of a forecast', () => {
   it.each([
     ['a temperature', [19.2, 20.1, 21.4], 6],
     ["a meter's total", [45_678.9, 45_679.05, 45_688.3], 9],
-    ['a large total', [-1e9, -1e9 - 12.5], 12],
+    ['a large total', [-1e9, -1e9 - 12.5], 13],
     ['small numbers', [1.2e-9, 3.4e-9], 6],
     ['a constant', [123_456_789.25, 123_456_789.25], 12],
     ['a constant in single precision', [0.999_999_9, 1.000_000_3, 1.000_002], 6],
@@ -23,6 +23,8 @@ describe('the digits of a forecast', () => {
     ['of a total', [45_678.9, 45_678.95, 45_679]],
     ['far below one', [3.210_04e-10, 3.210_08e-10, 3.210_15e-10]],
     ['far above', [1e12 + 1000, 1e12 + 1500, 1e12 + 3000]],
+    ['of a total in thousandths', [1e12 + 0.031, 1e12 + 0.045, 1e12 + 0.052]],
+    ['of a constant with more whole digits', [1_700_000_000_123, 1_700_000_000_123]],
     ['of a leakage current', [7.1e-13, 9.2e-13, 1.3e-12]],
   ])('tell apart what lies close together: %s', (_, values) => {
     expect(values.map((value) => inDigits(value, digitsFor(values, 6)))).toEqual(values);

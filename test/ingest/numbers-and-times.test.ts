@@ -2,7 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from '../../src/ingest/number-text.ts';
 import { payloadZone } from '../../src/ingest/payload-zone.ts';
-import { isLocalTime, parseTime } from '../../src/ingest/time-stamp.ts';
+import { isLocalTime, parseTime } from '../../src/series/time-stamp.ts';
 
 describe('thousands separators', () => {
   it.each([

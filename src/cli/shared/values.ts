@@ -1,7 +1,7 @@
 /** Parsers of option values. Each error says what is allowed (exit code 2). */
 import { InvalidArgumentError } from 'commander';
 import { parseDuration } from '../../config/units.ts';
-import { parseTime } from '../../ingest/time-stamp.ts';
+import { parseTime } from '../../series/time-stamp.ts';
 
 /** `a,b , c` -> [a, b, c] */
 export function list(text: string): string[] {

@@ -3,11 +3,12 @@
  * is named `measurement/tag values/field`, so that series with different tags are separate streams.
  * https://docs.influxdata.com/influxdb/v2/reference/syntax/line-protocol/
  */
+
+import { epochToMs } from '../../series/time-stamp.ts';
 import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
 import { parseNumber } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
 import { isPoisonKey } from '../stream-name.ts';
-import { epochToMs } from '../time-stamp.ts';
 
 const COMMA = 44;
 const EQUALS = 61;

@@ -3,6 +3,8 @@
  * batch (a list of readings with their own times, or columns) is read record by record; members used in the stream name
  * are looked up in the record, then in the whole payload. Each of several objects in one payload (NDJSON) is read like a separate message.
  */
+
+import { parseTime } from '../../series/time-stamp.ts';
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import {
   batchIdentityKey,
@@ -27,7 +29,6 @@ import { namedValue, shownValue, type ValueOptions, type WalkOptions, walkNumber
 import type { Message } from '../message.ts';
 import { payloadZone } from '../payload-zone.ts';
 import { excerpt } from '../rejects.ts';
-import { parseTime } from '../time-stamp.ts';
 
 const NOTHING: ReadonlySet<string> = new Set();
 

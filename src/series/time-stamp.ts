@@ -2,8 +2,8 @@
  * Parses time stamps of devices: seconds, ms, us or ns since 1970, ISO 8601 with any offset, RFC 2822, and the usual forms of local
  * time. A time without an offset is in the given zone, UTC by default.
  */
-import { FUTURE_MS } from '../series/admission.ts';
-import { civilMs, MS_FROM, offsetMinutes, UTC, type ZoneOffset } from '../series/calendar.ts';
+import { FUTURE_MS } from './admission.ts';
+import { civilMs, MS_FROM, offsetMinutes, UTC, type ZoneOffset } from './calendar.ts';
 
 /** With `MS_FROM`, the magnitudes that separate the units; each covers the years 1973 to 5138 of its unit. */
 const US_FROM = 1e14;
