@@ -5,6 +5,7 @@
  */
 import type { OutgoingRequest, Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
+import { SPARKPLUG_PREFIX } from '../ingest/sparkplug-payload.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Reading, Sample } from '../series/sample.ts';
 import type { Clock } from '../system/clock.ts';
@@ -30,12 +31,16 @@ export interface InboxParts {
 }
 
 const MAX_QUEUED = 100_000;
+/** Longest time for decoding the parts of large messages before other events have a turn, ms. */
+const TURN_MS = 10;
 /** Total size of undecoded payloads. */
 const MAX_HELD_BYTES = 32 * 1024 * 1024;
 
 /** With the time it arrived, ms. */
 interface Message extends Incoming {
   readonly nowMs: number;
+  /** A further part of a large message. */
+  readonly continues?: boolean;
 }
 
 /** The result of decoding one message. */
@@ -55,6 +60,7 @@ interface Untimed {
 }
 
 const NONE: readonly NewStream[] = [];
+const NO_PARTS: readonly Uint8Array[] = [];
 
 const withFirstTimes = (
   streams: readonly DiscoveredStream[],
@@ -75,6 +81,10 @@ export class Inbox {
   /** Undecoded messages during a change of streams; null otherwise. */
   private held: Message[] | null = null;
   private heldBytes = 0;
+  /** Whether a turn for `inTurns` is scheduled. */
+  private isScheduled = false;
+  /** Further parts of large Sparkplug messages, and the Sparkplug messages behind them, whose aliases these parts may define. */
+  private readonly inTurns: Message[] = [];
   private readonly maxQueued: number;
   private readonly times: ArrivalTimes;
 
@@ -112,9 +122,10 @@ export class Inbox {
       return;
     }
     const message = { topic, payload, retained, acknowledge, nowMs: this.parts.clock.now() };
-    if (this.held === null) this.route(message);
-    else if (this.held.length < this.maxQueued && this.heldBytes + payload.length <= MAX_HELD_BYTES) {
-      this.held.push({ ...message, payload: new Uint8Array(payload) });
+    const queue = this.held ?? (this.waitsForParts(topic) ? this.inTurns : null);
+    if (queue === null) this.route(message);
+    else if (queue.length < this.maxQueued && this.heldBytes + payload.length <= MAX_HELD_BYTES) {
+      queue.push({ ...message, payload: new Uint8Array(payload) });
       this.heldBytes += payload.length;
     } else {
       this.drop('overload');
@@ -133,14 +144,20 @@ export class Inbox {
   /** Stops decoding: messages wait undecoded from now on. */
   pause(): void {
     this.held = [];
-    this.heldBytes = 0;
   }
 
   /** Decodes the waiting messages. */
   resume(): void {
     const held = this.held ?? [];
     this.held = null;
-    for (const message of held) this.route(message);
+    for (const message of held) {
+      if (this.waitsForParts(message.topic)) this.inTurns.push(message);
+      else {
+        this.heldBytes -= message.payload.length;
+        this.route(message);
+      }
+    }
+    if (this.inTurns.length > 0) this.takeTurn();
   }
 
   drop(reason: DropReason, count = 1): void {
@@ -151,15 +168,53 @@ export class Inbox {
     return Object.fromEntries(this.drops);
   }
 
-  private route({ topic, payload, retained, acknowledge, nowMs }: Message): void {
+  private waitsForParts(topic: string): boolean {
+    return this.inTurns.length > 0 && topic.startsWith(SPARKPLUG_PREFIX);
+  }
+
+  /** Decodes the first messages of `inTurns` in a later turn of the event loop. */
+  private takeTurn(): void {
+    if (this.isScheduled) return;
+    this.isScheduled = true;
+    this.parts.clock.after(0, () => {
+      this.isScheduled = false;
+      if (this.held !== null) return;
+      const fromMs = this.parts.clock.monotonic();
+      do {
+        const next = this.inTurns.shift();
+        if (next === undefined) return;
+        this.heldBytes -= next.payload.length;
+        this.route(next);
+      } while (this.parts.clock.monotonic() - fromMs < TURN_MS);
+      this.takeTurn();
+    });
+  }
+
+  /** The last part acknowledges the whole message. */
+  private takeInTurns(whole: Message, rest: readonly Uint8Array[]): void {
+    const last = rest.length - 1;
+    const parts = rest.map((payload, at): Message => {
+      this.heldBytes += payload.length;
+      return { ...whole, payload, continues: true, acknowledge: at === last ? whole.acknowledge : null };
+    });
+    // in front of the messages that wait behind the large one
+    this.inTurns.unshift(...parts);
+    this.takeTurn();
+  }
+
+  private route(whole: Message): void {
+    const { topic, payload, retained, nowMs, continues = false } = whole;
     const { router, hold } = this.parts;
-    const routed = router.message(topic, payload, nowMs, retained);
+    const routed = router.message(topic, payload, nowMs, retained, continues);
+    const { rest = NO_PARTS } = routed;
+    if (rest.length > 0) this.takeInTurns(whole, rest);
+    const acknowledge = rest.length > 0 ? null : whole.acknowledge;
     for (const request of routed.requests) this.parts.request(request);
     let samples = routed.samples;
     // The age of a retained value is known only from its time stamp.
     if (retained) samples = this.keep(samples, ({ timeMs }) => timeMs !== null, 'retained');
     if (this.waitingSamples >= this.maxQueued) samples = this.keep(samples, () => false, 'overload');
-    if (samples.length === 0 && routed.discovered.length === 0) {
+    if (samples.length === 0 && routed.discovered.length === 0 && !(continues && acknowledge !== null)) {
       acknowledge?.();
       return;
     }

@@ -84,8 +84,8 @@ export class AgentStreams implements Part {
   }
 
   /** Applies the rules to a message; refusals are logged, rate-limited for each reason. */
-  message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
-    const routed = this.router.message(topic, payload, arrivalMs, retained);
+  message(...[topic, ...message]: Parameters<Router['message']>): Routed {
+    const routed = this.router.message(topic, ...message);
     for (const { reason, detail } of routed.rejects)
       this.warnings.say(reason, (omitted) =>
         this.log[EXPECTED.has(reason) ? 'info' : 'warn']('not taken', {

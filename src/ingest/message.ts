@@ -23,6 +23,8 @@ export class Message {
     /** ms since 1970 UTC. */
     readonly arrivalMs: number,
     private readonly maxDepth: number,
+    /** A further part of a message that was split, see `Routed.rest`. */
+    readonly continues = false,
   ) {}
 
   /** The text without byte order mark and NULs at both ends; bytes that are not UTF-8 are read as Latin-1. */

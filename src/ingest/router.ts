@@ -20,6 +20,7 @@ import {
   type ReservedTopics,
   type StreamSource,
 } from './rule.ts';
+import { SPARKPLUG_PREFIX, splitSparkplug } from './sparkplug-payload.ts';
 import { Streams } from './streams.ts';
 
 export interface OutgoingRequest {
@@ -34,6 +35,11 @@ export interface Routed {
   readonly discovered: readonly DiscoveredStream[];
   /** Messages to publish with QoS 0, not retained. */
   readonly requests: readonly OutgoingRequest[];
+  /**
+   * Payloads of the further parts of a large Sparkplug message, to be passed to `message` with `continues`, each in its own turn of
+   * the event loop, and before any other Sparkplug message.
+   */
+  readonly rest?: readonly Uint8Array[];
 }
 
 const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
@@ -115,21 +121,37 @@ export class Router {
   /**
    * @param arrivalMs ms since 1970 UTC
    * @param retained a retained message, which does not create streams. Never throws.
+   * @param continues a further part of a message, see `Routed.rest`
    */
-  message(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
+  message(
+    topic: string,
+    payload: Uint8Array,
+    arrivalMs: number,
+    retained = false,
+    continues = false,
+  ): Routed {
     if (!isTopic(topic)) return this.refused('bad-topic', excerpt(topic));
     const route = this.routes.of(topic);
     if (route.reserved) return NOTHING;
     if (route.rules.length === 0) return this.refused('unmatched-topic', excerpt(topic));
     if (payload.length === 0) return this.refused('empty', excerpt(topic));
+    if (!continues && topic.startsWith(SPARKPLUG_PREFIX)) {
+      const { maxReadings, maxPayloadBytes } = this.limits;
+      const [first, ...rest] = splitSparkplug(payload, maxReadings, maxPayloadBytes) ?? [];
+      if (first !== undefined) {
+        const { samples, rejects, discovered, requests } = this.message(topic, first, arrivalMs, retained);
+        const isRefused = rejects.some(({ reason }) => reason === 'over-budget');
+        return { samples, rejects, discovered, requests, rest: isRefused ? [] : rest };
+      }
+    }
     if (payload.length > this.limits.maxPayloadBytes)
       return this.refused('oversize', `${payload.length} bytes on ${excerpt(topic)}`);
 
     const second = Math.floor(arrivalMs / 1000);
-    if (route.waste > this.wastePerS && route.wasteSecond === second)
+    if (!continues && route.waste > this.wastePerS && route.wasteSecond === second)
       return this.refused('over-budget', excerpt(topic));
 
-    const message = new Message(topic, payload, arrivalMs, this.limits.maxJsonDepth);
+    const message = new Message(topic, payload, arrivalMs, this.limits.maxJsonDepth, continues);
     if (route.mayBeAgent && this.otherAgents.sent(message))
       return this.refused('other-agent', excerpt(topic));
     const collector = new Collector(message, route, this.routes, this.streams, this.limits, this.count);
@@ -150,6 +172,20 @@ export class Router {
       route.wasteSecond = second;
     }
     return collector;
+  }
+
+  /** Reads all parts of a large message at once; for commands. */
+  wholeMessage(topic: string, payload: Uint8Array, arrivalMs: number, retained = false): Routed {
+    const first = this.message(topic, payload, arrivalMs, retained);
+    const { rest = [] } = first;
+    if (rest.length === 0) return first;
+    const parts = [first, ...rest.map((part) => this.message(topic, part, arrivalMs, retained, true))];
+    return {
+      samples: parts.flatMap(({ samples }) => samples),
+      rejects: parts.flatMap(({ rejects }) => rejects),
+      discovered: parts.flatMap(({ discovered }) => discovered),
+      requests: parts.flatMap(({ requests }) => requests),
+    };
   }
 
   /** Adds the retained readings of new streams before their first live readings. */

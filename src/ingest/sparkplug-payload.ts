@@ -257,15 +257,60 @@ function signed(value: Long | undefined): number | undefined {
   return typeof value === 'object' ? value.high * 2 ** 32 + (value.low >>> 0) : value;
 }
 
+export const SPARKPLUG_PREFIX = 'spBv1.0/';
+
+const TIMESTAMP_TAG = 1 << 3;
 const METRICS_TAG = (2 << 3) | 2;
+const SEQ_TAG = 3 << 3;
+/** Most metrics and bytes of one message; the birth of a large plant has some thousands of metrics. */
+const MAX_METRICS = 32_768;
+const MAX_BYTES = 8 * 1024 * 1024;
 
 /**
- * Whether a payload contains more than `most` metrics. Scans only the top level, without creating objects. Returns false
- * for invalid protobuf, which the decoder rejects.
+ * Splits a payload of many metrics into payloads that contain at most `most` metrics and about `mostBytes` bytes, so that each
+ * can be read in its own turn of the event loop. All have the time of the payload, only the first one its sequence number. null
+ * for a payload that is small enough, not valid, or larger than that of any plant.
  */
-export function hasMoreMetrics(payload: Uint8Array, most: number): boolean {
-  let at = 0;
+export function splitSparkplug(payload: Uint8Array, most: number, mostBytes: number): Buffer[] | null {
+  // a metric takes at least two bytes
+  if (payload.length <= Math.min(2 * most, mostBytes) || payload.length > MAX_BYTES) return null;
+  const time: Uint8Array[] = [];
+  const seq: Uint8Array[] = [];
+  let metrics: Uint8Array[] = [];
+  const parts = [metrics];
+  let [count, bytes] = [0, 0];
+  for (const { tag, from, to } of topLevelFields(payload)) {
+    if (to > payload.length || ++count > MAX_METRICS) return null;
+    const field = payload.subarray(from, to);
+    if (tag !== METRICS_TAG) {
+      if (tag === TIMESTAMP_TAG) time.push(field);
+      else if (tag === SEQ_TAG) seq.push(field);
+      continue;
+    }
+    bytes += field.length;
+    if (metrics.length === most || (bytes > mostBytes && metrics.length > 0)) {
+      metrics = [];
+      parts.push(metrics);
+      bytes = field.length;
+    }
+    metrics.push(field);
+  }
+  if (parts.length < 2) return null;
+  return parts.map((part, at) => Buffer.concat([...time, ...(at === 0 ? seq : []), ...part]));
+}
+
+/** Whether a payload contains more metrics than that of any plant. Returns false for invalid protobuf, which the decoder rejects. */
+export function hasTooManyMetrics(payload: Uint8Array): boolean {
+  if (payload.length <= 2 * MAX_METRICS) return false;
   let count = 0;
+  for (const { tag } of topLevelFields(payload))
+    if (tag === METRICS_TAG && ++count > MAX_METRICS) return true;
+  return false;
+}
+
+/** The fields of the top level, found without decoding them; ends at the first that is not valid. */
+function* topLevelFields(payload: Uint8Array): Generator<{ tag: number; from: number; to: number }> {
+  let at = 0;
   const varint = (): number => {
     let value = 0;
     for (let shift = 0; at < payload.length && shift < 64; shift += 7) {
@@ -276,8 +321,8 @@ export function hasMoreMetrics(payload: Uint8Array, most: number): boolean {
     return payload.length;
   };
   while (at < payload.length) {
+    const from = at;
     const tag = varint();
-    if (tag === METRICS_TAG && ++count > most) return true;
     const wire = tag & 7;
     if (wire === 0) varint();
     else if (wire === 1) at += 8;
@@ -286,7 +331,7 @@ export function hasMoreMetrics(payload: Uint8Array, most: number): boolean {
       const length = varint();
       at += length;
     } else if (wire === 5) at += 4;
-    else return false;
+    else return;
+    yield { tag, from, to: at };
   }
-  return false;
 }

@@ -10,7 +10,7 @@ import { excerpt } from './rejects.ts';
 import {
   decodeSparkplug,
   encodeRebirth,
-  hasMoreMetrics,
+  hasTooManyMetrics,
   type SparkplugMetric,
   type SparkplugPayload,
 } from './sparkplug-payload.ts';
@@ -45,8 +45,6 @@ interface Births {
   readonly byAlias: Map<number, Birth>;
 }
 
-/** Maximum per message; the birth of a large device has some thousands. */
-const MAX_METRICS = 8192;
 const MAX_NODES = 2000;
 /** Maximum number of stored metrics and devices over all nodes; more than real plants have. */
 const MAX_BIRTHS = 200_000;
@@ -82,8 +80,8 @@ export class SparkplugSession {
     const [, group = '', type = '', node = '', device = ''] = message.topic.split('/');
     const known = DATA.has(type) || BIRTH.has(type) || DEATH.has(type);
     if (!known || node === '') return NONE;
-    if (hasMoreMetrics(message.payload, MAX_METRICS)) {
-      sink.reject('too-many-readings', `more than ${MAX_METRICS} metrics on ${excerpt(message.topic)}`);
+    if (hasTooManyMetrics(message.payload)) {
+      sink.reject('too-many-readings', excerpt(message.topic));
       return NONE;
     }
     const payload = decodeSparkplug(message.payload);
@@ -103,7 +101,7 @@ export class SparkplugSession {
       this.forget(edge, [device]);
       return NONE;
     }
-    if (BIRTH.has(type)) this.learn(key, edge, type, device, payload);
+    if (BIRTH.has(type)) this.learn(key, edge, type, device, payload, message.continues);
     else if (!edge.born || !edge.devices.has(device)) ask();
     return resolve(edge.devices.get(device), payload, sink, ask);
   }
@@ -120,7 +118,15 @@ export class SparkplugSession {
     return edge;
   }
 
-  private learn(key: string, edge: EdgeNode, type: string, device: string, payload: SparkplugPayload): void {
+  /** @param continues a further part of a large birth */
+  private learn(
+    key: string,
+    edge: EdgeNode,
+    type: string,
+    device: string,
+    payload: SparkplugPayload,
+    continues: boolean,
+  ): void {
     this.births += payload.metrics.length + 1;
     if (this.births > MAX_BIRTHS) {
       this.nodes.clear();
@@ -128,20 +134,24 @@ export class SparkplugSession {
       edge.devices.clear();
       this.births = payload.metrics.length + 1;
     }
+    const begun = continues ? edge.devices.get(device) : undefined;
     if (type === 'NBIRTH') {
-      edge.born = true;
-      edge.askedMs = Number.NEGATIVE_INFINITY;
-      this.forget(edge, [...edge.devices.keys()]);
-      edge.bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
+      const bdSeq = payload.metrics.find(({ name }) => name === 'bdSeq')?.value(undefined);
+      edge.bdSeq = continues ? (bdSeq ?? edge.bdSeq) : bdSeq;
+      if (!continues) {
+        edge.born = true;
+        edge.askedMs = Number.NEGATIVE_INFINITY;
+        this.forget(edge, [...edge.devices.keys()]);
+      }
     }
-    const births: Births = { byName: new Map(), byAlias: new Map() };
+    const births = begun ?? { byName: new Map(), byAlias: new Map() };
     for (const { name, alias, datatype, unit } of payload.metrics) {
       if (name === undefined) continue;
       const birth: Birth = { name, datatype, unit: unit ?? null };
       births.byName.set(name, birth);
       if (alias !== undefined) births.byAlias.set(alias, birth);
     }
-    this.forget(edge, [device]);
+    if (begun === undefined) this.forget(edge, [device]);
     edge.devices.set(device, births);
   }
 

@@ -1,6 +1,9 @@
 import { expect, test } from 'vitest';
 import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { Inbox } from '../../src/agent/inbox.ts';
+import { Router } from '../../src/ingest/router.ts';
+import { rule } from '../ingest/rules.ts';
+import { sparkplug } from '../ingest/sparkplug-messages.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const MB = 1024 * 1024;
@@ -71,4 +74,55 @@ test('in a backlog a time stamp that equals the time of arrival is kept, and a r
   expect(receive()).toBe(clock.now());
   stamped = false;
   expect(receive()).toBeLessThan(clock.now() - 5000);
+});
+
+test('the birth of a plant is decoded in turns of the event loop; data behind it waits, other messages do not', () => {
+  const clock = new FakeClock(Date.UTC(2025, 0, 1));
+  const router = new Router([rule('spBv1.0/{g}/+/{n}/#', 'sparkplug'), rule('other')], {
+    limits: { maxStreams: 20_000 },
+  });
+  const hold = new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 });
+  const requests: string[] = [];
+  const inbox = new Inbox({ clock, router, hold, request: ({ topic }) => requests.push(topic) }, () => {});
+  const acknowledged: string[] = [];
+  const receive = (topic: string, payload: Uint8Array): void =>
+    inbox.receive({ topic, payload, retained: false, acknowledge: () => acknowledged.push(topic) });
+  const taken: [string, number][] = [];
+  const take = (): number => {
+    const waiting = inbox.take();
+    for (const { samples, acknowledge } of waiting) {
+      for (const { stream, value } of samples) taken.push([stream, value]);
+      acknowledge?.();
+    }
+    return waiting.length;
+  };
+  const name = (i: number): string => `Line ${i % 7}/Press ${i}/Hydraulics/Temperature`;
+  const metrics = Array.from({ length: 5000 }, (_, i) => ({
+    name: name(i),
+    alias: i,
+    type: 9,
+    float: i,
+    unit: 'C',
+  }));
+  const birth = sparkplug([{ name: 'bdSeq', type: 8, long: 1 }, ...metrics], 0, clock.now());
+  expect(birth.length).toBeGreaterThan(256 * 1024);
+
+  receive('spBv1.0/p/NBIRTH/edge', birth);
+  receive('spBv1.0/p/NDATA/edge', sparkplug([{ alias: 4999, float: 0.5 }], 1, clock.now()));
+  receive('other', Buffer.from('7'));
+  take();
+  // One part of the birth, and the message of the other rule.
+  expect([taken.length, taken.at(-1), acknowledged]).toEqual([256, ['other', 7], ['other']]);
+  inbox.pause();
+  clock.advance(1);
+  expect(take()).toBe(0);
+  inbox.resume();
+  clock.advance(1);
+  take();
+  expect(taken.length).toBe(5002);
+  expect(new Set(taken.map(([stream]) => stream)).size).toBe(5001);
+  expect(taken.find(([stream]) => stream === `p/edge/${name(4711)}`)).toEqual([`p/edge/${name(4711)}`, 4711]);
+  expect(taken.at(-1)).toEqual([`p/edge/${name(4999)}`, 0.5]);
+  expect(acknowledged).toEqual(['other', 'spBv1.0/p/NBIRTH/edge', 'spBv1.0/p/NDATA/edge']);
+  expect([requests, router.dropped(), inbox.dropped()]).toEqual([[], {}, {}]);
 });

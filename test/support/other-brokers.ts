@@ -58,7 +58,7 @@ export async function startNats(): Promise<OtherBroker> {
   return started(child, dir, port);
 }
 
-export async function startRabbit(): Promise<OtherBroker> {
+export async function startRabbit(settings: readonly string[] = []): Promise<OtherBroker> {
   const dir = mkdtempSync(join(tmpdir(), 'gatecast-rabbit-'));
   const [port, amqp, dist, epmd] = [await freePort(), await freePort(), await freePort(), await freePort()];
   const lines = [
@@ -67,6 +67,7 @@ export async function startRabbit(): Promise<OtherBroker> {
     'mqtt.allow_anonymous = true',
     'log.console = true',
     'log.file = false',
+    ...settings,
   ];
   writeFileSync(join(dir, 'rabbitmq.conf'), `${lines.join('\n')}\n`);
   writeFileSync(join(dir, 'plugins'), '[rabbitmq_mqtt].\n');

@@ -19,7 +19,7 @@ export function tryOut(config: Config, recording: readonly Recorded[]): Heard {
   const router = createRouter(config);
   const heard = new Heard();
   for (const { topic, payload, arrivalMs } of recording)
-    if (router.rulesOf(topic).length > 0) heard.add(topic, router.message(topic, payload, arrivalMs));
+    if (router.rulesOf(topic).length > 0) heard.add(topic, router.wholeMessage(topic, payload, arrivalMs));
   return heard;
 }
 

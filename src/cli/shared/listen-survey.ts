@@ -75,7 +75,7 @@ export async function listenAndSurvey({
         if (reserved.some(({ pattern }) => matchPattern(pattern, levels) !== null)) return;
         const arrivalMs = Date.now();
         if (router !== null && router.rulesOf(topic).length > 0) {
-          heard.add(topic, router.message(topic, payload, arrivalMs, retained));
+          heard.add(topic, router.wholeMessage(topic, payload, arrivalMs, retained));
           survey.notice(topic);
           return;
         }

@@ -4,6 +4,7 @@
  */
 import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
 import { excerpt } from '../rejects.ts';
+import { SPARKPLUG_PREFIX } from '../sparkplug-payload.ts';
 import type { ResolvedMetric, SparkplugSession } from '../sparkplug-session.ts';
 import { isPoisonKey } from '../stream-name.ts';
 
@@ -62,7 +63,7 @@ export const SPARKPLUG = {
     field: 't',
     value: 20,
   },
-  sniff: ({ topic }) => (topic.startsWith('spBv1.0/') ? 3 : 0),
+  sniff: ({ topic }) => (topic.startsWith(SPARKPLUG_PREFIX) ? 3 : 0),
   // births and data of a device have different topics but belong to one stream: group, node, device
   nameParts: (topic) => {
     const [, group = '', , node = '', device = ''] = topic.split('/');
