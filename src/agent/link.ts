@@ -58,6 +58,7 @@ export class Link implements Part {
       },
       answered: () => this.tell((part) => part.subscribed?.()),
       session: sessionMemory(store, options),
+      probeTopic: topicsOf(config().base, config().node).trial,
     });
   }
 

@@ -316,12 +316,17 @@ const requests = z.strictObject({
 });
 
 const ingest = z.strictObject({
-  max_payload: size({ min: '64B', max: '16MB' }, '256KB', 'restart', 'Larger payloads are rejected.'),
+  max_payload: size(
+    { min: '64B', max: '16MB' },
+    '256KB',
+    'restart',
+    'Larger payloads are rejected; a Sparkplug message is read in parts of this size.',
+  ),
   max_depth: note(bounded(1, 256, true).default(32), 'restart', 'JSON nested deeper is rejected.'),
   max_readings: note(
     bounded(1, 10_000, true).default(256),
     'restart',
-    'Most readings taken from one message.',
+    'Most readings taken from one message. A Sparkplug message with more is read in parts of this size.',
   ),
   topic_cache: note(
     bounded(100, 1_000_000, true).default(20_000),

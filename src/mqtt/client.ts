@@ -37,6 +37,8 @@ export interface ClientParts {
   readonly answered?: () => void;
   /** The record of the session from earlier runs; without it, an existing session is replaced by a clean one. */
   readonly session?: SessionMemory;
+  /** A topic of the agent's own for messages that test whether the broker accepts a size again. Without it, a limit that was learnt stays. */
+  readonly probeTopic?: string;
   /** Messages are valid only for one connection: those not acknowledged when it ends are dropped. */
   readonly ephemeral?: boolean;
 }
@@ -85,6 +87,13 @@ const BLAME_MS = 2000;
 const CLOSES_AT_QOS_1 = 2;
 /** How long conclusions from closed connections hold: every message at QoS 0 is confirmed, QoS 1 is not tried again, ms. */
 const CAUTION_MS = 3_600_000;
+
+/** Interval of the check for a message that stays unacknowledged; it is called unanswered after one to two of them, ms. */
+const UNANSWERED_MS = 15_000;
+const UNANSWERED = { kind: 'unanswered', reason: 'the broker did not acknowledge a message' } as const;
+/** Shortest and longest time between two tests whether a size that was refused is accepted again, ms. It doubles with each refusal. */
+const PROBE_AFTER_MS = 300_000;
+const PROBE_AT_LEAST_MS = 86_400_000;
 
 /** Longest wait for the end of the old connection when switching to another, ms. */
 const GOODBYE_MS = 1000;
@@ -140,8 +149,20 @@ export class Client {
   private confirmUntil = 0;
   /** Size of the smallest message that the broker refused as too large, bytes. */
   private tooLarge = Number.POSITIVE_INFINITY;
+  /** Size of the largest message that the broker refused as too large, bytes. */
+  private refusedBytes = 0;
+  /** Time of the next test of the limit, ms on the monotonic clock, and the wait after it. */
+  private probeAt = 0;
+  private probeWaitMs = PROBE_AFTER_MS;
+  /** Size of the message that tests the limit now, bytes; no other message is sent meanwhile. */
+  private probing: number | null = null;
+  /** Whether the next test uses the smallest refused size, because the largest was refused again. */
+  private probesLeast = false;
+  /** The message in flight for the longest time at the last check. */
+  private oldest: OutboxEntry | null = null;
   private stopped = true;
-  private cancelTimers: (() => void)[] = [];
+  /** Cancel the timers of this connection, or of the wait for the next. */
+  private readonly cancels = new Set<() => void>();
   /** Set while stopping. */
   private stopping: { readonly drained: () => void; readonly lost: () => void } | null = null;
   private pumping = false;
@@ -169,7 +190,8 @@ export class Client {
   stop(farewell: readonly Outgoing[], timeoutMs = 3000): Promise<void> {
     for (const message of farewell) this.publish(message);
     this.stopped = true;
-    for (const cancel of this.cancelTimers.splice(0)) cancel();
+    this.probing = null;
+    this.cancelTimers();
     return new Promise((resolve) => {
       const finish = (): void => {
         cancel();
@@ -203,7 +225,8 @@ export class Client {
     this.willAtQos0 = false;
     this.noQos1 = false;
     this.closedAtQos1 = 0;
-    this.tooLarge = Number.POSITIVE_INFINITY;
+    this.forgetLimit();
+    this.probing = null;
     this.proven = 0;
     this.confirmUntil = 0;
     this.offers = null;
@@ -218,7 +241,7 @@ export class Client {
     this.open = false;
     this.connection = null;
     this.rewind();
-    for (const cancel of this.cancelTimers.splice(0)) cancel();
+    this.cancelTimers();
     if (this.stopped) return;
     if (wasOpen) this.parts.changed?.(this.status());
     if (old === null) this.connect();
@@ -350,8 +373,7 @@ export class Client {
     this.open = true;
     this.offers = this.connection?.offers ?? null;
     // a limit learnt from refusals ends when the broker announces a larger one
-    if ((this.offers?.maxPacketBytes ?? 0) - PACKET_OVERHEAD > this.tooLarge)
-      this.tooLarge = Number.POSITIVE_INFINITY;
+    if ((this.offers?.maxPacketBytes ?? 0) - PACKET_OVERHEAD > this.tooLarge) this.forgetLimit();
     this.resumed = sessionPresent;
     this.fault = null;
     this.connectedAt = this.parts.clock.monotonic();
@@ -371,6 +393,9 @@ export class Client {
     this.subscribe(wanted);
     // The subscriptions come first: clients may publish as soon as they receive the birth.
     this.outbox.putFirst(this.parts.birth());
+    this.oldest = null;
+    this.checkAnswers();
+    this.probe();
     this.pump();
     this.parts.changed?.(this.status());
     this.pump();
@@ -380,7 +405,8 @@ export class Client {
     const wasOpen = this.open;
     this.open = false;
     this.connection = null;
-    if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
+    if (this.probing !== null) this.probing = null;
+    else if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
     if (wasOpen && this.parts.clock.monotonic() - this.connectedAt > CAUTION_MS) this.noQos1 = false;
     this.rewind();
     // For a will at QoS 1, a broker without QoS 1 closes the connection; so may a proxy without its broker: try both in turn.
@@ -391,7 +417,7 @@ export class Client {
       this.stopping?.lost();
       return;
     }
-    for (const cancel of this.cancelTimers.splice(0)) cancel();
+    this.cancelTimers();
     if (end.kind === 'version' || (end.kind === 'hang-up' && !this.speaks5)) this.otherVersion();
     if (end.kind === 'oversize') {
       this.drop('oversize-in');
@@ -399,7 +425,7 @@ export class Client {
       this.cleanNext = true;
     }
     const delayMs = this.backoff.next();
-    const reason = end.reason + this.rivalry(wasOpen);
+    const reason = end.reason + this.rivalry(wasOpen && end.kind !== 'unanswered');
     const isNew = this.fault !== reason;
     this.fault = reason;
     const fields = { url: this.options.url, reason, retry_ms: Math.round(delayMs) };
@@ -427,21 +453,93 @@ export class Client {
         return;
       }
     }
-    const [only] = underWay;
-    if (only === undefined) {
+    if (underWay.length === 0) {
       if (now - this.unconfirmedAt <= BLAME_MS) this.confirmUntil = now + CAUTION_MS;
-    } else if (underWay.length === 1 && this.suspects.delete(only.message.topic)) {
+    } else this.suspect(underWay, 'the broker closed the connection twice when it was sent');
+  }
+
+  /** @param reason for setting a message aside that is the cause for the second time */
+  private suspect(underWay: readonly OutboxEntry[], reason: string): void {
+    const [only] = underWay;
+    if (only !== undefined && underWay.length === 1 && this.suspects.delete(only.message.topic)) {
       this.outbox.done(only.key);
       // Not the size, if a larger message was accepted. Should that be long ago, the next one counts.
       const bytes = sizeOf(only.message);
       if (bytes > this.proven) this.learnLimit(bytes);
       if (bytes >= LEAST_LIMIT_BYTES) this.proven = Math.min(this.proven, bytes - 1);
-      this.countSetAside(only.message, 'the broker closed the connection twice when it was sent');
+      this.countSetAside(only.message, reason);
     } else for (const { message } of underWay) this.suspects.add(message.topic);
   }
 
+  /**
+   * Some brokers neither acknowledge nor refuse a message that is too large, nor those behind it (RabbitMQ above
+   * `max_message_size`). If the oldest message stays unacknowledged although the broker answers a ping, the connection is replaced,
+   * and its messages are sent one by one. A broker that acknowledges none of them then is left alone: it may be busy.
+   */
+  private checkAnswers(): void {
+    const oldest = this.outbox.oldestUnderWay;
+    const isBlocked = this.acknowledged || (this.suspects.size === 0 && this.outbox.underWay > 1);
+    if (oldest !== null && oldest === this.oldest && isBlocked)
+      this.ping(() => {
+        if (this.outbox.oldestUnderWay !== oldest) return;
+        this.suspect(this.outbox.allUnderWay(), 'the broker did not acknowledge it twice');
+        this.connection?.destroy(UNANSWERED);
+      });
+    this.oldest = oldest;
+    this.after(UNANSWERED_MS, () => this.checkAnswers());
+  }
+
   private learnLimit(bytes: number): void {
-    if (bytes >= LEAST_LIMIT_BYTES) this.tooLarge = Math.min(this.tooLarge, bytes);
+    if (bytes < LEAST_LIMIT_BYTES) return;
+    this.tooLarge = Math.min(this.tooLarge, bytes);
+    this.refusedBytes = Math.max(this.refusedBytes, bytes);
+    this.probeAt = this.parts.clock.monotonic() + this.probeWaitMs;
+  }
+
+  private forgetLimit(): void {
+    this.tooLarge = Number.POSITIVE_INFINITY;
+    this.refusedBytes = 0;
+    this.probeWaitMs = PROBE_AFTER_MS;
+    this.probesLeast = false;
+  }
+
+  /**
+   * Tests whether the broker still refuses the sizes that it has refused: after a reconnect, because a changed limit often needs a
+   * restart of the broker, and once a day. A message without content is sent for that, before all others.
+   */
+  private probe(): void {
+    const { clock, probeTopic } = this.parts;
+    const { connection } = this;
+    this.after(PROBE_AT_LEAST_MS, () => this.probe());
+    if (probeTopic === undefined || connection === null || this.refusedBytes === 0) return;
+    if (clock.monotonic() < this.probeAt || this.stopped) return;
+    const bytes = this.probesLeast ? this.tooLarge : this.refusedBytes;
+    this.probing = bytes;
+    this.probeWaitMs = Math.min(2 * this.probeWaitMs, PROBE_AT_LEAST_MS);
+    this.probeAt = clock.monotonic() + this.probeWaitMs;
+    this.probesLeast = !this.probesLeast && this.tooLarge < this.refusedBytes;
+    const answered = (refusal: PublishRefusal | null): void => {
+      this.probing = null;
+      if (refusal === null) {
+        this.proven = Math.max(this.proven, bytes);
+        if (bytes >= this.refusedBytes) this.forgetLimit();
+        else this.tooLarge = this.refusedBytes;
+        this.log.info('the broker accepts larger messages again', { bytes });
+        this.parts.changed?.(this.status());
+      }
+      this.pump();
+    };
+    const qos = this.takesQos1 ? 1 : 0;
+    const payload = Buffer.alloc(bytes - Buffer.byteLength(probeTopic), ' ');
+    const message = { topic: probeTopic, payload, qos, retain: false } as const;
+    if (qos === 1) connection.publish(message, answered);
+    else {
+      connection.publish(message, () => {});
+      connection.ping(() => answered(null));
+    }
+    this.after(UNANSWERED_MS, () => {
+      if (this.probing === bytes) connection.destroy(UNANSWERED);
+    });
   }
 
   private countSetAside(message: Outgoing, reason: string): void {
@@ -464,7 +562,16 @@ export class Client {
   }
 
   private after(delayMs: number, action: () => void): void {
-    this.cancelTimers.push(this.parts.clock.after(delayMs, action));
+    const cancel = this.parts.clock.after(delayMs, () => {
+      this.cancels.delete(cancel);
+      action();
+    });
+    this.cancels.add(cancel);
+  }
+
+  private cancelTimers(): void {
+    for (const cancel of this.cancels) cancel();
+    this.cancels.clear();
   }
 
   // ---- subscriptions
@@ -529,6 +636,7 @@ export class Client {
   }
 
   private window(connection: Connection): number {
+    if (this.probing !== null) return 0;
     const alone = this.suspects.size > 0 || (this.closedAtQos1 > 0 && this.takesQos1);
     return alone ? 1 : Math.min(WINDOW, connection.receiveMaximum);
   }

@@ -62,6 +62,8 @@ export interface ConnectionEnd {
     | 'no-retain'
     /** The broker supports QoS 0 only: the last will must use it. */
     | 'no-qos'
+    /** The client closed the connection because the broker acknowledged other messages, but not the oldest one. */
+    | 'unanswered'
     /** A packet exceeded the limit announced to the broker. */
     | 'oversize';
 }
@@ -297,8 +299,8 @@ export class Connection {
   }
 
   /** Closes the connection without DISCONNECT: the broker sends the last will. */
-  destroy(): void {
-    this.end({ kind: 'network', reason: 'cut' });
+  destroy(end: ConnectionEnd = { kind: 'network', reason: 'cut' }): void {
+    this.end(end);
   }
 
   /** Handles a message that was parsed by mqtt.js. */

@@ -104,6 +104,11 @@ export class Outbox {
     return null;
   }
 
+  /** The message that is in flight for the longest time. */
+  get oldestUnderWay(): OutboxEntry | null {
+    return this.sent[0] ?? null;
+  }
+
   allUnderWay(): readonly OutboxEntry[] {
     return [...this.sent];
   }

@@ -8,7 +8,7 @@ import { type BrokerOptions, plainBrokerOptions } from '../../src/mqtt/options.t
 import { tryBroker } from '../../src/mqtt/trial.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { cleanupsOfFile } from '../support/cleanups.ts';
-import { testClient } from '../support/client.ts';
+import { fasterClock, testClient } from '../support/client.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const cleanups = cleanupsOfFile();
@@ -36,7 +36,7 @@ interface Script {
   /** Whether a publish on the connection of this number gets no answer. */
   silent?: (topic: string, index: number) => boolean;
   /** Whether a publish ends the connection. */
-  closes?: (topic: string) => boolean;
+  closes?: (topic: string, bytes: number) => boolean;
 }
 const accepted = (level: number, properties: number[] = []) =>
   level === 5 ? [0x20, 3 + properties.length, 0, 0, properties.length, ...properties] : [0x20, 2, 0, 0];
@@ -104,7 +104,7 @@ async function scripted({
         const topic = body.toString('utf8', 2, end);
         const from = end + (qos > 0 ? 2 : 0) + (level === 5 ? 1 : 0);
         published.push({ topic, text: body.toString('utf8', from), qos, retain: (flags & 1) === 1 });
-        if (closes(topic)) socket.destroy();
+        if (closes(topic, body.length - from)) socket.destroy();
         else if (qos > 0 && !silent(topic, levels.length - 1)) {
           const reason = puback(topic);
           const id = [body[end] ?? 0, body[end + 1] ?? 0];
@@ -402,6 +402,128 @@ describe.concurrent('a refused message', () => {
     await waitFor('the refusal', () => client.status().dropped['set-aside'] === 1);
     expect(client.status().dropped).toEqual({ 'set-aside': 1 });
     expect(client.maxMessageBytes).toBe(5000 + 'large'.length - 1);
+  });
+
+  it('for its size is tested again after a reconnect, with the largest and then the smallest refused size, less and less often', async () => {
+    let most = 1000;
+    const sizes: number[] = [];
+    const strict = await scripted({
+      connack: ({ level }) => (level === 4 ? accepted(4) : null),
+      closes: (topic, bytes) => {
+        if (topic === 'g/n/trial') sizes.push(bytes);
+        return topic.length + bytes > most;
+      },
+    });
+    let skippedMs = 0;
+    const clock = { ...systemClock, monotonic: () => systemClock.monotonic() + skippedMs };
+    const { client } = make(strict.url, {}, { clock, probeTopic: 'g/n/trial' });
+    client.start();
+    await connected(client);
+    for (const bytes of [5000, 3000]) {
+      client.publish(event('large', 'x'.repeat(bytes - 'large'.length)));
+      await waitFor('the refusal', () => client.status().outbox === 0);
+    }
+    expect([client.maxMessageBytes, client.status().dropped]).toEqual([2999, { 'set-aside': 2 }]);
+    const again = async (minutes: number): Promise<void> => {
+      skippedMs += minutes * 60_000;
+      const { connects } = client.status();
+      strict.cut();
+      await waitFor(
+        'the next connection',
+        () => client.status().connects > connects && client.status().connected,
+      );
+      client.publish(event('small'));
+      await waitFor('the small message', () => client.status().outbox === 0);
+    };
+    await again(4);
+    expect(sizes).toEqual([]);
+    await again(1);
+    expect([sizes.map((bytes) => bytes + 'g/n/trial'.length), client.maxMessageBytes]).toEqual([
+      [5000],
+      2999,
+    ]);
+    await again(9);
+    expect(sizes.length).toBe(1);
+    most = 4000;
+    await again(1);
+    expect([sizes.map((bytes) => bytes + 'g/n/trial'.length), client.maxMessageBytes]).toEqual([
+      [5000, 3000],
+      4999,
+    ]);
+    most = 10_000;
+    await again(20);
+    await waitFor('no limit', () => client.status().limits === null);
+    // A test that fails costs no message.
+    expect([client.maxMessageBytes, client.status().dropped]).toEqual([Infinity, { 'set-aside': 2 }]);
+  });
+
+  it('for its size is tested once a day on a connection that stays, also at QoS 0', async () => {
+    let most = 1000;
+    const strict = await scripted({
+      connack: ({ level }) => (level === 5 ? accepted(5, [0x24, 0]) : null),
+      closes: (topic, bytes) => topic.length + bytes > most,
+    });
+    let skippedMs = 0;
+    const due: [delayMs: number, action: () => void][] = [];
+    const clock = {
+      ...systemClock,
+      monotonic: () => systemClock.monotonic() + skippedMs,
+      after: (delayMs: number, action: () => void) => {
+        if (delayMs >= 3_600_000) due.push([delayMs, action]);
+        return systemClock.after(delayMs, action);
+      },
+    };
+    const { client } = make(strict.url, {}, { clock, probeTopic: 'g/n/trial' });
+    client.start();
+    await connected(client);
+    client.publish({ ...event('large', 'x'.repeat(5000)), qos: 0 });
+    await waitFor('the refusal', () => client.status().dropped['set-aside'] === 1);
+    await connected(client);
+    expect(client.status().limits).toContain('bytes');
+    most = 10_000;
+    skippedMs = 86_400_000;
+    const [delayMs, action] = due.at(-1) ?? [0, () => {}];
+    expect(delayMs).toBe(skippedMs);
+    action();
+    await waitFor('a larger limit', () => client.maxMessageBytes === Infinity);
+  });
+
+  it('that is not said, neither by an answer nor by a close, is found: the message is set aside, those behind it arrive', async () => {
+    let stuck = -1;
+    const strict = await scripted({
+      connack: ({ level }) => (level === 4 ? accepted(4) : null),
+      // As RabbitMQ does: no acknowledgement on this connection any more, for the first messages not even one, but answers to pings.
+      silent: (topic, index) => {
+        if (topic === 'large') stuck = index;
+        return stuck === index || index === 1;
+      },
+    });
+    const { client, logged } = make(strict.url, {}, { clock: fasterClock(100) });
+    client.start();
+    client.publish(event('small/1'));
+    client.publish(event('large', 'x'.repeat(5000)));
+    client.publish(event('small/2'));
+    await waitFor('all messages', () => client.status().outbox === 0);
+    await connected(client);
+    expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+    expect(client.maxMessageBytes).toBe(5000 + 'large'.length - 1);
+    expect(strict.levels.filter((level) => level === 4).length).toBe(3);
+    expect(logged.filter(([level]) => level === 'error').map(([, , fields]) => fields)).toMatchObject([
+      { topic: 'large', reason: 'the broker did not acknowledge it twice' },
+    ]);
+    expect(JSON.stringify(logged)).not.toContain('another client');
+  });
+
+  it('is not assumed of a broker that acknowledges nothing', async () => {
+    const slow = await scripted({ silent: () => true });
+    const { client } = make(slow.url, {}, { clock: fasterClock(100) });
+    client.start();
+    await connected(client);
+    client.publish(event('large', 'x'.repeat(5000)));
+    // Once the messages are sent one by one, in case one of them is the cause.
+    await waitFor('the next connection', () => client.status().connects === 2);
+    await sleep(600);
+    expect(client.status()).toMatchObject({ connected: true, connects: 2, dropped: {}, limits: null });
   });
 
   it('is logged for a bounded number of topics', async () => {
