@@ -3,13 +3,13 @@
  * outputs and the page; the store hangs on the pipeline, everything else is a part of the list (`agent/part.ts`).
  */
 import { randomUUID } from 'node:crypto';
-import { createAlerts } from './agent/alerts.ts';
+import { Alerts } from './agent/alerts.ts';
 import { createClockHold } from './agent/clock-hold.ts';
 import { Configurer } from './agent/configure.ts';
 import type { Agent, AgentOptions } from './agent/contract.ts';
 import { forecastHandler } from './agent/forecasts.ts';
 import { GROUP } from './agent/groups.ts';
-import { createHealth } from './agent/health.ts';
+import { Health } from './agent/health.ts';
 import { KnownAhead } from './agent/known-ahead.ts';
 import { Link } from './agent/link.ts';
 import { LoggedErrors } from './agent/logged-errors.ts';
@@ -18,14 +18,14 @@ import { openData } from './agent/open.ts';
 import { Page } from './agent/page.ts';
 import type { Context, Part } from './agent/part.ts';
 import { createPipeline, type Pipeline } from './agent/pipeline.ts';
-import { createRemote } from './agent/remote.ts';
+import { AgentRemote } from './agent/remote.ts';
 import { Reports } from './agent/reports.ts';
 import { createRequests } from './agent/requests.ts';
 import type { SitePart, SiteParts } from './agent/site.ts';
 import { Stops } from './agent/stops.ts';
 import { AgentStreams } from './agent/streams.ts';
 import { Systemd } from './agent/systemd.ts';
-import { createTuning } from './agent/tuning.ts';
+import { Tuning } from './agent/tuning.ts';
 import type { Config } from './config/index.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { createOutputs } from './outputs/outputs.ts';
@@ -119,16 +119,13 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     facts: opened.facts,
     modelName: () => publishedName(models.current, version),
   });
-  const alerts = createAlerts(context, outputs);
-  const tuning = createTuning(contextOf('fine-tuning'), { ...opened, streams, outputs });
-  const remote = createRemote(contextOf('remote config'), {
-    session: options.remote,
-    ...opened,
-    streams,
-    tuning,
-    link,
-    alerts,
-  });
+  const alerts = new Alerts({ ...context, outputs });
+  const tuning = new Tuning({ ...contextOf('fine-tuning'), ...opened, streams, outputs });
+  const session = options.remote;
+  const remote =
+    session === undefined
+      ? null
+      : new AgentRemote({ ...contextOf('remote config'), ...opened, session, streams, tuning, link, alerts });
   const forecasts = forecastHandler({
     ...contextOf('forecasts'),
     outputs,
@@ -145,7 +142,8 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     link,
     forecasts,
   });
-  const health = createHealth(context, {
+  const health = new Health({
+    ...context,
     ...opened,
     errors,
     streams,
@@ -168,7 +166,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     requests,
     remote,
     site,
-    session: options.remote,
+    session,
     document: options.document,
     fallbackPorts,
   });

@@ -1,7 +1,6 @@
 /**
  * Alerts: retained messages for the owner, published while their cause holds and withdrawn afterwards. All ids are
  * in one table, so that after a restart the agent can withdraw alerts of the former run whose cause is gone.
- * Independent of MQTT: `publish` is passed in.
  */
 import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Router } from '../ingest/router.ts';
@@ -10,8 +9,9 @@ import type { Alert } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { longestGapMs } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
+import type { Clock } from '../system/clock.ts';
 import type { MetricFamily } from '../web/metrics.ts';
-import type { Context, NewConnection, Part } from './part.ts';
+import type { NewConnection, Part } from './part.ts';
 
 /** Ids of `<base>/<node>/alert/<id>`, and when each is raised; the texts are the reference in `docs/mqtt.md`. */
 export const ALERTS = {
@@ -64,19 +64,8 @@ const NOT_KEPT: readonly AlertId[] = ['store', 'disk-full'];
 
 interface AlertsParts {
   readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
-  /** Wall clock, ms. */
-  readonly now: () => number;
-  /** Null withdraws the alert. */
-  readonly publish: (id: string, alert: Alert | null) => void;
-}
-
-/** The alerts of the agent, published by its outputs. */
-export function createAlerts({ store, clock }: Pick<Context, 'store' | 'clock'>, outputs: Outputs): Alerts {
-  return new Alerts({
-    store,
-    now: () => clock.now(),
-    publish: (id, alert) => outputs.alert(id, alert),
-  });
+  readonly clock: Pick<Clock, 'now'>;
+  readonly outputs: Pick<Outputs, 'alert'>;
 }
 
 export class Alerts implements Part {
@@ -96,20 +85,20 @@ export class Alerts implements Part {
     const holding = new Map<AlertId, Condition>();
     for (const one of conditions) if (!holding.has(one.id)) holding.set(one.id, one);
     let changed = this.former !== null;
-    for (const id of this.former ?? []) if (!holding.has(id as AlertId)) this.parts.publish(id, null);
+    for (const id of this.former ?? []) if (!holding.has(id as AlertId)) this.parts.outputs.alert(id, null);
     this.former = null;
     for (const id of [...this.raised.keys()]) {
       if (holding.has(id)) continue;
       this.clear(id);
-      this.parts.publish(id, null);
+      this.parts.outputs.alert(id, null);
       changed = true;
     }
     for (const { id, severity, text } of holding.values()) {
       const before = this.raised.get(id);
       if (before?.text === text) continue;
-      const alert = { severity, text, sinceMs: before?.sinceMs ?? this.parts.now() };
+      const alert = { severity, text, sinceMs: before?.sinceMs ?? this.parts.clock.now() };
       this.raised.set(id, alert);
-      this.parts.publish(id, alert);
+      this.parts.outputs.alert(id, alert);
       changed ||= before === undefined;
     }
     if (changed) this.parts.store.setMeta(KEY, JSON.stringify([...this.raised.keys()]));
@@ -119,7 +108,7 @@ export class Alerts implements Part {
     const alert = this.raised.get(id);
     this.raised.delete(id);
     if (alert === undefined) return;
-    this.cleared.push({ id, ...alert, untilMs: this.parts.now() });
+    this.cleared.push({ id, ...alert, untilMs: this.parts.clock.now() });
     if (this.cleared.length > MOST_CLEARED) this.cleared.shift();
   }
 
@@ -151,7 +140,7 @@ export class Alerts implements Part {
   /** Publishes all alerts again: the broker may have lost its retained messages. */
   connected({ again }: Pick<NewConnection, 'again'>): void {
     if (!again) return;
-    for (const [id, alert] of this.raised) this.parts.publish(id, alert);
+    for (const [id, alert] of this.raised) this.parts.outputs.alert(id, alert);
   }
 }
 

@@ -2,13 +2,10 @@
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import { REJECTS } from '../ingest/rejects.ts';
-import type { ClientStatus } from '../mqtt/client.ts';
 import type { HealthInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
-import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
-import type { RunReport } from '../training/run-report.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
@@ -17,7 +14,7 @@ import { type Counts, DEGRADING, DROPS, type DropReason, sumCounts } from './dro
 import type { KnownAhead } from './known-ahead.ts';
 import type { Link } from './link.ts';
 import type { LoggedErrors } from './logged-errors.ts';
-import type { AgentModels, ChosenModel } from './model.ts';
+import type { AgentModels } from './model.ts';
 import type { Context } from './part.ts';
 import type { Pipeline } from './pipeline.ts';
 import type { AgentRemote } from './remote.ts';
@@ -25,74 +22,23 @@ import type { SitePart } from './site.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-export interface HealthParts {
-  readonly node: string;
-  readonly version: string;
-  /** When the agent started, ms; changes when the clock is set. */
-  readonly since: () => number;
-  readonly brokerUrl: string;
-  readonly clock: Clock;
-  readonly model: () => ChosenModel;
-  /** The last fine-tuning. */
-  readonly lastRun: () => Pick<RunReport, 'status' | 'reason'>;
+export interface HealthParts extends Pick<Context, 'config' | 'version' | 'since' | 'clock'> {
   readonly store: Pick<SqliteStore, 'stats'>;
   /** Current problems of the store. */
   readonly storeConditions: () => readonly Condition[];
-  /** Number of failed runs of the network so far, and the last cause. */
-  readonly failures: () => { readonly count: number; readonly last: string | null };
-  readonly errors: Pick<LoggedErrors, 'internal' | 'byEvent'>;
-  readonly router: { readonly dropped: () => Counts };
-  readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
-  readonly outputs: { readonly dropped: () => readonly Counts[] };
-  readonly broker: () => ClientStatus;
-  readonly facts: () => Facts;
-  readonly streams: () => number;
-  /** Null or omitted: this agent is not a member of a site. */
-  readonly site?: Pick<SitePart, 'conditions' | 'dropped' | 'metrics'> | null;
-  /** Version of the newest applied push; null: none. */
-  readonly configVersion: () => number | null;
-  /** Other parts that may drop something. */
-  readonly others?: readonly { readonly dropped: () => Counts }[];
-}
-
-/** The parts that health reads. */
-interface HealthSources {
-  readonly storeConditions: () => readonly Condition[];
-  readonly models: AgentModels;
+  readonly models: Pick<AgentModels, 'current'>;
   readonly facts: () => Facts;
   readonly engine: Pick<Engine, 'failures' | 'lastFailure'>;
-  readonly errors: LoggedErrors;
-  readonly streams: AgentStreams;
-  readonly pipeline: Pipeline;
-  readonly outputs: Outputs;
-  readonly link: Link;
-  readonly tuning: Pick<Tuning, 'lastRun'>;
+  readonly errors: Pick<LoggedErrors, 'internal' | 'byEvent'>;
+  readonly streams: Pick<AgentStreams, 'size' | 'dropped'>;
+  readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
+  readonly outputs: Pick<Outputs, 'dropped'>;
+  readonly link: { readonly client: Pick<Link['client'], 'status'> };
+  readonly tuning: { readonly lastRun: Pick<Tuning['lastRun'], 'status' | 'reason'> };
   readonly remote: Pick<AgentRemote, 'version' | 'dropped'> | null;
   readonly ahead: Pick<KnownAhead, 'dropped'>;
-  readonly site: NonNullable<HealthParts['site']> | null;
-}
-
-export function createHealth({ config, version, since, clock, store }: Context, from: HealthSources): Health {
-  const { engine, link, models, remote, streams, tuning } = from;
-  return new Health({
-    ...from,
-    node: config().node,
-    version,
-    since,
-    get brokerUrl() {
-      return config().mqtt.url;
-    },
-    clock,
-    model: () => models.current,
-    lastRun: () => tuning.lastRun,
-    store,
-    failures: () => ({ count: engine.failures, last: engine.lastFailure }),
-    router: streams,
-    broker: () => link.client.status(),
-    streams: () => streams.size,
-    configVersion: () => remote?.version ?? null,
-    others: remote === null ? [from.ahead] : [from.ahead, remote],
-  });
+  /** Null: this agent is not a member of a site. */
+  readonly site: Pick<SitePart, 'conditions' | 'dropped' | 'metrics'> | null;
 }
 
 /** Text about a stream whose readings are all refused because of their time; empty if there is none now. */
@@ -124,21 +70,20 @@ export class Health {
 
   /** Conditions that are not normal; empty when the agent is healthy. */
   problems(): Condition[] {
-    const { pipeline, clock } = this.parts;
-    const model = this.parts.model();
-    const lastRun = this.parts.lastRun();
-    const broker = this.parts.broker();
+    const { pipeline, clock, models, tuning, engine, site, link } = this.parts;
+    const { lastRun } = tuning;
+    const broker = link.client.status();
     const found: Condition[] = [];
     const add = (id: Condition['id'], text: string): void => void found.push({ id, severity: 'error', text });
     const warn = (id: Condition['id'], text: string): void =>
       void found.push({ id, severity: 'warning', text });
     if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: no forecasts are made');
-    if (model.problem !== null) add('model', `naive forecasts only: ${model.problem}`);
-    found.push(...this.parts.storeConditions(), ...(this.parts.site?.conditions() ?? []));
+    const { problem } = models.current;
+    if (problem !== null) add('model', `naive forecasts only: ${problem}`);
+    found.push(...this.parts.storeConditions(), ...(site?.conditions() ?? []));
     if (pipeline.fault !== null) add('forecasting', `forecasting failed: ${pipeline.fault}`);
-    const { count, last } = this.parts.failures();
-    if (this.failed.grew(count, clock.monotonic()))
-      add('network', `the network failed, naive forecasts were published instead: ${last}`);
+    if (this.failed.grew(engine.failures, clock.monotonic()))
+      add('network', `the network failed, naive forecasts were published instead: ${engine.lastFailure}`);
     const { internal } = this.parts.errors;
     if (this.internal.grew(internal.count, clock.monotonic())) add('internal', internal.last);
     if (lastRun.status === 'failed') add('finetune', `the last fine-tuning failed: ${lastRun.reason}`);
@@ -178,22 +123,23 @@ export class Health {
 
   /** Texts of the errors, including a lost broker, which only the page can show. */
   degraded(): string[] {
-    const { connected, fault } = this.parts.broker();
+    const { connected, fault } = this.parts.link.client.status();
     const reasons = this.problems().flatMap(({ severity, text }) => (severity === 'error' ? [text] : []));
     return !connected && fault !== null ? [...reasons, `no broker: ${withoutSecrets(fault)}`] : reasons;
   }
 
   /** Counts of dropped readings and messages, by reason. */
   dropped(): Record<string, number> {
-    const { router, pipeline, outputs, broker, store, site, others = [] } = this.parts;
+    const { streams, pipeline, outputs, link, store, site, ahead, remote } = this.parts;
     return sumCounts(
-      router.dropped(),
+      streams.dropped(),
       pipeline.dropped(),
       ...outputs.dropped(),
-      broker().dropped,
+      link.client.status().dropped,
       storeDrops(store.stats()),
       site?.dropped() ?? {},
-      ...others.map((part) => part.dropped()),
+      ahead.dropped(),
+      remote?.dropped() ?? {},
     );
   }
 
@@ -219,22 +165,23 @@ export class Health {
       cpuPct: cpuPercent,
       dbBytes: this.parts.store.stats().dbBytes,
       writtenBytesDay: this.writtenBytesDay(),
-      streams: this.parts.streams(),
+      streams: this.parts.streams.size,
       finetune: this.lastRun(),
-      configVersion: this.parts.configVersion(),
+      configVersion: this.parts.remote?.version ?? null,
       dropped: this.dropped(),
     };
   }
 
   private lastRun(): { status: string; reason: string } {
-    const { status, reason } = this.parts.lastRun();
+    const { status, reason } = this.parts.tuning.lastRun;
     return { status, reason };
   }
 
   pageStatus(): Omit<PageStatus, 'waiting' | 'alerts' | 'site'> {
-    const { node, version, brokerUrl, clock, pipeline } = this.parts;
-    const model = this.parts.model();
-    const broker = this.parts.broker();
+    const { config, version, clock, pipeline, models, link } = this.parts;
+    const { node, mqtt } = config();
+    const model = models.current;
+    const broker = link.client.status();
     const { state, degraded, rssMb, cpuPct, dbBytes, streams, dropped } = this.message();
     const at = clock.monotonic();
     return {
@@ -243,7 +190,7 @@ export class Health {
       sinceMs: this.parts.since(),
       nowMs: clock.now(),
       broker: {
-        url: withoutSecrets(brokerUrl),
+        url: withoutSecrets(mqtt.url),
         connected: broker.connected,
         protocol: broker.protocol === null ? null : `MQTT ${broker.protocol}`,
       },
@@ -262,8 +209,8 @@ export class Health {
   }
 
   metrics(): MetricFamily[] {
-    const { clock, node, version, pipeline, store } = this.parts;
-    const broker = this.parts.broker();
+    const { clock, config, version, pipeline, store, engine, streams, link } = this.parts;
+    const broker = link.client.status();
     const { temperatureC } = this.parts.facts();
     const { dbBytes, samples, pending, writtenBytes } = store.stats();
     return [
@@ -271,7 +218,7 @@ export class Health {
         name: 'gatecast_build_info',
         help: 'Version and node name of the agent.',
         type: 'gauge',
-        values: [{ labels: { version, node }, value: 1 }],
+        values: [{ labels: { version, node: config().node }, value: 1 }],
       },
       gauge(
         'gatecast_uptime_seconds',
@@ -286,7 +233,7 @@ export class Health {
       gauge('gatecast_broker_connected', '1 while the broker is connected.', broker.connected ? 1 : 0),
       counter('gatecast_broker_connects_total', 'Connections made to the broker.', broker.connects),
       gauge('gatecast_outbox_messages', 'Messages that wait for the broker.', broker.outbox),
-      gauge('gatecast_streams', 'Streams that are forecast.', this.parts.streams()),
+      gauge('gatecast_streams', 'Streams that are forecast.', streams.size),
       counter('gatecast_samples_total', 'Readings accepted.', pipeline.samples),
       counter('gatecast_forecasts_total', 'Forecasts handed to the outputs.', pipeline.forecasts),
       {
@@ -298,11 +245,7 @@ export class Health {
           value,
         })),
       },
-      counter(
-        'gatecast_network_failures_total',
-        'Runs of the network that failed.',
-        this.parts.failures().count,
-      ),
+      counter('gatecast_network_failures_total', 'Runs of the network that failed.', engine.failures),
       {
         name: 'gatecast_errors_total',
         help: 'Errors in the log, by event.',

@@ -5,22 +5,18 @@
 import { join } from 'node:path';
 import { type Config, configHash } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
+import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
-import type { Logger } from '../log.ts';
-import type { ModelRegistry } from '../model/registry.ts';
 import type { Incoming } from '../mqtt/connection.ts';
-import type { Outgoing } from '../mqtt/outbox.ts';
 import { isCovered } from '../mqtt/subscriptions.ts';
-import type { Topics } from '../mqtt/topics.ts';
 import type { LayerName } from '../remote/contract.ts';
 import type { KeySet } from '../remote/keys.ts';
 import type { LocalFile } from '../remote/layers.ts';
 import { ModelIntake } from '../remote/model-intake.ts';
 import { type RemoteStart, remoteFolder } from '../remote/open.ts';
 import { ACTIVE_INTERVALS, type AgentVitals } from '../remote/probation.ts';
-import { type Host, RemoteConfig } from '../remote/remote-config.ts';
+import { RemoteConfig } from '../remote/remote-config.ts';
 import { FEATURES } from '../series/features.ts';
-import type { Clock } from '../system/clock.ts';
 import type { Alerts, Condition } from './alerts.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
@@ -39,70 +35,17 @@ export interface RemoteSession {
   readonly file: () => LocalFile;
 }
 
-interface AgentRemoteParts {
+interface AgentRemoteParts extends Omit<Context, 'session'> {
   readonly session: RemoteSession;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly topics: Topics;
-  readonly send: (message: Outgoing) => void;
-  readonly configure: Host['configure'];
-  readonly restart: (reason: string) => void;
-  readonly resubscribe: () => void;
-  readonly connected: () => boolean;
-  readonly streams: () => readonly ActiveStream[];
-  /** Whether streams of the previous run are still to be restored. */
-  readonly restoring: () => boolean;
-  /** The last readings of these, too. */
-  readonly lastReadings: AgentStreams['lastReadings'];
-  /** Ids of the raised alerts that end a probation. */
-  readonly alerts: () => readonly string[];
-  readonly registry: ModelRegistry;
-  readonly stepFailures: () => number;
-  readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
-  readonly sensorFilters: () => readonly string[];
-}
-
-interface ActiveStream {
-  readonly name: string;
-  readonly intervalMs: number | null;
-  /** Time of the last reading, ms of the wall clock. */
-  readonly lastObservedMs: number | null;
-}
-
-/** Agent data that remote config uses. */
-interface RemoteSubjects {
-  readonly session: RemoteSession | undefined;
   readonly engine: Pick<Engine, 'streams' | 'failures'>;
   readonly models: AgentModels;
-  readonly tuning: Tuning;
+  readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
   readonly link: Link;
   readonly streams: Pick<AgentStreams, 'router' | 'late' | 'lastReadings'>;
   readonly alerts: Pick<Alerts, 'harmful'>;
 }
 
-/** @returns null if remote config is disabled */
-export function createRemote(
-  context: Context,
-  { session, engine, models, tuning, link, streams, alerts }: RemoteSubjects,
-): AgentRemote | null {
-  if (session === undefined) return null;
-  return new AgentRemote({
-    ...context,
-    session,
-    connected: () => link.client.status().connected,
-    streams: () =>
-      engine
-        .streams()
-        .map(({ spec: { name }, intervalMs, lastObservedMs }) => ({ name, intervalMs, lastObservedMs })),
-    restoring: () => streams.late.size > 0,
-    lastReadings: () => streams.lastReadings(),
-    alerts: () => alerts.harmful(),
-    registry: models.registry,
-    stepFailures: () => engine.failures,
-    tuning,
-    sensorFilters: () => streams.router.filters(),
-  });
-}
+type ActiveStream = Pick<StreamView, 'spec' | 'intervalMs' | 'lastObservedMs'>;
 
 const MB = 1024 * 1024;
 /** A slow start, with the backlog of the broker, may take this long until the first forecast of a restored stream, ms. */
@@ -141,7 +84,7 @@ export class AgentRemote implements Part {
     ]);
     this.models = new ModelIntake({
       folder: join(remoteFolder(local.data_dir), 'model'),
-      registry: parts.registry,
+      registry: parts.models.registry,
       features: FEATURES,
       ca: local.remote_config.ca,
       clock,
@@ -184,7 +127,7 @@ export class AgentRemote implements Part {
 
   start(): void {
     this.startedMs = this.parts.clock.monotonic();
-    this.formerMs = this.parts
+    this.formerMs = this.parts.streams
       .lastReadings()
       .reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
     this.restoring();
@@ -265,7 +208,7 @@ export class AgentRemote implements Part {
 
   /** Whether a rule reads the topic, too. Computed once for each config: a flood of pushes must not pay for it. */
   private mayComeTwice(topic: string): boolean {
-    const filters = this.parts.sensorFilters();
+    const filters = this.parts.streams.router.filters();
     if (filters !== this.coveredBy) {
       this.coveredBy = filters;
       this.covered = new Set([...this.layers.keys()].filter((one) => isCovered(one, filters)));
@@ -273,7 +216,7 @@ export class AgentRemote implements Part {
     return this.covered.has(topic);
   }
 
-  private activeMs({ name, lastObservedMs }: ActiveStream): number | null {
+  private activeMs({ spec: { name }, lastObservedMs }: ActiveStream): number | null {
     const forecast = this.forecasts.get(name);
     if (forecast !== undefined) return forecast.lastMs;
     const { clock } = this.parts;
@@ -283,9 +226,9 @@ export class AgentRemote implements Part {
   }
 
   private restoring(): boolean {
-    const restoring = this.parts.restoring();
+    const restoring = this.parts.streams.late.size > 0;
     if (restoring) this.startedMs = this.parts.clock.monotonic();
-    else this.restored ??= new Set(inUse(this.parts.streams(), this.formerMs));
+    else this.restored ??= new Set(inUse(this.parts.engine.streams(), this.formerMs));
     return restoring;
   }
 
@@ -295,19 +238,19 @@ export class AgentRemote implements Part {
   }
 
   private vitals(): AgentVitals {
-    const { connected, streams, alerts, stepFailures, tuning } = this.parts;
+    const { link, engine, alerts, tuning } = this.parts;
     return {
-      connected: connected(),
-      streams: streams().map((stream) => ({
-        name: stream.name,
+      connected: link.client.status().connected,
+      streams: engine.streams().map((stream) => ({
+        name: stream.spec.name,
         intervalMs: stream.intervalMs,
         activeMs: this.activeMs(stream),
         heardMs: this.heardMs(stream.lastObservedMs),
-        forecasts: this.forecasts.get(stream.name)?.count ?? 0,
+        forecasts: this.forecasts.get(stream.spec.name)?.count ?? 0,
       })),
       rssMb: process.memoryUsage.rss() / MB,
-      alerts: alerts(),
-      stepFailures: stepFailures(),
+      alerts: alerts.harmful(),
+      stepFailures: engine.failures,
       modelProblem: tuning.problem,
     };
   }
@@ -320,5 +263,5 @@ function inUse(streams: readonly ActiveStream[], newestMs: number): string[] {
       ({ intervalMs, lastObservedMs }) =>
         lastObservedMs !== null && newestMs - lastObservedMs <= ACTIVE_INTERVALS * (intervalMs ?? 0),
     )
-    .map(({ name }) => name);
+    .map(({ spec }) => spec.name);
 }

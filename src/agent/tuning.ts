@@ -9,12 +9,10 @@ import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
-import type { Logger } from '../log.ts';
 import type { GroupSlots } from '../model/slots.ts';
 import type { GroupInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { DATABASE_FILE, type SqliteStore } from '../store/sqlite-store.ts';
-import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
 import { CYCLE_DEFAULTS, type CycleOptions } from '../training/cycle.ts';
@@ -33,58 +31,19 @@ import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
 import { readMemory, type TuningMemory, writeMemory } from './tuning-memory.ts';
 
-export interface TuningParts {
-  readonly settings: Config['finetune'];
-  /** Time zone of the schedule, an IANA name. */
-  readonly timeZone: string;
-  readonly models: AgentModels;
-  readonly clock: Clock;
-  readonly log: Logger;
-  readonly engine: Pick<Engine, 'streams' | 'streamsInUse' | 'tables' | 'adopt' | 'networkScores'>;
-  readonly between: Context['between'];
+export interface TuningParts extends Pick<Context, 'config' | 'clock' | 'log' | 'between'> {
   readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta'>;
-  /** The store's file. */
-  readonly database: string;
-  readonly facts: () => Facts;
-  /** Called after a model switch: states saved so far are invalid. */
-  readonly switched: () => void;
-  /** Whether streams of the previous run are still to be restored: they are missing from scores and history. */
-  readonly restoring: () => boolean;
-  /** Called with every change of the status. */
-  readonly say: (group: string, input: GroupInput) => void;
-  /** Starts the worker; replaced in tests. */
-  readonly start?: FineTunerParts['start'];
-}
-
-/** What fine-tuning works on. */
-interface TuningSubjects {
   readonly models: AgentModels;
-  readonly engine: Engine;
-  readonly streams: Pick<AgentStreams, 'checkpoints' | 'late'>;
+  readonly engine: Pick<Engine, 'streams' | 'streamsInUse' | 'tables' | 'adopt' | 'networkScores'>;
+  /** `late`: streams of the previous run that are still to be restored: they are missing from scores and history. */
+  readonly streams: {
+    readonly checkpoints: Pick<AgentStreams['checkpoints'], 'renewAll'>;
+    readonly late: Pick<AgentStreams['late'], 'size'>;
+  };
   readonly facts: () => Facts;
   readonly outputs: Pick<Outputs, 'group'>;
-}
-
-export function createTuning(
-  { config, clock, log, between, store }: Context,
-  { models, engine, streams, facts, outputs }: TuningSubjects,
-): Tuning {
-  const { finetune, timezone, data_dir } = config();
-  return new Tuning({
-    settings: finetune,
-    timeZone: timezone,
-    models,
-    clock,
-    log,
-    engine,
-    between,
-    store,
-    database: join(data_dir, DATABASE_FILE),
-    facts,
-    switched: () => streams.checkpoints.renewAll(),
-    restoring: () => streams.late.size > 0,
-    say: (group, status) => outputs.group(group, status),
-  });
+  /** Starts the worker; replaced in tests. */
+  readonly start?: FineTunerParts['start'];
 }
 
 interface TuningAnswer {
@@ -135,19 +94,20 @@ export class Tuning implements Part {
   private cancel: () => void = () => {};
 
   constructor(private readonly parts: TuningParts) {
-    this.settings = parts.settings;
+    const { finetune, timezone } = parts.config();
+    this.settings = finetune;
     this.memory = readMemory(parts.store, GROUP);
     const { live } = this.memory;
     // The model was changed by a restart.
     if (live !== null && live.model !== parts.models.current.name)
       this.remember({ champion: live.ratios, live: null });
-    this.cron = new Cron(this.settings.schedule, parts.timeZone);
+    this.cron = new Cron(finetune.schedule, timezone);
     this.tuner = this.makeTuner();
   }
 
   private makeTuner(): FineTuner {
     const { parts, settings } = this;
-    const { models, clock, store, database } = parts;
+    const { models, clock, store } = parts;
     const { registry, slots, configured } = models;
     const generation = ++this.generation;
     return new FineTuner({
@@ -170,7 +130,7 @@ export class Tuning implements Part {
       mostBuckets: MOST_BUCKETS,
       database: () => {
         store.settle();
-        return database;
+        return join(parts.config().data_dir, DATABASE_FILE);
       },
       facts: () => {
         const { loadPerCore, temperatureC } = parts.facts();
@@ -236,10 +196,10 @@ export class Tuning implements Part {
     _running?: Config,
     { dryRun = false }: ConfigureOptions = {},
   ): Promise<Change | null> {
-    const { models, timeZone, clock } = this.parts;
+    const { models, config, clock } = this.parts;
     if (isDeepStrictEqual(finetune, this.settings) && model.name === models.configured) return null;
     if (model.name !== models.configured && !dryRun) this.mustBeRestored('model.name');
-    const cron = new Cron(finetune.schedule, timeZone);
+    const cron = new Cron(finetune.schedule, config().timezone);
     cron.due(clock.now());
     const next = model.name === models.configured ? null : await this.prepareModel(model.name, dryRun);
     return {
@@ -295,7 +255,7 @@ export class Tuning implements Part {
       await release();
     }
     this.drift.clear();
-    this.parts.switched();
+    this.parts.streams.checkpoints.renewAll();
     this.say();
   }
 
@@ -354,7 +314,7 @@ export class Tuning implements Part {
    * @param path the changed key of the config, if a change of the config asks for it
    */
   private mustBeRestored(path?: string): void {
-    if (!this.parts.restoring()) return;
+    if (this.parts.streams.late.size === 0) return;
     const message = 'The streams of the previous run are being restored.';
     throw new GatecastError('BUSY', message, {
       hint: 'Repeat the request in a minute.',
@@ -376,7 +336,7 @@ export class Tuning implements Part {
 
   /** Publishes the status of the group. */
   say(): void {
-    this.parts.say(GROUP, this.status());
+    this.parts.outputs.group(GROUP, this.status());
   }
 
   status(): GroupInput {
@@ -387,7 +347,7 @@ export class Tuning implements Part {
   private look(): void {
     const nowMs = this.parts.clock.now();
     if (this.cron.due(nowMs)) this.tuner.request('schedule');
-    if (!this.parts.restoring()) this.tuner.tick();
+    if (this.parts.streams.late.size === 0) this.tuner.tick();
   }
 
   private barred(): string | null {
@@ -424,7 +384,7 @@ export class Tuning implements Part {
     }
     this.remember({ champion: before });
     this.drift.clear();
-    this.parts.switched();
+    this.parts.streams.checkpoints.renewAll();
   }
 
   private report(report: RunReport): void {

@@ -1,6 +1,5 @@
 /**
  * The Sparkplug B protobuf payload. Field numbers and types follow the Eclipse Sparkplug 3.0 specification, chapter 6.4.
- * Decoding reads the fields with numbers and texts, and skips all others.
  */
 import protobuf from 'protobufjs/light.js';
 
@@ -52,116 +51,54 @@ export interface SparkplugPayload {
   readonly metrics: readonly SparkplugMetric[];
 }
 
-/** Numbers and types of the fields of a message. A type that ends in `[]` is repeated. */
-type Fields = Readonly<Record<string, readonly [id: number, type: string]>>;
-
-/** The kinds of values that metrics, properties, parameters and table cells share, with consecutive numbers. */
-const scalars = (first: number): Fields => ({
-  intValue: [first, 'uint32'],
-  longValue: [first + 1, 'uint64'],
-  floatValue: [first + 2, 'float'],
-  doubleValue: [first + 3, 'double'],
-  booleanValue: [first + 4, 'bool'],
-  stringValue: [first + 5, 'string'],
-});
-
-/** All messages of the specification. The encoding does not show that a value is one of several kinds. */
-const MESSAGES: Readonly<Record<string, Fields>> = {
-  Payload: {
-    timestamp: [1, 'uint64'],
-    metrics: [2, 'Metric[]'],
-    seq: [3, 'uint64'],
-    uuid: [4, 'string'],
-    body: [5, 'bytes'],
-  },
-  Metric: {
-    name: [1, 'string'],
-    alias: [2, 'uint64'],
-    timestamp: [3, 'uint64'],
-    datatype: [4, 'uint32'],
-    isHistorical: [5, 'bool'],
-    isTransient: [6, 'bool'],
-    isNull: [7, 'bool'],
-    metadata: [8, 'MetaData'],
-    properties: [9, 'PropertySet'],
-    ...scalars(10),
-    bytesValue: [16, 'bytes'],
-    datasetValue: [17, 'DataSet'],
-    templateValue: [18, 'Template'],
-    extensionValue: [19, 'Extension'],
-  },
-  MetaData: {
-    isMultiPart: [1, 'bool'],
-    contentType: [2, 'string'],
-    size: [3, 'uint64'],
-    seq: [4, 'uint64'],
-    fileName: [5, 'string'],
-    fileType: [6, 'string'],
-    md5: [7, 'string'],
-    description: [8, 'string'],
-  },
-  PropertySet: { keys: [1, 'string[]'], values: [2, 'PropertyValue[]'] },
-  PropertySetList: { propertyset: [1, 'PropertySet[]'] },
-  PropertyValue: {
-    type: [1, 'uint32'],
-    isNull: [2, 'bool'],
-    ...scalars(3),
-    propertysetValue: [9, 'PropertySet'],
-    propertysetsValue: [10, 'PropertySetList'],
-    extensionValue: [11, 'Extension'],
-  },
-  DataSet: {
-    numOfColumns: [1, 'uint64'],
-    columns: [2, 'string[]'],
-    types: [3, 'uint32[]'],
-    rows: [4, 'Row[]'],
-  },
-  Row: { elements: [1, 'DataSetValue[]'] },
-  DataSetValue: { ...scalars(1), extensionValue: [7, 'Extension'] },
-  Template: {
-    version: [1, 'string'],
-    metrics: [2, 'Metric[]'],
-    parameters: [3, 'Parameter[]'],
-    templateRef: [4, 'string'],
-    isDefinition: [5, 'bool'],
-  },
-  Parameter: { name: [1, 'string'], type: [2, 'uint32'], ...scalars(3), extensionValue: [9, 'Extension'] },
-  Extension: {},
-};
+const field = (id: number, type: string) => ({ id, type });
+const list = (id: number, type: string) => ({ id, type, rule: 'repeated' });
 
 /**
- * Fields that decoding skips by their length. They contain no reading; templates and property sets nest, and their
- * objects take many times the memory of the message.
+ * The fields that gatecast reads or writes. protobufjs skips every other field by its length: tables, files and templates contain
+ * no reading, and templates and property sets may nest deeper than a decoder could follow. proto2 distinguishes a sent zero from
+ * an absent field.
  */
-const SKIPPED = new Set([
-  ...['uuid', 'body', 'isTransient', 'metadata', 'bytesValue', 'datasetValue', 'templateValue'],
-  ...['propertysetValue', 'propertysetsValue', 'extensionValue'],
-]);
-
-/** The payload as a type of protobufjs: in proto2, which distinguishes a sent zero from an absent field. */
-function payloadOf(skipped: ReadonlySet<string>): protobuf.Type {
-  const message = (fields: Fields) => ({
-    edition: 'proto2',
-    fields: Object.fromEntries(
-      Object.entries(fields)
-        .filter(([name]) => !skipped.has(name))
-        .map(([name, [id, type]]) => [
-          name,
-          { id, type: type.replace('[]', ''), ...(type.endsWith('[]') && { rule: 'repeated' }) },
-        ]),
-    ),
-  });
-  const nested = Object.fromEntries(
-    Object.entries(MESSAGES).map(([name, fields]) => [name, message(fields)]),
-  );
-  return protobuf.Root.fromJSON({ nested }).lookupType('Payload');
-}
-
-/** Writes payloads. */
-export const payloadType = payloadOf(new Set());
-
-/** Reads received payloads. */
-export const receivedType = payloadOf(SKIPPED);
+const root = protobuf.Root.fromJSON({
+  nested: {
+    Payload: {
+      edition: 'proto2',
+      fields: { timestamp: field(1, 'uint64'), metrics: list(2, 'Metric'), seq: field(3, 'uint64') },
+    },
+    Metric: {
+      edition: 'proto2',
+      fields: {
+        name: field(1, 'string'),
+        alias: field(2, 'uint64'),
+        timestamp: field(3, 'uint64'),
+        datatype: field(4, 'uint32'),
+        isHistorical: field(5, 'bool'),
+        isNull: field(7, 'bool'),
+        properties: field(9, 'PropertySet'),
+        intValue: field(10, 'uint32'),
+        longValue: field(11, 'uint64'),
+        floatValue: field(12, 'float'),
+        doubleValue: field(13, 'double'),
+        booleanValue: field(14, 'bool'),
+        stringValue: field(15, 'string'),
+      },
+    },
+    PropertySet: {
+      edition: 'proto2',
+      fields: { keys: list(1, 'string'), values: list(2, 'PropertyValue') },
+    },
+    PropertyValue: {
+      edition: 'proto2',
+      fields: {
+        type: field(1, 'uint32'),
+        intValue: field(3, 'uint32'),
+        longValue: field(4, 'uint64'),
+        stringValue: field(8, 'string'),
+      },
+    },
+  },
+});
+export const payloadType = root.lookupType('Payload');
 
 const INT8 = 1;
 const INT16 = 2;
@@ -175,7 +112,7 @@ const FIRST_NOT_NUMERIC = 12;
 export function decodeSparkplug(bytes: Uint8Array): SparkplugPayload | null {
   let raw: { timestamp?: Long; seq?: Long; metrics?: readonly RawMetric[] };
   try {
-    raw = receivedType.decode(bytes) as typeof raw;
+    raw = payloadType.decode(bytes) as typeof raw;
   } catch {
     return null;
   }

@@ -22,11 +22,13 @@ function setUp(store = new MemoryStore()) {
   let now = 1000;
   const alerts = new Alerts({
     store,
-    now: () => now,
-    publish: (id, alert) => {
-      said.push([id, alert]);
-      if (alert === null) retained.delete(id);
-      else retained.set(id, alert);
+    clock: { now: () => now },
+    outputs: {
+      alert: (id, alert) => {
+        said.push([id, alert]);
+        if (alert === null) retained.delete(id);
+        else retained.set(id, alert);
+      },
     },
   });
   return { alerts, retained, said, store, pass: (ms: number) => (now += ms) };

@@ -4,6 +4,7 @@ import { DEGRADING, DROPS, type DropReason } from '../../src/agent/drops.ts';
 import { Health, type HealthParts } from '../../src/agent/health.ts';
 import { LoggedErrors } from '../../src/agent/logged-errors.ts';
 import { SenderClocks } from '../../src/agent/sender-clocks.ts';
+import { validateConfig } from '../../src/config/index.ts';
 import { REJECTS } from '../../src/ingest/rejects.ts';
 import { createLogger } from '../../src/log.ts';
 import { startTime } from '../../src/system/clock.ts';
@@ -19,7 +20,7 @@ function setUp(change: Partial<HealthParts> = {}) {
   const state = {
     written: 0,
     pending: 0,
-    failures: { count: 0, last: null as string | null },
+    engine: { failures: 0, lastFailure: null as string | null },
     broker: {
       connected: true,
       protocol: '5' as '5' | null,
@@ -35,15 +36,19 @@ function setUp(change: Partial<HealthParts> = {}) {
     lastRun: { status: 'refused' as RunReport['status'], reason: 'worse by 2.0 % than the champion' },
   };
   const errors = new LoggedErrors();
+  const config = validateConfig({ node: 'n', mqtt: { url: 'mqtt://x' }, streams: [{ match: 's' }] });
   const health = new Health({
     errors,
-    node: 'n',
+    config: () => config,
     version: '1',
     since: startTime(clock),
-    brokerUrl: 'mqtt://x',
     clock,
-    model: () => ({ name: 'base', model: null, trainedAt: null, problem: null }),
-    lastRun: () => state.lastRun,
+    models: { current: { name: 'base', model: null, trainedAt: null, problem: null } },
+    tuning: {
+      get lastRun() {
+        return state.lastRun;
+      },
+    },
     store: {
       stats: () => ({
         dbBytes: 5,
@@ -57,8 +62,10 @@ function setUp(change: Partial<HealthParts> = {}) {
       }),
     },
     storeConditions: () => [],
-    failures: () => state.failures,
-    router: { dropped: () => ({ 'bad-json': 2 }) },
+    get engine() {
+      return state.engine;
+    },
+    streams: { size: 4, dropped: () => ({ 'bad-json': 2 }) },
     pipeline: {
       samples: 7,
       forecasts: 3,
@@ -67,7 +74,7 @@ function setUp(change: Partial<HealthParts> = {}) {
       dropped: () => ({ late: 1 }),
     },
     outputs: { dropped: () => [] },
-    broker: () => state.broker,
+    link: { client: { status: () => state.broker } },
     facts: () => ({
       rssMb: 90,
       cpuPercent: 2,
@@ -77,8 +84,9 @@ function setUp(change: Partial<HealthParts> = {}) {
       memoryTotalMb: 2000,
       cores: 4,
     }),
-    configVersion: () => null,
-    streams: () => 4,
+    remote: null,
+    ahead: { dropped: () => ({}) },
+    site: null,
     ...change,
   });
   return { health, clock, state, errors };
@@ -137,7 +145,7 @@ test('without a problem the state is ok', () => {
 
 test('every problem is named', () => {
   const { health, state, clock } = setUp({
-    model: () => ({ name: 'base', model: null, trainedAt: null, problem: 'no file' }),
+    models: { current: { name: 'base', model: null, trainedAt: null, problem: 'no file' } },
     storeConditions: () => [{ id: 'store', severity: 'error', text: 'disk full' }],
     pipeline: { samples: 0, forecasts: 0, fault: 'broken', clocks: new SenderClocks(), dropped: () => ({}) },
   });
@@ -152,7 +160,7 @@ test('every problem is named', () => {
 
 test('a failure of the network is reported as a problem for a while', () => {
   const { health, state, clock } = setUp();
-  state.failures = { count: 1, last: 'not finite' };
+  state.engine = { failures: 1, lastFailure: 'not finite' };
   expect(health.degraded().join()).toContain('not finite');
   clock.advance(301_000);
   expect(health.degraded()).toEqual([]);
@@ -160,7 +168,7 @@ test('a failure of the network is reported as a problem for a while', () => {
 
 test('drops of all parts are summed by reason', () => {
   const { health, state } = setUp({
-    router: { dropped: () => ({ oversize: 2 }) },
+    streams: { size: 4, dropped: () => ({ oversize: 2 }) },
     outputs: { dropped: () => [{ 'forecast-not-finite': 4 }] },
   });
   state.broker.dropped = { oversize: 3, 'outbox-full': 1 };
@@ -190,15 +198,15 @@ test.skipIf(!hasPrometheus)('metrics pass the check of promtool', () => {
   const { health, clock } = setUp();
   const alerts = new Alerts({
     store: { getMeta: () => null, setMeta: () => {} },
-    now: () => clock.now(),
-    publish: () => {},
+    clock,
+    outputs: { alert: () => {} },
   });
   const families = [...health.metrics(), ...alerts.metrics()];
   expect(promtool(['check', 'metrics'], renderMetrics(families))).toBe('');
 });
 
 test('every reason of a drop is a metric before the first one', () => {
-  const { health } = setUp({ router: { dropped: () => ({}) } });
+  const { health } = setUp({ streams: { size: 4, dropped: () => ({}) } });
   const family = health.metrics().find(({ name }) => name === 'gatecast_dropped_total');
   const zero = family?.values.filter(({ value }) => value === 0).map(({ labels }) => labels?.reason);
   for (const reason of [...Object.keys(DROPS), ...Object.keys(REJECTS)])
@@ -220,7 +228,7 @@ test('metrics have a name once, and the drops by reason', () => {
 test.each([...Object.keys(DROPS), ...Object.keys(REJECTS)])('a drop is reported everywhere: %s', (reason) => {
   const drops: Record<string, number> = {};
   const { health, clock } = setUp({
-    router: { dropped: () => drops },
+    streams: { size: 4, dropped: () => drops },
     pipeline: { samples: 0, forecasts: 0, fault: null, clocks: new SenderClocks(), dropped: () => ({}) },
   });
   const conditions = () => health.problems().filter(({ id }) => id === 'dropped');

@@ -6,14 +6,13 @@ import { chooseGroupModel } from '../../src/agent/groups.ts';
 import type { AgentModels } from '../../src/agent/model.ts';
 import type { Change } from '../../src/agent/part.ts';
 import { Tuning, type TuningParts } from '../../src/agent/tuning.ts';
-import { configSchema } from '../../src/config/schema.ts';
+import { validateConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import { silentLogger } from '../../src/log.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
 import type { GroupInput } from '../../src/outputs/output.ts';
-import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import type { CycleReport } from '../../src/training/cycle.ts';
 import { forecastSpec } from '../../src/training/job.ts';
@@ -48,9 +47,6 @@ const modelFiles = (name: string, seed: number, spoil = 1) => {
 };
 
 const spec = (name: string) => testSpec(name, { intervalMs: MINUTE, horizonMs: LEADS * MINUTE });
-
-const settings = (change: Record<string, unknown> = {}) =>
-  configSchema.shape.finetune.parse({ schedule: 'off', ...change });
 
 const LOSSES = { candidate: 0.7, champion: 0.8, naive: 1, seasonal: 1.1 };
 const report = (change: Partial<CycleReport>): CycleReport => ({
@@ -115,9 +111,16 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
     keep: () => new Set(['raw']),
     pushOnTrial: () => false,
   };
+  const config = validateConfig({
+    node: 'n',
+    mqtt: { url: 'mqtt://x' },
+    data_dir: dir,
+    timezone: 'Europe/Berlin',
+    finetune: { schedule: 'off', ...finetune },
+    streams: [{ match: 's' }],
+  });
   const tuning = new Tuning({
-    settings: settings(finetune),
-    timeZone: 'Europe/Berlin',
+    config: () => config,
     models,
     clock,
     log: silentLogger,
@@ -140,7 +143,6 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
       }
     },
     store,
-    database: join(dir, DATABASE_FILE),
     facts: () => ({
       rssMb: 90,
       cpuPercent: 2,
@@ -150,9 +152,15 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
       memoryTotalMb: 2000,
       cores: 2,
     }),
-    switched,
-    restoring: () => facts.restoring,
-    say: (_group, input) => said.push(input),
+    streams: {
+      checkpoints: { renewAll: switched },
+      late: {
+        get size() {
+          return facts.restoring ? 1 : 0;
+        },
+      },
+    },
+    outputs: { group: (_group, input) => said.push(input) },
     ...(start && { start }),
   });
   const close = async () => {
@@ -545,7 +553,7 @@ test('a start whose slots cannot be written forecasts with the model that they n
 });
 
 const withModel = (name: string) =>
-  configSchema.parse({
+  validateConfig({
     node: 'n',
     data_dir: 'd',
     mqtt: { url: 'mqtt://x' },

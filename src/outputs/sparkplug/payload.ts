@@ -1,5 +1,5 @@
 /** Encodes the values that gatecast sends as Sparkplug B payloads (Eclipse Sparkplug 3.0, chapter 6.4). */
-import { payloadType, receivedType } from '../../ingest/sparkplug-payload.ts';
+import { payloadType } from '../../ingest/sparkplug-payload.ts';
 
 /** Data types, chapter 6.4.16. */
 const TYPE = { int32: 3, int64: 4, double: 10, boolean: 11, string: 12, dateTime: 13 } as const;
@@ -68,7 +68,7 @@ function contentOf({ type, value }: MetricValue): object {
 
 /** Names of the metrics of a command whose boolean value is true. @throws Error if the bytes are not a payload */
 export function trueMetrics(bytes: Uint8Array): string[] {
-  const { metrics = [] } = receivedType.decode(bytes) as {
+  const { metrics = [] } = payloadType.decode(bytes) as {
     metrics?: readonly { readonly name?: string; readonly booleanValue?: boolean }[];
   };
   return metrics.flatMap(({ name, booleanValue }) => (name && booleanValue === true ? [name] : []));
