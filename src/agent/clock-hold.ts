@@ -50,6 +50,11 @@ interface ClockHoldParts {
   readonly probe: (answered: () => void) => void;
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
+  /**
+   * True for a bridge of a site. Buckets are closed by what it vouches for: no limit of seconds, which a slow start or a busy broker may
+   * exceed, ends its waiting, but the answer of the broker.
+   */
+  readonly isBridge?: boolean;
 }
 
 /** The clock hold of the agent, which probes the broker with pings. */
@@ -63,6 +68,7 @@ export function createClockHold(
     streams: () => streams.lastReadings(),
     probe: (answered) => client.ping(answered),
     keptMs: () => (config().mqtt.qos === 0 ? 0 : config().mqtt.session_expiry),
+    isBridge: config().site?.role.includes('bridge') === true,
   });
 }
 
@@ -86,6 +92,8 @@ export class ClockHold implements Part {
   private needsProof = false;
   /** When the broker answered the subscriptions or the probe of the backlog phase. */
   private answeredMs: number | null = null;
+  /** When the question was sent that it answered then. */
+  private askedMs = 0;
   /** When the last reading of the backlog arrived. */
   private backlogMs = Number.NEGATIVE_INFINITY;
   /** When the connection was last known to deliver. */
@@ -181,14 +189,14 @@ export class ClockHold implements Part {
   /** Wall time up to which buckets may be closed, ms; null: none. Sends a probe if necessary. */
   closeUntil(): number | null {
     this.beat();
-    const { clock, keptMs } = this.parts;
+    const { clock } = this.parts;
     const nowMs = clock.monotonic();
     const wallMs = clock.now();
     if (!ClockHold.sane(wallMs)) return null;
     this.update(nowMs);
-    if (this.phase === 'starting') return nowMs - this.startedMs >= MAX_WAIT_MS ? wallMs : null;
+    if (this.phase === 'starting') return nowMs - this.startedMs >= this.longestStartMs() ? wallMs : null;
     const awayMs = nowMs - this.provenMs;
-    if (this.phase === 'away') return awayMs >= Math.min(keptMs(), MAX_AWAY_MS) ? wallMs : null;
+    if (this.phase === 'away') return awayMs >= this.longestAwayMs() ? wallMs : null;
     if (this.phase === 'backlog') return awayMs >= MAX_AWAY_MS ? wallMs : null;
     if (awayMs <= FRESH_MS || awayMs >= MAX_AWAY_MS) return wallMs;
     return wallMs - awayMs;
@@ -200,14 +208,14 @@ export class ClockHold implements Part {
     readonly untilMs: number | null;
   } | null {
     if (this.closeUntil() !== null) return null;
-    const { clock, keptMs } = this.parts;
+    const { clock } = this.parts;
     const wallMs = clock.now();
     if (!ClockHold.sane(wallMs)) return { reason: 'clock', untilMs: null };
     const nowMs = clock.monotonic();
     const at = (ms: number): number => wallMs + ms - nowMs;
-    if (this.phase === 'starting') return { reason: 'start', untilMs: at(this.startedMs + MAX_WAIT_MS) };
-    if (this.phase === 'away')
-      return { reason: 'away', untilMs: at(this.provenMs + Math.min(keptMs(), MAX_AWAY_MS)) };
+    if (this.phase === 'starting')
+      return { reason: 'start', untilMs: at(this.startedMs + this.longestStartMs()) };
+    if (this.phase === 'away') return { reason: 'away', untilMs: at(this.provenMs + this.longestAwayMs()) };
     return { reason: 'backlog', untilMs: at(this.sinceMs + this.longestBacklogMs()) };
   }
 
@@ -227,13 +235,27 @@ export class ClockHold implements Part {
   private update(nowMs: number): void {
     if (this.phase !== 'backlog' || (this.needsProof && this.answeredMs === null)) return;
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
-    const isOver =
-      nowMs - this.sinceMs >= this.longestBacklogMs() ||
-      (nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS);
-    if (!isOver) return;
+    const isLong = nowMs - this.sinceMs >= this.longestBacklogMs();
+    const isQuiet = nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS;
+    if (!isLong && !isQuiet) return;
+    if (this.parts.isBridge === true && !isLong && this.backlogMs >= this.askedMs) {
+      // Since then, acknowledgements may have let the broker send more. It answers after that.
+      this.answeredMs = null;
+      this.needsProof = true;
+      this.sendProbe(nowMs);
+      return;
+    }
     this.phase = 'live';
     this.probe = null;
     this.prove(nowMs);
+  }
+
+  private longestStartMs(): number {
+    return this.parts.isBridge === true ? this.longestAwayMs() : MAX_WAIT_MS;
+  }
+
+  private longestAwayMs(): number {
+    return Math.min(this.parts.keptMs(), MAX_AWAY_MS);
   }
 
   private longestBacklogMs(): number {
@@ -253,7 +275,8 @@ export class ClockHold implements Part {
     this.phase = 'backlog';
     this.sinceMs = nowMs;
     this.answeredMs = null;
-    this.needsProof = false;
+    this.askedMs = nowMs;
+    this.needsProof = this.parts.isBridge === true;
     this.probe = null;
   }
 
@@ -276,7 +299,9 @@ export class ClockHold implements Part {
       // The network was away and is back; readings that were kept may come after this answer.
       if (this.phase === 'live' && late) this.beginBacklog(answeredMs);
       else if (this.phase === 'live') this.prove(probe.sentMs);
-      if (this.phase === 'backlog') this.answeredMs ??= answeredMs;
+      if (this.phase !== 'backlog' || this.answeredMs !== null) return;
+      this.answeredMs = answeredMs;
+      this.askedMs = probe.sentMs;
     });
   }
 }

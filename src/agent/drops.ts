@@ -17,7 +17,7 @@ type Kept =
   | 'output-failed'
   | 'table-unusable'
   | 'push-unread';
-type SiteLost = 'log-lost' | 'log-unreadable';
+type SiteLost = 'log-lost' | 'log-unreadable' | 'log-failed';
 type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
 export type DropReason = Refused | Kept | Lost | SiteLost | UndeliveredReason;
@@ -56,6 +56,7 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'log-lost':
     'Messages that the log of a partition no longer held when a worker of the site came to read them.',
   'log-unreadable': 'Messages in the log of a partition that are no batches of readings.',
+  'log-failed': 'Messages in the log of a partition that a worker failed to take twice.',
   'oversize-in': 'The broker sent a packet that is too large for the agent.',
 };
 
@@ -76,6 +77,7 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
   'oversize-in',
   'log-lost',
   'log-unreadable',
+  'log-failed',
 ]);
 
 export type Counts = Readonly<Record<string, number>>;

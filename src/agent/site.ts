@@ -231,6 +231,7 @@ export class SitePart implements Part {
       ...counts?.refused,
       ...(counts !== undefined && counts.lostMessages > 0 && { 'log-lost': counts.lostMessages }),
       ...(counts !== undefined && counts.unreadable > 0 && { 'log-unreadable': counts.unreadable }),
+      ...(counts !== undefined && counts.failed > 0 && { 'log-failed': counts.failed }),
     };
   }
 

@@ -62,41 +62,69 @@ function copy(from: Int32Array, at: number, to: Int32Array, toAt: number, count:
   else for (let i = 0; i < count; i++) to[toAt + i] = from[at + i];
 }
 
-function isZero(words: Int32Array, from: number): boolean {
-  for (let i = from; i < from + CHUNK; i++) if (words[i] !== 0) return false;
-  return true;
+/** Whether a chunk is 0. Without a loop, in which V8 would check each index: this takes half of the time. */
+function isZero(w: Int32Array, i: number): boolean {
+  const one = w[i] | w[i + 1] | w[i + 2] | w[i + 3] | w[i + 4] | w[i + 5] | w[i + 6] | w[i + 7];
+  if (one !== 0) return false;
+  const two = w[i + 8] | w[i + 9] | w[i + 10] | w[i + 11] | w[i + 12] | w[i + 13] | w[i + 14] | w[i + 15];
+  return two === 0;
 }
 
-/** @returns the length of the copy */
-function compact(words: Int32Array, out: Packed): number {
+/**
+ * Marks in `map` which chunks of `words` are copied: those that are not 0, and those that were not 0 in the former copy, because few
+ * become 0 again, and then need not be looked at.
+ * @param map one bit for each chunk
+ * @returns the length of the copy
+ */
+function mark(words: Int32Array, former: Packed | null, map: Int32Array): number {
+  let length = map.length;
   const chunks = words.length / CHUNK;
-  let at = Math.ceil(chunks / BITS);
-  out.fill(0, 0, at);
+  for (let w = 0, chunk = 0; w < map.length; w++, chunk += BITS) {
+    let bits = former === null ? 0 : former[w];
+    const count = Math.min(chunks - chunk, BITS);
+    let at = chunk * CHUNK;
+    for (let bit = 0; bit < count; bit++, at += CHUNK) {
+      if ((bits & (1 << bit)) === 0) {
+        if (isZero(words, at)) continue;
+        bits |= 1 << bit;
+      }
+      length += CHUNK;
+    }
+    map[w] = bits;
+  }
+  return length;
+}
+
+function compact(words: Int32Array, map: Int32Array, out: Packed): void {
+  out.set(map);
+  const chunks = words.length / CHUNK;
+  let at = map.length;
   for (let c = 0; c < chunks; c++) {
     const first = c;
-    while (c < chunks && !isZero(words, c * CHUNK)) {
-      out[c >> 5] |= 1 << (c & (BITS - 1));
-      c++;
-    }
+    while (c < chunks && isMarked(map, c)) c++;
     const count = (c - first) * CHUNK;
     copy(words, first * CHUNK, out, at, count);
     at += count;
   }
-  return at;
 }
 
 function expand(packed: Packed, words: Int32Array): void {
   const chunks = words.length / CHUNK;
-  let at = Math.ceil(chunks / BITS);
+  let at = mapLength(words.length);
   words.fill(0);
   for (let c = 0; c < chunks; c++) {
     const first = c;
-    while (c < chunks && (packed[c >> 5] & (1 << (c & (BITS - 1)))) !== 0) c++;
+    while (c < chunks && isMarked(packed, c)) c++;
     const count = (c - first) * CHUNK;
     copy(packed, at, words, first * CHUNK, count);
     at += count;
   }
 }
+
+/** @param words of a block. @returns words that have a bit for each chunk */
+const mapLength = (words: number): number => Math.ceil(words / CHUNK / BITS);
+const isMarked = (map: Int32Array, chunk: number): boolean =>
+  (map[chunk >> 5] & (1 << (chunk & (BITS - 1)))) !== 0;
 
 /** The objects of one layout. */
 export class PartsPool {
@@ -105,16 +133,15 @@ export class PartsPool {
   /** A stream that has seen nothing; null until objects are used again. */
   private blank: Packed | null = null;
   private readonly loose = new LooseNumbers();
-  private readonly draft: Packed;
+  /** Of the stream that is being packed. */
+  private readonly map: Int32Array;
 
   constructor(
     readonly layout: PartsLayout,
     private readonly size: BlockSize,
     private readonly scratch: Scratch,
   ) {
-    this.draft = new Int32Array(
-      size.bytes / Int32Array.BYTES_PER_ELEMENT + Math.ceil(size.bytes / CHUNK_BYTES),
-    );
+    this.map = new Int32Array(mapLength(size.bytes / Int32Array.BYTES_PER_ELEMENT));
   }
 
   /** Parts of a stream that has seen nothing. */
@@ -138,10 +165,10 @@ export class PartsPool {
    */
   pack(parts: StreamParts, into: Packed | null): Packed | null {
     if (this.loose.copy(parts, false) > this.size.loose) return null;
-    const length = compact(parts.words, this.draft);
+    const length = mark(parts.words, into, this.map);
     const packed =
       into !== null && into.length >= length ? into : new Int32Array(Math.ceil(length / ROOM) * ROOM);
-    packed.set(this.draft.subarray(0, length));
+    compact(parts.words, this.map, packed);
     return packed;
   }
 

@@ -73,6 +73,8 @@ export interface PartitionCounts {
   /** Messages that the log no longer had when they were to be read. */
   lostMessages: number;
   unreadable: number;
+  /** Messages that were left out because taking them failed twice. */
+  failed: number;
   /** Readings that were not used, by reason. */
   refused: Record<string, number>;
 }
@@ -85,6 +87,7 @@ export const noCounts = (): PartitionCounts => ({
   checkpointBytes: 0,
   lostMessages: 0,
   unreadable: 0,
+  failed: 0,
   refused: {},
 });
 
@@ -96,6 +99,7 @@ export function add(total: PartitionCounts, one: PartitionCounts): void {
   total.checkpointBytes += one.checkpointBytes;
   total.lostMessages += one.lostMessages;
   total.unreadable += one.unreadable;
+  total.failed += one.failed;
   for (const [reason, count] of Object.entries(one.refused))
     total.refused[reason] = (total.refused[reason] ?? 0) + count;
 }
@@ -140,6 +144,8 @@ export class OwnedPartition {
   private heardMs = 0;
   private lag = 0;
   private lastSeq = 0;
+  /** Number of the last message that could not be taken; 0: none. */
+  private failedSeq = 0;
   private savedAtMs: number;
   private saving: Promise<void> | null = null;
   private ends: (() => void)[] = [];
@@ -207,12 +213,9 @@ export class OwnedPartition {
     const file = await ManifestFile.take(site.state, partition, owner);
     this.manifestFile = file;
     this.sent = { issuedMs: file.manifest.publishedMs, messages: [], connection: null };
-    const loading = this.parts.loads.take(async () => (this.stopping ? null : this.load(file)));
-    const loaded = await Promise.race([loading, this.released]);
-    if (loaded === null || this.stopping) return;
-    this.partition = loaded;
-    this.lastSeq = loaded.seq;
-    this.answerRequests(loaded, file);
+    let loaded = await this.loadInTurn(file);
+    if (loaded === null) return;
+    this.answerRequests(file);
     log.info('partition taken over', {
       partition,
       epoch: file.manifest.epoch,
@@ -229,8 +232,21 @@ export class OwnedPartition {
         if (this.fault === null) log.warn('the log is read again', { partition, ...errorFields(error) });
         this.fault = errorText(error);
         await this.pause(RECONNECT_MS);
+        if (!(error instanceof NotTaken)) continue;
+        loaded = await this.loadInTurn(file);
+        if (loaded === null) return;
       }
     }
+  }
+
+  /** @returns null if the partition is to be released */
+  private async loadInTurn(file: ManifestFile): Promise<Partition | null> {
+    const loading = this.parts.loads.take(async () => (this.stopping ? null : this.load(file)));
+    const loaded = await Promise.race([loading, this.released]);
+    if (loaded === null || this.stopping) return null;
+    this.partition = loaded;
+    this.lastSeq = loaded.seq;
+    return loaded;
   }
 
   /** Until it is released, or the server ends the consumer: it forgets consumers when it is restarted. */
@@ -355,26 +371,40 @@ export class OwnedPartition {
     this.lag = info.pending;
     if (seq <= loaded.seq) return;
     if (this.lastSeq > 0 && seq > this.lastSeq + 1) this.missing(seq);
-    let forecasts: Forecast[] = [];
-    let batch: Batch | null = null;
-    try {
-      batch = decodeBatch(message.data);
-      forecasts = await loaded.take(seq, loggedMs, batch, this.parts.breathe);
-    } catch (error) {
-      // Without the model the partition stops here and tries again: the forecasts must not depend on who reads the log.
-      if (batch?.model !== undefined) throw error;
-      this.counts.unreadable++;
-      loaded.seq = seq;
-      loaded.loggedMs = loggedMs;
-      const { partition, log } = this.parts;
-      if (this.counts.unreadable === 1)
-        log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
-    }
+    const forecasts = await this.forecast(loaded, seq, loggedMs, message.data);
     this.lastSeq = seq;
     this.counts.samples = loaded.samples;
     this.counts.refused = loaded.refused;
     if (forecasts.length > 0) await this.publish(loaded, file, forecasts);
     if (this.isSaveDue()) await this.save();
+  }
+
+  /** @throws NotTaken when it fails for the first time: it is then tried again from the last checkpoint */
+  private async forecast(
+    loaded: Partition,
+    seq: number,
+    loggedMs: number,
+    bytes: Uint8Array,
+  ): Promise<Forecast[]> {
+    let batch: Batch | null = null;
+    try {
+      batch = decodeBatch(bytes);
+      return await loaded.take(seq, loggedMs, batch, this.parts.breathe);
+    } catch (error) {
+      // Without the model the partition stops here and tries again: the forecasts must not depend on who reads the log.
+      if (batch?.model !== undefined) throw error;
+      if (batch !== null && this.failedSeq !== seq) {
+        this.failedSeq = seq;
+        throw new NotTaken(errorText(error), { cause: error });
+      }
+      this.counts[batch === null ? 'unreadable' : 'failed']++;
+      loaded.seq = seq;
+      loaded.loggedMs = loggedMs;
+      const { partition, log } = this.parts;
+      if (batch !== null || this.counts.unreadable === 1)
+        log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
+      return [];
+    }
   }
 
   private missing(seq: number): void {
@@ -390,7 +420,7 @@ export class OwnedPartition {
     forecasts: readonly Forecast[],
   ): Promise<void> {
     const { site, text, published } = this.parts;
-    const { epoch, publishedMs, markedMs } = file.manifest;
+    const { epoch, markedMs } = file.manifest;
     const { tickMs: issuedMs, model } = loaded;
     const messages: [subject: string, text: string][] = [];
     for (const forecast of forecasts) {
@@ -399,7 +429,7 @@ export class OwnedPartition {
       loaded.setLast(forecast.stream, made);
       messages.push([forecastSubject(site.name, forecast.stream), withEpoch(made, epoch)]);
     }
-    if (issuedMs <= publishedMs) return;
+    if (issuedMs <= this.sent.issuedMs) return;
     await this.mark(file, issuedMs);
     this.send({ issuedMs, messages, connection: connectionOf(site.nc) });
     this.counts.forecasts += messages.length;
@@ -509,13 +539,13 @@ export class OwnedPartition {
     if (former !== null && former !== object) await removeCheckpoint(site, former);
   }
 
-  private answerRequests(loaded: Partition, file: ManifestFile): void {
+  private answerRequests(file: ManifestFile): void {
     const { site, partition } = this.parts;
     const subscription = site.nc.subscribe(lastSubject(site.name, partition), {
       callback: (error, message) => {
         if (error !== null) return;
         const stream = message.string();
-        const last = loaded.last(stream);
+        const last = this.partition?.last(stream);
         message.respond(
           typeof last === 'string'
             ? withEpoch(last, file.manifest.epoch)
@@ -527,8 +557,8 @@ export class OwnedPartition {
       callback: (error, message) => {
         if (error !== null) return;
         const answer: PartitionScores = {
-          model: loaded.modelRef.number,
-          scores: loaded.scores(scoredStreams(site.partitions)),
+          model: this.modelRef.number,
+          scores: this.partition?.scores(scoredStreams(site.partitions)) ?? [],
         };
         message.respond(JSON.stringify(answer));
       },
@@ -539,6 +569,9 @@ export class OwnedPartition {
     );
   }
 }
+
+/** The engine failed on a message: the states may be half changed. */
+class NotTaken extends Error {}
 
 /** Adds a key at the end of the text of a JSON object. */
 const withEpoch = (text: string, epoch: number): string => `${text.slice(0, -1)},"epoch":${epoch}}`;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { ClockHold, MAX_AWAY_MS } from '../../src/agent/clock-hold.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
-function setUp() {
+function setUp(isBridge = false) {
   const clock = new FakeClock();
   const probes: (() => void)[] = [];
   const hold = new ClockHold({
@@ -10,6 +10,7 @@ function setUp() {
     streams: () => [],
     probe: (answered) => probes.push(answered),
     keptMs: () => 3_600_000,
+    isBridge,
   });
   /** How far behind the wall clock buckets may be closed, ms; null: not at all. */
   const behind = (): number | null => {
@@ -45,6 +46,43 @@ describe('ClockHold', () => {
     pass(4900);
     expect(behind()).toBeNull();
     pass(100);
+    expect(behind()).toBe(0);
+  });
+
+  test('a bridge waits for the broker after a slow start, and for its answers, however long they take', () => {
+    const { hold, probes, pass, behind } = setUp(true);
+    pass(60_000);
+    expect(behind()).toBeNull();
+    hold.connected({ resumed: true });
+    pass(10_000);
+    expect(behind()).toBeNull();
+    hold.subscribed();
+    hold.arrived(20_000);
+    pass(2000);
+    // Acknowledged meanwhile: the broker may send more before it answers.
+    expect(probes).toHaveLength(1);
+    expect(behind()).toBeNull();
+    hold.arrived(20_000);
+    probes[0]();
+    pass(2000);
+    expect(probes).toHaveLength(2);
+    expect(behind()).toBeNull();
+    probes[1]();
+    pass(300);
+    expect(behind()).toBe(0);
+  });
+
+  test('a bridge that never finds a broker, or whose readings are always old, closes buckets in the end', () => {
+    const { hold, probes, pass, behind } = setUp(true);
+    pass(MAX_AWAY_MS);
+    expect(behind()).toBe(0);
+    hold.connected({ resumed: false });
+    hold.subscribed();
+    for (let i = 0; i < 160; i++) {
+      hold.arrived(2000);
+      probes.shift()?.();
+      pass(100);
+    }
     expect(behind()).toBe(0);
   });
 

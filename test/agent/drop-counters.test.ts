@@ -31,6 +31,7 @@ const COUNTERS: Readonly<Record<string, readonly string[] | string>> = {
     'messages of a log that a fine-tuning reads again: the owner of the partition has counted them as `log-unreadable`',
   'site/owned-partition.ts lostMessages': ['log-lost'],
   'site/owned-partition.ts unreadable': ['log-unreadable'],
+  'site/owned-partition.ts failed': ['log-failed'],
   'store/batch.ts refused': ['row-refused'],
   'store/sqlite-store.ts deletedForSpace': ['disk-full'],
   'store/sqlite-store.ts damagedParts': ['journal-damaged'],

@@ -1,6 +1,9 @@
 /**
  * The work of one worker of a site without the network: partitions that read simulated logs, a reading a minute for each stream, and
- * make the messages of their forecasts. Prints one line of JSON. Arguments: number of streams, number of minutes.
+ * make the messages of their forecasts. Prints one line of JSON. Arguments: number of streams, number of minutes, sites.
+ *
+ * A first site of 1,000 streams is not measured: the compiler of V8 works on the code meanwhile. A small site is measured several
+ * times, so that a figure is the mean of many readings.
  */
 import { ForecastText } from '../../src/outputs/json/forecast-text.ts';
 import { digitsOf } from '../../src/outputs/json/messages.ts';
@@ -18,76 +21,104 @@ const MINUTE_MS = 60_000;
 const BATCH = 50;
 /** Minutes at the end that are measured: states are warm by then. */
 const MEASURED = 2;
+const WARM_UP = { streams: 1000, minutes: 30 };
 
-const [streams = 1000, minutes = 6] = process.argv.slice(2).map(Number);
 const model = sharedModel(shippedModel());
-const specs = Array.from({ length: PARTITIONS }, () => [] as ReturnType<typeof testSpec>[]);
-for (let at = 0; at < streams; at++) {
-  const spec = testSpec(`hall${at % 97}/sensor${at}`, {
-    intervalMs: MINUTE_MS,
-    latenessMs: 2000,
-    horizonMs: 24 * MINUTE_MS,
-    maxGapMs: 2 * 3_600_000,
-  });
-  specs[partitionOf(spec.name, PARTITIONS)].push(spec);
-}
 const next = uniform(1);
 const texts = new ForecastText();
-const shares = new PartitionShares();
-shares.pools.isCrowded = streams > CROWDED;
-const partitions = specs.map(() => new Partition(model, { shares }));
 const start = Date.UTC(2026, 0, 5);
-let busyUs = 0;
-let forecasts = 0;
-let readings = 0;
-for (let minute = 0; minute < minutes; minute++) {
-  const measured = minute >= minutes - MEASURED;
-  for (const [at, partition] of partitions.entries()) {
-    const list = specs[at];
-    const nowMs = start + (minute + 1) * MINUTE_MS;
-    const logs: Uint8Array[] = [];
-    for (let from = 0; from < list.length; from += BATCH) {
-      const part = list.slice(from, from + BATCH);
-      const samples = part.map(({ name }) => {
-        const timeMs = nowMs - MINUTE_MS + Math.floor(next() * MINUTE_MS);
-        return { stream: name, timeMs, value: 20 + next(), arrivalMs: timeMs + 20 };
-      });
-      logs.push(
-        Buffer.from(encodeBatch({ bridge: 'b', untilMs: nowMs, specs: minute === 0 ? part : [], samples })),
-      );
-    }
-    logs.push(Buffer.from(encodeBatch({ bridge: 'b', untilMs: nowMs + 2500, specs: [], samples: [] })));
-    const before = process.cpuUsage();
-    for (const [i, bytes] of logs.entries()) {
-      const batch = decodeBatch(bytes);
-      if (measured) readings += batch.samples.length;
-      // The last one comes in the next second: that closes the buckets.
-      const loggedMs = i === logs.length - 1 ? nowMs + 3000 : nowMs - 1000;
-      for (const forecast of await partition.take(partition.seq + 1, loggedMs, batch)) {
-        const text = texts.of(
-          forecast,
-          { quantiles: [0.1, 0.5, 0.9], digits: digitsOf(forecast), issuedMs: nowMs, model },
-          Number.POSITIVE_INFINITY,
-        );
-        if (text !== null) partition.setLast(forecast.stream, text);
-        if (measured) forecasts++;
-      }
-    }
-    const { user, system } = process.cpuUsage(before);
-    if (measured) busyUs += user + system;
+
+interface Played {
+  readonly partitions: readonly Partition[];
+  /** Processor time of the last minutes, us. */
+  readonly busyUs: number;
+  readonly readings: number;
+  readonly forecasts: number;
+}
+
+async function play(streams: number, minutes: number): Promise<Played> {
+  const specs = Array.from({ length: PARTITIONS }, () => [] as ReturnType<typeof testSpec>[]);
+  for (let at = 0; at < streams; at++) {
+    const spec = testSpec(`hall${at % 97}/sensor${at}`, {
+      intervalMs: MINUTE_MS,
+      latenessMs: 2000,
+      horizonMs: 24 * MINUTE_MS,
+      maxGapMs: 2 * 3_600_000,
+    });
+    specs[partitionOf(spec.name, PARTITIONS)].push(spec);
   }
+  const shares = new PartitionShares();
+  shares.pools.isCrowded = streams > CROWDED;
+  const partitions = specs.map(() => new Partition(model, { shares }));
+  let busyUs = 0;
+  let forecasts = 0;
+  let readings = 0;
+  for (let minute = 0; minute < minutes; minute++) {
+    const measured = minute >= minutes - MEASURED;
+    for (const [at, partition] of partitions.entries()) {
+      const list = specs[at];
+      const nowMs = start + (minute + 1) * MINUTE_MS;
+      const logs: Uint8Array[] = [];
+      for (let from = 0; from < list.length; from += BATCH) {
+        const part = list.slice(from, from + BATCH);
+        const samples = part.map(({ name }) => {
+          const timeMs = nowMs - MINUTE_MS + Math.floor(next() * MINUTE_MS);
+          return { stream: name, timeMs, value: 20 + next(), arrivalMs: timeMs + 20 };
+        });
+        logs.push(
+          Buffer.from(encodeBatch({ bridge: 'b', untilMs: nowMs, specs: minute === 0 ? part : [], samples })),
+        );
+      }
+      logs.push(Buffer.from(encodeBatch({ bridge: 'b', untilMs: nowMs + 2500, specs: [], samples: [] })));
+      const before = process.cpuUsage();
+      for (const [i, bytes] of logs.entries()) {
+        const batch = decodeBatch(bytes);
+        if (measured) readings += batch.samples.length;
+        // The last one comes in the next second: that closes the buckets.
+        const loggedMs = i === logs.length - 1 ? nowMs + 3000 : nowMs - 1000;
+        for (const forecast of await partition.take(partition.seq + 1, loggedMs, batch)) {
+          const text = texts.of(
+            forecast,
+            { quantiles: [0.1, 0.5, 0.9], digits: digitsOf(forecast), issuedMs: nowMs, model },
+            Number.POSITIVE_INFINITY,
+          );
+          if (text !== null) partition.setLast(forecast.stream, text);
+          if (measured) forecasts++;
+        }
+      }
+      const { user, system } = process.cpuUsage(before);
+      if (measured) busyUs += user + system;
+    }
+  }
+  return { partitions, busyUs, readings, forecasts };
+}
+
+let collectedMs = 0;
+new PerformanceObserver((list) => {
+  for (const { duration } of list.getEntries()) collectedMs += duration;
+}).observe({ entryTypes: ['gc'] });
+const [streams = 1000, minutes = 6, sites = streams < 20_000 ? 5 : 1] = process.argv.slice(2).map(Number);
+await play(WARM_UP.streams, WARM_UP.minutes);
+let { partitions, busyUs, readings, forecasts } = await play(streams, minutes);
+for (let more = 1; more < sites; more++) {
+  const played = await play(streams, minutes);
+  ({ partitions } = played);
+  busyUs += played.busyUs;
+  readings += played.readings;
+  forecasts += played.forecasts;
 }
 const residentBefore = residentMb(process.pid);
 const before = process.cpuUsage();
 const bytes = await partitions[0].checkpoint(() => new Promise((resolve) => setImmediate(resolve)));
 const saved = process.cpuUsage(before);
 const restoring = process.cpuUsage();
-Partition.restore(bytes, model);
+await Partition.restore(bytes, model);
 const restored = process.cpuUsage(restoring);
 console.log(
   JSON.stringify({
     costUs: busyUs / readings,
     forecasts,
+    gcMs: collectedMs,
     residentMb: residentBefore,
     checkpointBytes: bytes.length / partitions[0].size,
     saveUs: (saved.user + saved.system) / partitions[0].size,

@@ -1,7 +1,7 @@
 // A random run: workers, the bridge and nats-server are killed, stopped and started by a seeded schedule. SITE_MINUTES=20 makes it
 // long, SITE_SEED chooses another one.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { readPartitions } from '../../src/site/status.ts';
+import { type PartitionStatus, readPartitions } from '../../src/site/status.ts';
 import type { Daemon } from '../support/daemon.ts';
 import { freePort, hasMosquitto } from '../support/mosquitto.ts';
 import { hasNats } from '../support/nats.ts';
@@ -113,14 +113,21 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       const done: string[] = [];
       while (performance.now() < endMs) {
         const fault = pick(Object.keys(FAULTS));
-        done.push(fault);
+        done.push(`${new Date().toISOString()} ${fault}`);
         await FAULTS[fault]();
         await sleep(between(500, 5000));
       }
       await run.finish();
+      let partitions: PartitionStatus[] = [];
       await waitFor('all partitions to be owned and read', async () => {
-        const partitions = await readPartitions(run.observer);
+        partitions = await readPartitions(run.observer);
         return partitions.every(({ owner, lag }) => owner !== null && lag === 0);
+      }).catch((error) => {
+        const logs = [...run.members].map(([node, { output }]) => `${node}\n${output().slice(-4000)}`);
+        console.error(
+          [...partitions.map((one) => JSON.stringify(one)), ...done.slice(-5), ...logs].join('\n'),
+        );
+        throw error;
       });
       const { violations: found, texts, readings, late } = await run.verdict(outages);
       console.info(
@@ -134,6 +141,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
       console.info(`${again.length} forecasts seen again, ${counted} that workers may have sent again`);
       expect(again.length).toBeLessThanOrEqual(Math.min(counted, done.length * STREAMS));
       expect(found.filter((text) => !again.includes(text) && !isExcused(text, outages))).toEqual([]);
+      if (late.length > 0) console.error(done.join('\n'), run.members.get('bridge')?.output());
       expect(readings).toBe(run.sensors.sent);
       expect(late).toEqual([]);
     },

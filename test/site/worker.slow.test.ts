@@ -1,8 +1,10 @@
 // Workers of a site that die, lose their connection, their partition or their model, against a real nats-server.
-import { describe, expect, it } from 'vitest';
-import type { ModelRef } from '../../src/site/batch.ts';
+import { describe, expect, it, vi } from 'vitest';
+import type { StreamSpec } from '../../src/series/spec.ts';
+import { encodeBatch, type ModelRef } from '../../src/site/batch.ts';
 import { readRecord } from '../../src/site/models.ts';
-import { partitionKey, partitionOf } from '../../src/site/names.ts';
+import { inputSubject, partitionKey, partitionOf } from '../../src/site/names.ts';
+import { Partition } from '../../src/site/partition.ts';
 import { notSwitched, setModel } from '../../src/site/set-model.ts';
 import { setDrained } from '../../src/site/status.ts';
 import { fakeModel } from '../support/fake-model.ts';
@@ -104,6 +106,48 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     await feed.finish();
     const { violations } = await verdict(observer, seen, fakeModel());
     expect(violations.filter((text) => !text.startsWith('sent twice'))).toEqual([]);
+  });
+
+  it('take a message again from the last checkpoint if they fail on it, and leave it out if they fail again', async () => {
+    const { config, observer, start } = await site();
+    const seen = listen(observer.nc, config.name);
+    const specs = streamSpecs(8);
+    const feed = new Feed(observer, specs);
+    feed.start();
+    const take = Partition.prototype.take;
+    const failing = vi.spyOn(Partition.prototype, 'take');
+    const a = await start('a');
+    await waitFor('checkpoints', () => a.worker.counts().checkpoints >= PARTITIONS);
+    // The engine has changed when it fails.
+    failing.mockImplementationOnce(async function (this: Partition, ...args) {
+      await take.apply(this, args);
+      throw new Error('out of memory');
+    });
+    await waitFor('the failure', () => failing.mock.results.length > 0);
+    await feed.finish();
+    const { violations, texts } = await verdict(observer, seen, fakeModel());
+    expect(violations).toEqual([]);
+    expect(texts.length).toBeGreaterThan(16);
+    expect(a.worker.counts().failed).toBe(0);
+    // No process can take this one; the next one is taken.
+    const [spec] = specs;
+    const write = (timeMs: number, change: Partial<StreamSpec>) => {
+      const text = encodeBatch({
+        bridge: 'feed',
+        untilMs: null,
+        specs: [{ ...spec, ...change }],
+        samples: [{ stream: spec.name, timeMs, value: 1, arrivalMs: timeMs }],
+      });
+      return observer.js.publish(inputSubject(config.name, partitionOf(spec.name, PARTITIONS)), text);
+    };
+    await write(Date.now(), { timeZone: 'Nowhere/Town' });
+    await write(Date.now(), { horizonMs: 6000 });
+    await waitFor(
+      'the next one',
+      () => a.worker.counts().failed === 1 && a.worker.states().every(({ lag }) => lag === 0),
+    );
+    expect(a.worker.counts()).toMatchObject({ failed: 1, unreadable: 0 });
+    failing.mockRestore();
   });
 
   it('switch to another model at one message of each log, and refuse it together', async () => {
