@@ -24,10 +24,27 @@ export function streamName(
   taken: readonly string[],
   field: string,
 ): string | null {
+  return safeName(nameText(rule, topic, taken, field, safeLevel));
+}
+
+/** As `streamName`, without replacing characters: different sources may give the same safe name, but not the same text. */
+export function unsafeStreamName(...[rule, topic, taken, field]: Parameters<typeof streamName>): string {
+  const text = nameText(rule, topic, taken, field, (level) => level);
+  return text.split('/').filter(Boolean).join('/');
+}
+
+/** @param safe applied to each level of a topic, a capture or a field */
+function nameText(
+  rule: Pick<IngestRule, 'name' | 'pattern' | 'payload'>,
+  topic: string,
+  taken: readonly string[],
+  field: string,
+  safe: (level: string) => string,
+): string {
   if (rule.name !== null)
-    return safeName(fillTemplate(rule.name, templateValues(rule.name, rule.pattern, topic, taken, field)));
+    return fillTemplate(rule.name, templateValues(rule.name, rule.pattern, topic, taken, field, safe));
   const parts = formatOf(rule.payload).nameParts?.(topic) ?? (taken.length > 0 ? taken : [topic]);
-  return safeName([...parts.map(safeParts), field === '' ? '' : safeParts(field)].join('/'));
+  return [...parts, ...(field === '' ? [] : [field])].map((part) => safeParts(part, safe)).join('/');
 }
 
 /**
@@ -60,7 +77,7 @@ function capturedDevice(rule: IngestRule, topic: string, taken: readonly string[
     : safeName(
         taken
           .slice(0, at + 1)
-          .map(safeParts)
+          .map((part) => safeParts(part))
           .join('/'),
       );
 }
@@ -77,22 +94,23 @@ function templateValues(
   topic: string,
   taken: readonly string[],
   field: string,
+  safe = safeLevel,
 ): ReadonlyMap<string, string> {
   const [plain = '', ...identity] = field.split(SEPARATOR);
   const values = new Map([
-    ['field', plain === '' ? '' : safeParts(plain)],
-    ['topic', safeParts(topic)],
+    ['field', plain === '' ? '' : safeParts(plain, safe)],
+    ['topic', safeParts(topic, safe)],
   ]);
   const wildcards = pattern.levels.filter((level) => level.kind !== 'literal');
   for (const [at, level] of wildcards.entries()) {
-    const text = safeParts(taken[at] ?? '');
+    const text = safeParts(taken[at] ?? '', safe);
     values.set(String(at + 1), text);
     const capture = captureOf(level);
     if (capture !== null) values.set(capture, text);
   }
   for (const [at, member] of identityPointers(template).entries()) {
     const value = identity[at] ?? '';
-    if (value !== '') values.set(member, safeLevel(value));
+    if (value !== '') values.set(member, safe(value));
   }
   return values;
 }
@@ -100,6 +118,6 @@ function templateValues(
 const captureOf = (level: PatternLevel): string | null => (level.kind === 'one' ? level.capture : null);
 
 /** Empty levels of a topic (`a//b`) become '_', so that different topics get different names. */
-function safeParts(text: string): string {
-  return text.split('/').map(safeLevel).join('/');
+function safeParts(text: string, safe = safeLevel): string {
+  return text.split('/').map(safe).join('/');
 }

@@ -33,7 +33,8 @@ export const REJECTS = {
   'sequence-gap':
     'A Sparkplug sequence number was skipped, so messages were lost; the agent requested a rebirth.',
   'bad-stream-name': 'The captures and the field give no usable stream name.',
-  'name-conflict': 'Another rule already has a stream of this name; set `name` in one of the two rules.',
+  'name-conflict':
+    'Another rule already has a stream of this name; set `name` in one of the two rules. Or another topic or field of the rule has a name that differs only in characters that are replaced by `_`.',
   'stream-limit': '`max_streams` streams exist already.',
 } as const;
 

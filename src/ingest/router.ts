@@ -339,7 +339,9 @@ class Collector implements DecodeSink, Routed {
       case 'conflict':
         this.reject(
           'name-conflict',
-          `${admission.name} belongs to streams[${admission.owner}]; set \`name\` to get other names`,
+          admission.owner === rule.number
+            ? `${admission.name} belongs to a topic or field with other characters; set \`name\` to get other names`
+            : `${admission.name} belongs to streams[${admission.owner}]; set \`name\` to get other names`,
         );
         return null;
       case 'new':

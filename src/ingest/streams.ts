@@ -1,7 +1,7 @@
 /** The existing streams, at most `maxStreams`, each owned by the rule that discovered it. */
 import type { FieldSelector } from './decoder.ts';
 import { createDecoder } from './decoders/index.ts';
-import { deviceName, plainField, streamName } from './naming.ts';
+import { deviceName, plainField, streamName, unsafeStreamName } from './naming.ts';
 import type { RouteRule } from './routes.ts';
 import type { DiscoveredStream, IngestRule, StreamSettings, StreamSource } from './rule.ts';
 
@@ -15,6 +15,8 @@ type StreamAdmission =
 export class Streams {
   /** Index of the owning rule, by stream name. */
   private readonly owners = new Map<string, number>();
+  /** By stream name, the text that it was made from, where characters of that text are not safe. */
+  private readonly texts = new Map<string, string>();
 
   constructor(private readonly maxStreams: number) {}
 
@@ -26,10 +28,12 @@ export class Streams {
     const name = streamName(rule.rule, source.topic, rule.taken, source.field);
     if (name === null) return { kind: 'unnamed' };
     const owner = this.owners.get(name);
-    if (owner === rule.number) return { kind: 'known', name };
+    const text = unsafeStreamName(rule.rule, source.topic, rule.taken, source.field);
+    if (owner === rule.number && (this.texts.get(name) ?? name) === text) return { kind: 'known', name };
     if (owner !== undefined) return { kind: 'conflict', name, owner };
     if (this.owners.size >= this.maxStreams) return { kind: 'full', name };
     this.owners.set(name, rule.number);
+    if (text !== name) this.texts.set(name, text);
     return { kind: 'new', name, stream: discovered(rule, name, source, sentUnit) };
   }
 
@@ -40,6 +44,7 @@ export class Streams {
   }
 
   delete(name: string): boolean {
+    this.texts.delete(name);
     return this.owners.delete(name);
   }
 }

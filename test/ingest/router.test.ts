@@ -76,6 +76,38 @@ describe('the router', () => {
     ]);
   });
 
+  it.each([
+    ['topics', ['a/x_y', 'a/x"y', 'a/x\u200by'], '{"p":1}', null],
+    ['topics with an empty level', ['a//y', 'a/_/y'], '{"p":1}', null],
+    ['captures', ['a/x y"/m', 'a/x y_/m'], '{"p":1}', '{1}-{field}'],
+  ])(
+    'does not mix %s whose names differ only in characters that are replaced',
+    (_, topics, payload, name) => {
+      const router = new Router([rule('a/#', 'json', { name })]);
+      const [first = '', ...others] = topics;
+      const stream = send(router, first, payload).samples[0]?.stream;
+      for (const topic of others) {
+        const { samples, rejects } = send(router, topic, payload);
+        expect(samples).toEqual([]);
+        expect(rejects).toEqual([
+          { reason: 'name-conflict', detail: expect.stringContaining('with other characters') },
+        ]);
+      }
+      router.forget(stream!);
+      expect(send(router, others[0]!, payload).samples[0]?.stream).toBe(stream);
+    },
+  );
+
+  it('does not mix fields whose names differ only in characters that are replaced', () => {
+    const router = new Router([rule('a/{d}', 'auto')]);
+    const { samples, rejects } = send(router, 'a/x', '{"P+":1,"P#":2,"P_":3,"P-":4}');
+    expect(samples.map(({ stream, value }) => [stream, value])).toEqual([
+      ['x/P_', 1],
+      ['x/P-', 4],
+    ]);
+    expect(rejects.map(({ reason }) => reason)).toEqual(['name-conflict', 'name-conflict']);
+  });
+
   it('passes a reading that its first rule cannot name to no other rule', () => {
     const router = new Router([rule('a/{d}', 'json'), rule('b/{d}', 'json'), rule('#', 'json')]);
     send(router, 'a/x', '{"p":1}');

@@ -10,7 +10,7 @@ import { whole } from '../shared/values.ts';
 export function registerModel(program: Command): void {
   const model = program
     .command('model')
-    .description('list, show, compare, import, export and roll back models')
+    .description('list, show, import, export and roll back models')
     .addHelpText('after', '\nExample:\n  $ gatecast model list\n');
   const print = (text: string) => process.stdout.write(text);
 
