@@ -18,7 +18,7 @@ type Kept =
   | 'table-unusable'
   | 'push-unread';
 type SiteLost = 'log-lost' | 'log-unreadable' | 'log-failed';
-type Lost = 'store-full' | 'disk-full' | 'row-refused' | 'journal-damaged';
+type Lost = 'store-full' | 'history-unread' | 'disk-full' | 'row-refused' | 'journal-damaged';
 
 export type DropReason = Refused | Kept | Lost | SiteLost | UndeliveredReason;
 
@@ -35,6 +35,8 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   retained: 'A retained message without a time stamp, so the time of the reading is unknown.',
   overload: 'More readings arrived than the agent could process.',
   'store-full': 'The oldest readings in memory, dropped because the disk could not be written for too long.',
+  'history-unread':
+    'Streams that began without their stored readings, because the database could not be read for a minute.',
   'disk-full': 'The oldest stored samples, deleted because the disk was full.',
   'row-refused': 'Samples that the store refused because of their content.',
   'journal-damaged':
@@ -66,6 +68,7 @@ export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([
   'absurd-time',
   'future',
   'store-full',
+  'history-unread',
   'disk-full',
   'row-refused',
   'journal-damaged',

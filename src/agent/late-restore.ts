@@ -21,6 +21,9 @@ const LEAST_IN_TURN = 1024;
 const MOST_IN_TURN = 16_384;
 /** Cost of loading the state of a stream, in replayed samples. */
 const STATE_SAMPLES = 8;
+/** While the store cannot be read: time between two attempts, and after which the streams begin without their stored samples, ms. */
+const AGAIN_MS = 1000;
+const GIVE_UP_MS = 60_000;
 /** Streams prepared between two pauses. */
 const STREAMS_PER_BREATH = 64;
 
@@ -39,6 +42,9 @@ export interface LateRestoreParts {
   /** Time before which the saved state of a stream contains all buckets, ms; null without a state. */
   readonly replayFromMs: (stream: string) => number | null;
 }
+
+/** Restores all of the streams. @param isIncomplete whether their stored samples could not be read */
+type Restore = (streams: readonly Restorable[], isIncomplete: boolean) => Promise<void>;
 
 export interface TurnPace {
   readonly monotonicMs: () => number;
@@ -65,12 +71,20 @@ export class LateRestore {
   private count = FIRST_TURN;
   /** Null between two scans: streams that came later, or that did not fit into its memory, need another one. */
   private scan: ReplayScan | null = null;
+  /** Since when the store cannot be read, and when the next turn tries again, ms of the monotonic clock; null: it can be read. */
+  private unread: { readonly sinceMs: number; readonly againMs: number } | null = null;
 
   constructor(private readonly parts: LateRestoreParts) {}
 
   /** Number of streams that are still to be restored. */
   get size(): number {
     return this.waiting.size;
+  }
+
+  /** Time until the next turn, ms; null if no stream waits. */
+  dueInMs(monotonicMs: number): number | null {
+    if (this.waiting.size === 0) return null;
+    return this.unread === null ? 0 : Math.max(0, this.unread.againMs - monotonicMs);
   }
 
   has(stream: string): boolean {
@@ -138,31 +152,59 @@ export class LateRestore {
   private isLate({ stream, timeMs, arrivalMs }: Sample, intervalMs: number | null): boolean {
     let closedToMs = this.closedToMs.get(stream);
     if (closedToMs === undefined) {
-      closedToMs = this.parts.replayFromMs(stream) ?? Number.NEGATIVE_INFINITY;
-      this.closedToMs.set(stream, closedToMs);
+      const { replayFromMs, store } = this.parts;
+      const { failedReads } = store;
+      closedToMs = replayFromMs(stream) ?? Number.NEGATIVE_INFINITY;
+      if (store.failedReads === failedReads) this.closedToMs.set(stream, closedToMs);
     }
     // A state far ahead of the clock is of a wrong clock: its buckets make no reading late, see `Buckets`.
     return timeMs < closedToMs && !(closedToMs - arrivalMs > FUTURE_MS + (intervalMs ?? 0));
   }
 
-  /** Reads stored samples until they suffice for some streams, and restores these. @param restore restores all of them */
-  async turn(pace: TurnPace, restore: (streams: readonly Restorable[]) => Promise<void>): Promise<void> {
+  /** Whether the last attempt to read the stored samples failed. */
+  get isUnread(): boolean {
+    return this.unread !== null;
+  }
+
+  /** The store cannot be read now. @returns whether to try again later; false after some time */
+  mustWait(monotonicMs: number): boolean {
+    const sinceMs = this.unread?.sinceMs ?? monotonicMs;
+    const waits = monotonicMs - sinceMs < GIVE_UP_MS;
+    this.unread = { sinceMs, againMs: waits ? monotonicMs + AGAIN_MS : monotonicMs };
+    return waits;
+  }
+
+  /** Reads stored samples until they suffice for some streams, and restores these. */
+  async turn(pace: TurnPace, restore: Restore): Promise<void> {
     const { monotonicMs, breathe } = pace;
     const startedMs = monotonicMs();
+    if (this.dueInMs(startedMs) !== 0) return;
+    if (this.scan?.isIncomplete === true) this.discardScan();
     this.scan ??= await this.newScan(breathe);
     const { scan } = this;
-    while (scan.ready.size === 0 && !scan.isOver) {
+    let isLong = false;
+    while (scan.ready.size === 0 && !scan.isOver && !isLong) {
       scan.read();
       await breathe();
-      if (monotonicMs() - startedMs > TURN_MS) return;
+      isLong = monotonicMs() - startedMs > TURN_MS;
     }
+    const { isIncomplete } = scan;
+    if (isIncomplete && this.mustWait(monotonicMs())) return;
+    if (isLong) return;
     const restoresMs = monotonicMs();
     const streams = this.next(scan);
     if (scan.ready.size === 0 && scan.isOver) this.scan = null;
-    await restore(streams);
+    await restore(streams, isIncomplete);
+    if (!scan.isIncomplete) this.unread = null;
     const tookMs = monotonicMs() - restoresMs;
     if (tookMs > TURN_MS) this.count = Math.max(LEAST_IN_TURN, this.count >> 1);
     else if (4 * tookMs < TURN_MS) this.count = Math.min(MOST_IN_TURN, 2 * this.count);
+  }
+
+  private discardScan(): void {
+    this.scan = null;
+    // What could not be read may be missing here, too.
+    for (const waiting of this.waiting.values()) waiting.start = undefined;
   }
 
   private async newScan(breathe: () => Promise<void> | undefined): Promise<ReplayScan> {
@@ -190,7 +232,9 @@ export class LateRestore {
         this.delete(name);
         const start = { state: waiting.start.state, fromMs: [taken.fromMs] };
         streams.push(
-          taken.samples === null ? waiting.stream : { ...waiting.stream, start, samples: taken.samples },
+          taken.samples === null || scan.isIncomplete
+            ? waiting.stream
+            : { ...waiting.stream, start, samples: taken.samples },
         );
       }
     return streams;

@@ -22,6 +22,7 @@ export const ERROR_EVENTS: Readonly<Record<string, AlertId | null>> = {
   'push rolled back': null,
   'push cannot be applied now': null,
   'state not restored': 'internal',
+  'streams begin without their stored readings': 'dropped',
   'state not kept': 'internal',
   'model slots not written': 'internal',
   'model slots damaged': 'internal',

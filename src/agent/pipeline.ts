@@ -37,7 +37,7 @@ export interface PipelineParts extends InboxParts {
   readonly flushMs: number;
   readonly durability?: Durability;
   /** Streams of an earlier run that are restored between the rounds; left out: there are none. */
-  readonly late?: Pick<LateRestore, 'size' | 'outcome'>;
+  readonly late?: Pick<LateRestore, 'dueInMs' | 'outcome'>;
   /** Restores some of them. `pace` yields to other tasks and reports progress. */
   readonly restoreSome?: (pace: RestorePace) => Promise<void>;
   /** Adds newly discovered streams. */
@@ -205,9 +205,15 @@ export class Pipeline implements Part {
   }
 
   private sleepMs(): number {
-    const { clock, engine, hold, batchMs } = this.parts;
-    if (this.actions.length > 0 || engine.behind || this.restores) return 0;
-    if (!this.inbox.isEmpty) return batchMs;
+    const { engine, batchMs } = this.parts;
+    const { restoresInMs } = this;
+    if (this.actions.length > 0 || engine.behind || restoresInMs === 0) return 0;
+    return Math.min(restoresInMs, this.inbox.isEmpty ? this.closesInMs() : batchMs);
+  }
+
+  /** Time until the clock may close a bucket, ms; or until it is to be looked at again. */
+  private closesInMs(): number {
+    const { clock, engine, hold } = this.parts;
     const closeMs = hold.closeUntil();
     if (closeMs === null && ClockHold.sane(clock.now())) return HELD_SLEEP_MS;
     const nowMs = clock.now();
@@ -244,13 +250,14 @@ export class Pipeline implements Part {
     this.progress++;
   }
 
-  /** Whether streams of an earlier run are still to be restored. */
-  private get restores(): boolean {
-    return (this.parts.late?.size ?? 0) > 0;
+  /** Time until more streams of an earlier run are restored, ms; infinity if there are none. */
+  private get restoresInMs(): number {
+    const { late, clock } = this.parts;
+    return late?.dueInMs(clock.monotonic()) ?? Number.POSITIVE_INFINITY;
   }
 
   private async restoreSome(): Promise<void> {
-    if (this.stopped || !this.restores) return;
+    if (this.stopped || this.restoresInMs > 0) return;
     try {
       await this.parts.restoreSome?.(this.pace);
     } catch (error) {

@@ -6,6 +6,8 @@
 import type { StoredSample } from '../store/store-contract.ts';
 
 export interface ScannedStore {
+  /** Number of queries so far that could not read the stored samples, and so returned too few. */
+  readonly failedReads: number;
   /** Start of a slice of time that ends before `beforeMs`, with few rows of all streams; -Infinity for the last slice. */
   sliceStart(beforeMs: number): number;
   /** Ascending by time. @param streams only theirs; default: all */
@@ -41,6 +43,8 @@ interface Wanted {
   readonly found: number[];
   /** Times and values of samples that arrived after the scan had read their time. */
   readonly arrived: number[];
+  /** Whether all of its samples are held. */
+  isHeld: boolean;
 }
 
 export class ReplayScan {
@@ -50,16 +54,24 @@ export class ReplayScan {
   /** All samples at or after this time have been read, ms. */
   private readMs = Number.POSITIVE_INFINITY;
   private held = 0;
+  private readonly failedReads: number;
 
   /** @param mostSamples see `MOST_SAMPLES`; 0: only finds the starts */
   constructor(
     private readonly store: ScannedStore,
     private readonly mostSamples = MOST_SAMPLES,
-  ) {}
+  ) {
+    this.failedReads = store.failedReads;
+  }
+
+  /** Whether the store could not be read since the scan was made: samples may be missing. */
+  get isIncomplete(): boolean {
+    return this.store.failedReads !== this.failedReads;
+  }
 
   /** Call before the first `read`. */
   want(stream: string, { fromMs }: ReplayStart): void {
-    this.open.set(stream, { fromMs, at: 0, count: 0, found: [], arrived: [] });
+    this.open.set(stream, { fromMs, at: 0, count: 0, found: [], arrived: [], isHeld: this.mostSamples > 0 });
   }
 
   forget(stream: string): void {
@@ -99,8 +111,13 @@ export class ReplayScan {
   /** A sample of a stream has been stored. */
   stored(stream: string, timeMs: number, value: number): void {
     // An older one is found by the scan.
-    if (timeMs >= this.readMs)
-      (this.open.get(stream) ?? this.complete.get(stream))?.arrived.push(timeMs, value);
+    if (timeMs < this.readMs) return;
+    const wanted = this.open.get(stream) ?? this.complete.get(stream);
+    if (wanted?.isHeld !== true) return;
+    wanted.arrived.push(timeMs, value);
+    this.held++;
+    // Another scan finds its samples in the store.
+    if (this.held > this.mostSamples) this.forget(stream);
   }
 
   /**
@@ -111,10 +128,10 @@ export class ReplayScan {
   take(stream: string): { readonly fromMs: number; readonly samples: ReplaySample[] | null } | null {
     const wanted = this.complete.get(stream);
     if (wanted === undefined) return null;
-    const { found, arrived, count, at } = wanted;
+    const { found, arrived, isHeld, at } = wanted;
     const fromMs = wanted.fromMs[at];
     this.drop(this.complete, stream);
-    if (found.length < 2 * count) return { fromMs, samples: null };
+    if (!isHeld) return { fromMs, samples: null };
     const samples: ReplaySample[] = [];
     for (let i = found.length - 2; i >= 0; i -= 2) samples.push({ timeMs: found[i], value: found[i + 1] });
     for (let i = 0; i < arrived.length; i += 2) samples.push({ timeMs: arrived[i], value: arrived[i + 1] });
@@ -124,7 +141,7 @@ export class ReplayScan {
 
   private add(wanted: Wanted, { timeMs, value }: StoredSample): void {
     wanted.count++;
-    if (this.mostSamples === 0) return;
+    if (!wanted.isHeld) return;
     wanted.found.push(timeMs, value);
     this.held++;
   }
@@ -135,8 +152,11 @@ export class ReplayScan {
       for (const stream of [...this.open.keys()].slice(this.open.size >> 1)) this.drop(this.open, stream);
     if (this.held <= this.mostSamples) return;
     for (const [stream, wanted] of this.open) {
-      this.held -= wanted.found.length / 2;
+      // The restore reads them again.
+      this.held -= heldBy(wanted);
       wanted.found.length = 0;
+      wanted.arrived.length = 0;
+      wanted.isHeld = false;
       this.completed(stream, wanted);
     }
   }
@@ -147,10 +167,13 @@ export class ReplayScan {
   }
 
   private drop(from: Map<string, Wanted>, stream: string): void {
-    this.held -= (from.get(stream)?.found.length ?? 0) / 2;
+    const wanted = from.get(stream);
+    if (wanted !== undefined) this.held -= heldBy(wanted);
     from.delete(stream);
   }
 }
+
+const heldBy = ({ found, arrived }: Wanted): number => (found.length + arrived.length) / 2;
 
 /** Start of the replay, ms, if all samples after `timeMs` have been counted. */
 function startMs(wanted: Wanted, timeMs: number): number {

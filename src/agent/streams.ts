@@ -51,6 +51,10 @@ export class AgentStreams implements Part {
   readonly former: FormerStreams;
   /** Drops counted by earlier routers. */
   private droppedBefore: Counts = {};
+  /** Streams that began without their stored readings. */
+  private unreadStreams = 0;
+  /** Whether streams have waited for their restore. */
+  private restoresLate = false;
   private readonly known: KnownStreams;
   private readonly engine: Engine;
   private readonly store: SqliteStore;
@@ -100,7 +104,8 @@ export class AgentStreams implements Part {
 
   /** Messages and values refused since the start, by reason; a reload keeps the counts. */
   dropped(): Counts {
-    return sumCounts(this.droppedBefore, this.router.dropped());
+    const unread: Counts = this.unreadStreams === 0 ? {} : { 'history-unread': this.unreadStreams };
+    return sumCounts(this.droppedBefore, this.router.dropped(), unread);
   }
 
   specs(): readonly StreamSpec[] {
@@ -133,9 +138,10 @@ export class AgentStreams implements Part {
     const known = this.known.restore(this.router);
     for (const { spec } of known) this.board.announce(spec.name, spec.unit, spec.device);
     for (const anomaly of this.store.newestAnomalies(MAX_ANOMALIES)) this.board.mark(anomaly.stream, anomaly);
-    await this.restore(this.late.defer(known));
+    await this.restoreOrWait(this.late.defer(known));
     await this.engine.prepare();
     const waiting = this.late.size;
+    this.restoresLate = waiting > 0;
     if (waiting === 0) this.engine.dropMissingCovariates();
     // A backlog may reach a stream before its turn or after it.
     this.former.start(
@@ -150,30 +156,69 @@ export class AgentStreams implements Part {
   /** Restores some of the streams that wait. Call between two rounds. If `pace` ends this early, they wait again. */
   async restoreSome(pace?: RestorePace): Promise<void> {
     const { clock } = this.parts;
+    // Opens a database again that could not be read.
+    if (this.late.isUnread) this.store.settle();
     await this.late.turn(
       { monotonicMs: () => clock.monotonic(), breathe: () => pace?.breathe() },
-      (streams) => this.restoreOrStartAnew(streams, pace),
+      (streams, isIncomplete) => this.restoreOrStartAnew(streams, pace, isIncomplete),
     );
-    if (this.late.size > 0) return;
+    this.endLateRestore();
+  }
+
+  /** Call when a stream may no longer wait for its restore, because it is restored or gone. */
+  private endLateRestore(): void {
+    if (!this.restoresLate || this.late.size > 0) return;
+    this.restoresLate = false;
     this.engine.dropMissingCovariates();
     this.log.info('streams restored', { streams: this.size });
   }
 
-  /** A stream whose samples cannot be read now starts without history, because the agent is already running. */
-  private async restoreOrStartAnew(streams: readonly Restorable[], pace?: RestorePace): Promise<void> {
+  /** If the store cannot be read now, the streams wait, until that has lasted for too long. @param isIncomplete see `LateRestore.turn` */
+  private async restoreOrWait(
+    streams: readonly Restorable[],
+    pace?: RestorePace,
+    isIncomplete = false,
+  ): Promise<void> {
+    const { failedReads } = this.store;
     try {
       await this.restore(streams, pace);
     } catch (error) {
-      if (error instanceof RestoreStopped) {
-        for (const stream of streams) {
-          this.engine.remove(stream.spec.name);
-          this.late.put(stream);
-        }
-        return;
-      }
+      if (!(error instanceof RestoreStopped)) throw error;
+      this.waitAgain(streams);
+      return;
+    }
+    if (!isIncomplete && this.store.failedReads === failedReads) return;
+    if (!isIncomplete && this.late.mustWait(this.parts.clock.monotonic())) {
+      this.waitAgain(streams);
+      return;
+    }
+    const { length } = streams.filter(({ spec }) => !this.late.has(spec.name));
+    if (length === 0) return;
+    this.unreadStreams += length;
+    this.log.error('streams begin without their stored readings', { streams: length });
+  }
+
+  private waitAgain(streams: readonly Restorable[]): void {
+    for (const { spec, firstMs } of streams) {
+      this.engine.remove(spec.name);
+      this.checkpoints.remove(spec.name);
+      this.late.put({ spec, firstMs });
+      this.restoresLate = true;
+    }
+  }
+
+  /** A stream whose samples cannot be read now starts without history, because the agent is already running. */
+  private async restoreOrStartAnew(
+    streams: readonly Restorable[],
+    pace?: RestorePace,
+    isIncomplete = false,
+  ): Promise<void> {
+    try {
+      await this.restoreOrWait(streams, pace, isIncomplete);
+    } catch (error) {
       const [{ spec }] = streams as readonly [Restorable];
       if (streams.length > 1) {
-        for (const one of streams) await this.restoreOrStartAnew([one], pace);
+        for (const one of streams) await this.restoreOrStartAnew([one], pace, isIncomplete);
         return;
       }
       this.log.error('state not restored', { stream: spec.name, ...errorFields(error) });
@@ -196,6 +241,7 @@ export class AgentStreams implements Part {
       for (const { spec } of found) this.leave(spec.name);
       throw error;
     }
+    this.endLateRestore();
     this.known.save();
     const first = found[0]?.spec.name;
     this.log.info('streams discovered', { new: found.length, streams: this.size, first });
@@ -209,6 +255,7 @@ export class AgentStreams implements Part {
     this.mustKnow(stream);
     if (!this.store.forget(stream)) throw storeFailed();
     this.leave(stream);
+    this.endLateRestore();
     this.known.save();
     this.store.flush();
     this.log.info('stream forgotten', { stream });
@@ -241,7 +288,7 @@ export class AgentStreams implements Part {
       apply: () => {
         before = new Map(this.specs().map((spec) => [spec.name, spec]));
         kept = this.known.restore(router);
-        this.droppedBefore = this.dropped();
+        this.droppedBefore = sumCounts(this.droppedBefore, this.router.dropped());
         this.router = router;
         this.engine.showProvenance(next.publish.provenance);
         const names = new Set(kept.map(({ spec }) => spec.name));
@@ -254,6 +301,7 @@ export class AgentStreams implements Part {
           else await this.changeOrStartAnew(stream, before.get(stream.spec.name));
         }
         await this.restoreOrStartAnew(this.late.takeLinked(this.specs()));
+        this.endLateRestore();
         // Loads the step graphs of new horizons, so that the next forecasts do not wait for them.
         await this.engine.prepare();
         this.known.save();

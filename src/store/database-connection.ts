@@ -58,6 +58,7 @@ export class DatabaseConnection {
   private steadySince: number | null = null;
   private retryMs: number = RETRY_MS[0];
   private retryAt = Number.NEGATIVE_INFINITY;
+  private unanswered = 0;
 
   constructor(private readonly options: ConnectionOptions) {
     this.reserve = new Reserve(`${options.path}-reserve`);
@@ -71,6 +72,11 @@ export class DatabaseConnection {
   /** Whether the last attempt to write failed. */
   get failing(): boolean {
     return this.broken;
+  }
+
+  /** Number of queries so far that could not read the database. */
+  get failedReads(): number {
+    return this.unanswered;
   }
 
   /** Upper limit of the database size: its size after the disk was full, until the disk has free space again. */
@@ -102,15 +108,27 @@ export class DatabaseConnection {
     return false;
   }
 
-  /** Null if the database is unavailable, the query fails, or the query finds nothing. */
+  /** Null if the query finds nothing, or if the database cannot be read: `failedReads` then increases. */
   read<T>(query: (db: Database) => T | undefined): T | null {
-    if (this.database === null) return null;
+    const db = this.toRead();
+    if (db === null) return null;
     try {
-      return query(this.database) ?? null;
+      return query(db) ?? null;
     } catch (error) {
-      this.failed(error);
+      this.readFailed(error);
       return null;
     }
+  }
+
+  /** The database for a query outside of `read`; null if it is unavailable. Such a query reports an error to `readFailed`. */
+  toRead(): Database | null {
+    if (this.database === null) this.unanswered++;
+    return this.database;
+  }
+
+  readFailed(error: unknown): void {
+    this.unanswered++;
+    this.failed(error);
   }
 
   /** Call after a successful write. An outage is over after a period of success, because writes to an almost full disk alternate between success and failure. */

@@ -212,13 +212,13 @@ export class SqliteStore implements Store {
   *samples(stream: string, fromMs: number, toMs = Number.MAX_SAFE_INTEGER): Generator<StoredSample> {
     // Get the id first: the query may detect that the database is unavailable.
     const id = this.idOf(stream);
-    yield* samplesOf(this.mergeParts, stream, id, fromMs, toMs);
+    yield* samplesOf(this.mergeParts(), stream, id, fromMs, toMs);
   }
 
   /** Samples of all streams, or of some, ascending by time: for the replay at start. `toMs` exclusive. */
   *since(fromMs: number, streams?: readonly string[], toMs?: number): Generator<NamedSample> {
     const only = streams && new Map(streams.map((name) => [name, this.idOf(name)]));
-    yield* samplesSince(this.mergeParts, fromMs, only, toMs);
+    yield* samplesSince(this.mergeParts(), fromMs, only, toMs);
   }
 
   sliceEnd(fromMs: number): number {
@@ -232,7 +232,12 @@ export class SqliteStore implements Store {
 
   /** Times of the samples of all streams, newest first, one page at a time; a time may occur twice. */
   newestFirst(): Generator<readonly SampleTime[]> {
-    return timesBackwards(this.mergeParts);
+    return timesBackwards(this.mergeParts());
+  }
+
+  /** Number of queries so far that could not read the database. If it has grown, an answer since then may lack stored data. */
+  get failedReads(): number {
+    return this.connection.failedReads;
   }
 
   /** Time of the newest sample, ms; null if there is none. */
@@ -473,9 +478,9 @@ export class SqliteStore implements Store {
     );
   }
 
-  private get mergeParts(): MergeParts {
-    const failed = (error: unknown): void => void this.connection.failed(error);
-    return { waiting: this.waiting, db: this.connection.db, failed };
+  private mergeParts(): MergeParts {
+    const failed = (error: unknown): void => this.connection.readFailed(error);
+    return { waiting: this.waiting, db: this.connection.toRead(), failed };
   }
 
   private measured(write: () => void): void {

@@ -19,6 +19,7 @@ const COUNTER =
 /** By file and counter: reasons in `dropped`; or a text, for what is no drop. */
 const COUNTERS: Readonly<Record<string, readonly string[] | string>> = {
   'agent/known-ahead.ts unusable': ['table-unusable'],
+  'agent/streams.ts unreadStreams': ['history-unread'],
   'forecast/engine.ts failures': 'runs of the network: naive forecasts go out; the alert `network`',
   'mqtt/feeder.ts refusals': 'messages of the command `replay`',
   'mqtt/outbox.ts drops': ['outbox-full'],

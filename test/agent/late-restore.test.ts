@@ -2,7 +2,8 @@
  * An agent with many streams is online before their states are restored. Whatever happens meanwhile (readings, kills, another start),
  * it then forecasts like an agent that never stopped.
  */
-import { describe, expect, test } from 'vitest';
+import Database from 'better-sqlite3';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { LateRestore } from '../../src/agent/late-restore.ts';
 import { Pipeline } from '../../src/agent/pipeline.ts';
@@ -47,6 +48,7 @@ class Agent {
   hash = 'fake';
   /** For the gaps of all streams; null: as configured. States with another setting cannot be used. */
   fill: 'hold' | null = null;
+  readonly logged: string[] = [];
   private parts: { store: SqliteStore; engine: Engine; streams: AgentStreams } | null = null;
 
   constructor(private readonly atOnce?: number) {
@@ -60,10 +62,12 @@ class Agent {
 
   async start(): Promise<void> {
     const { clock, atOnce } = this;
-    const store = openStore(this.folder);
+    const store = openStore(this.folder, { clock });
+    const info = (event: string): void => void this.logged.push(event);
+    const log = { ...silentLogger, info, error: info };
     const engine = new Engine(fakeModel({ hash: this.hash }), { packAbove: 8 });
     const config = () => (this.fill === null ? CONFIG : withFill(this.fill));
-    const parts = { config, engine, store, clock, log: silentLogger, atOnce };
+    const parts = { config, engine, store, clock, log, atOnce };
     const streams = new AgentStreams(parts);
     await streams.start();
     this.parts = { store, engine, streams };
@@ -116,7 +120,14 @@ class Agent {
 
   async restoreAll(): Promise<void> {
     const { streams } = this.now;
-    while (streams.late.size > 0) await streams.restoreSome();
+    for (let turns = 0; streams.late.size > 0; turns++) {
+      if (turns > 1000) throw new Error(`${streams.late.size} streams wait`);
+      await streams.restoreSome();
+    }
+  }
+
+  buckets(stream: string): number | undefined {
+    return this.now.engine.streams().find(({ spec }) => spec.name === stream)?.bucketsSeen;
   }
 
   async second(): Promise<void> {
@@ -397,6 +408,113 @@ describe('streams that are restored after the start', () => {
   });
 });
 
+/** Queries of SQLite that contain `sql` fail from now on. @returns ends that */
+function failQueries(sql: string): () => void {
+  const prepare = Database.prototype.prepare;
+  const spy = vi.spyOn(Database.prototype, 'prepare').mockImplementation(function (
+    this: Database.Database,
+    text: string,
+  ) {
+    if (text.includes(sql)) throw new Database.SqliteError('disk I/O error', 'SQLITE_IOERR_READ');
+    return prepare.call(this, text);
+  });
+  onTestFinished(() => spy.mockRestore());
+  return () => spy.mockRestore();
+}
+
+describe('a store that cannot be read', () => {
+  const FAILURES = [
+    ['the scan', 'time DESC LIMIT 1 OFFSET'],
+    ['the samples', 'FROM sample s'],
+    ['the states', 'bytes FROM snapshot'],
+    ['everything', ''],
+  ] as const;
+
+  test.each(FAILURES)(
+    'for some seconds: the streams wait, and nothing is missing then: %s',
+    async (_, sql) => {
+      const agent = await Agent.restarted();
+      const { streams } = agent.now;
+      const waiting = streams.late.size;
+      const end = failQueries(sql);
+      for (let i = 0; i < 5; i++) {
+        await streams.restoreSome();
+        expect(streams.late.size).toBe(waiting);
+        expect(streams.late.dueInMs(agent.clock.monotonic())).toBe(1000);
+        for (const place of PLACES) await agent.hear(place, 20);
+        await agent.second();
+      }
+      end();
+      for (let i = 0; streams.late.size > 0; i++) {
+        expect(i).toBeLessThan(60);
+        agent.clock.advance(1000);
+        await streams.restoreSome();
+      }
+      for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(16);
+      expect(streams.dropped()).toEqual({});
+      agent.stop();
+    },
+  );
+
+  test.each(FAILURES)('for long: streams that begin anew are counted and logged: %s', async (_, sql) => {
+    const agent = await Agent.restarted();
+    const { streams } = agent.now;
+    const waiting = streams.late.size;
+    const end = failQueries(sql);
+    for (let i = 0; i < 70 && streams.late.size > 0; i++) {
+      await streams.restoreSome();
+      if (i < 59) expect(streams.late.size).toBe(waiting);
+      agent.clock.advance(1000);
+    }
+    expect(streams.late.size).toBe(0);
+    // Without the states alone, they are made again from the stored readings.
+    const isRebuilt = sql === 'bytes FROM snapshot';
+    expect(streams.dropped()).toEqual(isRebuilt ? {} : { 'history-unread': waiting });
+    expect(agent.logged.includes('streams begin without their stored readings')).toBe(!isRebuilt);
+    if (isRebuilt) for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
+    end();
+    agent.stop();
+  });
+
+  test('at the start: the streams are restored later', async () => {
+    const agent = new Agent();
+    await agent.start();
+    await agent.hearAll(12);
+    agent.stop();
+    const end = failQueries('bytes FROM snapshot');
+    await agent.start();
+    const { streams } = agent.now;
+    expect(streams.late.size).toBe(PLACES.length);
+    end();
+    agent.clock.advance(20_000);
+    await agent.restoreAll();
+    for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
+    expect(streams.dropped()).toEqual({});
+    agent.stop();
+  });
+});
+
+test.each(['forgotten', 'left out of the config'])(
+  'the restore ends when the last stream that waits is %s',
+  async (how) => {
+    const agent = await Agent.restarted();
+    const { streams, engine } = agent.now;
+    const ended = () => agent.logged.filter((event) => event === 'streams restored').length;
+    const before = ended();
+    const drop = vi.spyOn(engine, 'dropMissingCovariates');
+    if (how === 'forgotten') for (const { name } of streams.late.specs()) streams.remove(name);
+    else {
+      const change = streams.prepare({ ...CONFIG, streams: CONFIG.streams.slice(0, 1) });
+      change.apply?.();
+      await change.settle?.();
+    }
+    expect(streams.late.size).toBe(0);
+    expect(ended()).toBe(before + 1);
+    expect(drop).toHaveBeenCalledTimes(1);
+    agent.stop();
+  },
+);
+
 /** A late restore of streams with a state from before all samples, and the samples that each turn replays. */
 function lateRestore(store: ScannedStore, streams: number) {
   const late = new LateRestore({
@@ -411,7 +529,10 @@ function lateRestore(store: ScannedStore, streams: number) {
 
 test('a turn replays as many samples as its time allows', async () => {
   const rows = Array.from({ length: 3000 }, (_, i) => ({ stream: `${i}`, timeMs: START, value: 1, mark: 0 }));
-  const late = lateRestore({ sliceStart: () => Number.NEGATIVE_INFINITY, since: () => rows }, 3000);
+  const late = lateRestore(
+    { failedReads: 0, sliceStart: () => Number.NEGATIVE_INFINITY, since: () => rows },
+    3000,
+  );
   let nowMs = 0;
   const taken: number[] = [];
   const pace = { monotonicMs: () => nowMs, breathe: () => undefined };
@@ -489,6 +610,7 @@ describe('the work of a restore', () => {
     const late = new LateRestore({
       atOnce: 0,
       store: {
+        failedReads: 0,
         sliceStart: (beforeMs) => Math.min(beforeMs, START) - DAY_MS,
         since: (fromMs) => {
           slices.push(fromMs);

@@ -16,6 +16,7 @@ interface Row {
 /** Rows ascending by time, in slices of `size`. */
 class Rows implements ScannedStore {
   readonly rows: Row[] = [];
+  failedReads = 0;
   constructor(private readonly size: number) {}
 
   add(stream: string, timeMs: number, value: number): void {
@@ -76,6 +77,24 @@ describe('ReplayScan', () => {
       }
     }
     expect(scans).toBeGreaterThanOrEqual(leastScans);
+  });
+
+  test('readings that arrive during the scan count as well: a stream with too many needs another scan', () => {
+    const store = new Rows(40);
+    for (const stream of ['a', 'b']) store.add(stream, START, 1);
+    const scan = new ReplayScan(store, 100);
+    for (const stream of ['a', 'b']) scan.want(stream, saved(START));
+    scan.read();
+    for (let i = 1; i <= 200; i++) {
+      scan.stored('a', START + i, i);
+      store.add('a', START + i, i);
+    }
+    expect([...scan.ready.keys()]).toEqual(['b']);
+    expect(scan.take('b')).toEqual({ fromMs: START, samples: [{ timeMs: START, value: 1 }] });
+    const second = new ReplayScan(store, 1000);
+    second.want('a', saved(START));
+    while (!second.isOver) second.read();
+    expect(second.take('a')?.samples).toHaveLength(201);
   });
 
   test('a stream with more samples than fit is ready without them', () => {

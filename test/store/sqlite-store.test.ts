@@ -481,3 +481,31 @@ describe('faults', () => {
     again.store.close();
   });
 });
+
+it('a query that cannot read the database is told apart from one that finds nothing', () => {
+  const { store, clock } = open(temp());
+  const queries = [
+    () => store.sliceStart(1e15),
+    () => [...store.since(0)],
+    () => store.loadSnapshot('unknown'),
+    () => store.snapshotStart('unknown'),
+    () => store.getMeta('unknown'),
+    () => [...store.newestFirst()],
+  ];
+  const failures = () =>
+    queries.map((query) => {
+      const before = store.failedReads;
+      query();
+      return store.failedReads > before;
+    });
+  expect(failures()).toEqual(queries.map(() => false));
+  const prepare = vi.spyOn(Sqlite.prototype, 'prepare').mockImplementation(() => {
+    throw new Sqlite.SqliteError('disk I/O error', 'SQLITE_IOERR_READ');
+  });
+  expect(failures()).toEqual(queries.map(() => true));
+  prepare.mockRestore();
+  clock.advance(20_000);
+  store.settle();
+  expect(failures()).toEqual(queries.map(() => false));
+  store.close();
+});

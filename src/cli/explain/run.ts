@@ -239,6 +239,8 @@ function replayStore(
   nowMs: number,
 ): ReplayStore {
   return {
+    // A failure is thrown.
+    failedReads: 0,
     loadSnapshot: (stream) => {
       const snapshot = store.snapshot(stream);
       return saved || snapshot === null ? snapshot : { ...snapshot, modelHash: '' };
