@@ -26,6 +26,7 @@ import type { ForecastExplanation } from './explanation.ts';
 import { type Forecast, withAnomalies } from './forecast.ts';
 import type { Model } from './model.ts';
 import type { PartsPools } from './parts-pool.ts';
+import type { Told } from './relatives.ts';
 import { MAX_BATCH, type StepBatch, StepBatches } from './step-batches.ts';
 import { Stream, StreamShares } from './stream.ts';
 import type { StreamStep } from './stream-step.ts';
@@ -206,6 +207,19 @@ export class Engine implements ForecastEngine {
   /** Drops chosen covariates that the engine does not have. Call when all streams of an earlier run are restored. */
   dropMissingCovariates(): void {
     if (this.search.dropMissing()) this.lists = null;
+  }
+
+  /**
+   * What streams of one kind have told each other, which the first forecasts of further streams depend on. No stream's snapshot has it:
+   * a stream that is restored tells what it knows now.
+   */
+  get told(): readonly Told[] {
+    return this.shares.relatives.told();
+  }
+
+  /** Call when all streams are restored. */
+  set told(told: readonly Told[]) {
+    this.shares.relatives.restore(told);
   }
 
   /** Whether forecasts carry their provenance from now on. */

@@ -6,6 +6,9 @@
 /** Streams of one kind that are remembered. */
 const MOST = 16;
 
+/** What a stream has told: its kind, its name, and how much more it changes. */
+export type Told = readonly [kind: string, stream: string, learnt: number];
+
 export class Relatives {
   /** By kind and stream. */
   private readonly byKind = new Map<string, Map<string, number>>();
@@ -40,5 +43,19 @@ export class Relatives {
       sum += learnt;
     }
     return { count, mean: count === 0 ? 0 : sum / count };
+  }
+
+  /** All that is remembered. */
+  told(): Told[] {
+    return [...this.byKind].flatMap(([kind, known]) =>
+      [...known].map(([stream, learnt]): Told => [kind, stream, learnt]),
+    );
+  }
+
+  /** Remembers nothing else from now on. */
+  restore(told: readonly Told[]): void {
+    this.byKind.clear();
+    this.kinds.clear();
+    for (const one of told) this.tell(...one);
   }
 }

@@ -1,6 +1,7 @@
 /** The format of a checkpoint: a header in JSON, then the states of the streams one after the other. */
 import { errorText, GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
+import type { Told } from '../forecast/relatives.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { CONFIGURED, type ModelRef } from './batch.ts';
 import type { BridgeTime } from './partition.ts';
@@ -39,6 +40,8 @@ export interface Checkpoint {
   readonly streams: readonly CheckpointStream[];
   /** The model that made the states. */
   readonly model: ModelRef;
+  /** What streams of one kind have told each other; missing in checkpoints of older versions. */
+  readonly told?: readonly Told[];
 }
 
 interface Header extends Omit<Checkpoint, 'streams' | 'model' | 'loggedMs'> {

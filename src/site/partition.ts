@@ -229,7 +229,8 @@ export class Partition {
     }
     const { seq, loggedMs, tickMs, untilMs } = this;
     const bridges = [...this.bridges];
-    return encodeCheckpoint({ seq, loggedMs, tickMs, untilMs, bridges, streams, model: this.ref });
+    const { told } = this.engine;
+    return encodeCheckpoint({ seq, loggedMs, tickMs, untilMs, bridges, streams, model: this.ref, told });
   }
 
   private grids(): Map<string, StreamGrid> {
@@ -286,7 +287,7 @@ export class Partition {
   }
 
   private static resumed(
-    { seq, loggedMs, tickMs, untilMs, bridges, streams }: Checkpoint,
+    { seq, loggedMs, tickMs, untilMs, bridges, streams, told }: Checkpoint,
     partition: Partition,
   ): Partition {
     for (const { spec, open, last, newestMs, snapshot } of streams) {
@@ -294,6 +295,7 @@ export class Partition {
       partition.enter({ spec, open, last, newestMs });
       partition.replay(spec.name, open, snapshot === null);
     }
+    if (told !== undefined) partition.engine.told = told;
     partition.seq = seq;
     partition.loggedMs = loggedMs;
     partition.tickMs = tickMs;

@@ -90,6 +90,33 @@ describe('a partition', () => {
     });
   });
 
+  it('gives a stream that begins after a checkpoint the same first forecasts, learnt from its relatives', async () => {
+    const next = uniform(5);
+    const specs = ['one', 'two', 'three'].map((name) =>
+      testSpec(name, { intervalMs: 1000, latenessMs: 500, horizonMs: 5000, unit: '°C' }),
+    );
+    const values = [20, 21, 22];
+    const entries = Array.from({ length: 200 }, (_, second): Entry => {
+      const nowMs = START + second * 1000;
+      const present = specs.slice(0, second < 150 ? 2 : 3);
+      const samples = present.map(({ name }, at) => {
+        // The changes grow, so that a stream that told later would tell something else.
+        values[at] += (next() - 0.5) * (1 + second / 20);
+        return { stream: name, timeMs: nowMs, value: values[at], arrivalMs: nowMs };
+      });
+      const batch = { bridge: 'one', untilMs: nowMs, specs: second % 150 === 0 ? present : [], samples };
+      return { seq: second + 1, loggedMs: nowMs, batch };
+    });
+    const undisturbed = new Map<number, Made>();
+    await play(new Partition(fakeModel()), entries, undisturbed);
+    const disturbed = new Map<number, Made>();
+    const first = new Partition(fakeModel());
+    await play(first, entries.slice(0, 140), disturbed);
+    const second = await Partition.restore(await first.checkpoint(breathe), fakeModel());
+    await play(second, entries.slice(140), disturbed);
+    expect(disturbed).toEqual(undisturbed);
+  });
+
   it.each([1, 2, 3])('continued from checkpoints equals one that never stopped (seed %i)', async (seed) => {
     const entries = logOf(seed);
     const undisturbed = new Map<number, Made>();
