@@ -1,9 +1,8 @@
 /**
  * The work of one worker of a site without the network: partitions that read simulated logs, a reading a minute for each stream, and
- * make the messages of their forecasts. Prints one line of JSON. Arguments: number of streams, number of minutes, sites.
- *
- * A first site of 1,000 streams is not measured: the compiler of V8 works on the code meanwhile. A small site is measured several
- * times, so that a figure is the mean of many readings.
+ * make the messages of their forecasts. Prints one line of JSON. Arguments: number of streams, number of minutes, how many such sites
+ * are measured one after the other (so that a small one gives the mean of many readings), and minutes of a first site that is not
+ * measured: meanwhile V8 compiles the code. Memory is that of the first site only without the two.
  */
 import { ForecastText } from '../../src/outputs/json/forecast-text.ts';
 import { digitsOf } from '../../src/outputs/json/messages.ts';
@@ -21,7 +20,7 @@ const MINUTE_MS = 60_000;
 const BATCH = 50;
 /** Minutes at the end that are measured: states are warm by then. */
 const MEASURED = 2;
-const WARM_UP = { streams: 1000, minutes: 30 };
+const WARM_UP_STREAMS = 1000;
 
 const model = sharedModel(shippedModel());
 const next = uniform(1);
@@ -93,12 +92,8 @@ async function play(streams: number, minutes: number): Promise<Played> {
   return { partitions, busyUs, readings, forecasts };
 }
 
-let collectedMs = 0;
-new PerformanceObserver((list) => {
-  for (const { duration } of list.getEntries()) collectedMs += duration;
-}).observe({ entryTypes: ['gc'] });
-const [streams = 1000, minutes = 6, sites = streams < 20_000 ? 5 : 1] = process.argv.slice(2).map(Number);
-await play(WARM_UP.streams, WARM_UP.minutes);
+const [streams = 1000, minutes = 6, sites = 1, warmUp = 0] = process.argv.slice(2).map(Number);
+if (warmUp > 0) await play(WARM_UP_STREAMS, warmUp);
 let { partitions, busyUs, readings, forecasts } = await play(streams, minutes);
 for (let more = 1; more < sites; more++) {
   const played = await play(streams, minutes);
@@ -118,7 +113,6 @@ console.log(
   JSON.stringify({
     costUs: busyUs / readings,
     forecasts,
-    gcMs: collectedMs,
     residentMb: residentBefore,
     checkpointBytes: bytes.length / partitions[0].size,
     saveUs: (saved.user + saved.system) / partitions[0].size,

@@ -82,8 +82,10 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
 
   it.each([
     [
-      'killed and started again',
+      'killed in the middle of a takeover, and started again',
       async () => {
+        run.members.get('one')?.process.kill('SIGKILL');
+        await waitFor('a lease to be taken over', async () => (await run.owners()).includes(null));
         run.nats.signal('SIGKILL');
         await sleep(3000);
         await run.nats.restart();
