@@ -21,6 +21,7 @@ it('anomalies are read before and after they are written, and after a restart', 
   const seconds = (of: typeof store, stream: string, from = 0, most = 100) =>
     of.anomaliesOf(stream, T0 + from * 1000, FOREVER, most).map(({ observed }) => observed);
   expect(seconds(store, 'a')).toEqual([0, 3, 6, 9, 12, 15, 18, 21, 24, 27]);
+  expect(seconds(store, 'a', 20)).toEqual([21, 24, 27]);
   store.settle();
   store.anomaly('a', anomaly(30));
   store.anomaly('a', { ...anomaly(27), score: 6 });

@@ -60,6 +60,12 @@ test('a failed backup leaves no file and is reported', async () => {
   });
   expect(readdirSync(join(dir, 'backups'))).toEqual([]);
   writeFileSync(join(dir, 'file'), '');
+  // Fails after the database has been copied.
+  const twice = [1, 2].map(() => ({ name: 'same', path: join(dir, 'file') }));
+  await expect(store.backup(join(dir, 'backups', 'one.db'), twice)).rejects.toMatchObject({
+    message: expect.stringMatching(/UNIQUE constraint/),
+  });
+  expect(readdirSync(join(dir, 'backups'))).toEqual([]);
   await expect(store.backup(join(dir, 'file', 'one.db'), [])).rejects.toMatchObject({ code: 'STORE_FAILED' });
   store.close();
 });
@@ -75,10 +81,11 @@ test('the newest backups are kept; partial ones of a crash are removed; other fi
   });
   expect(names[0]).toBe('gatecast-20250101T000007Z.db');
   expect(backupName(dir, Date.UTC(2025, 0, 1, 0, 0, 7))).toBe('gatecast-20250101T000007Z-2.db');
-  writeFileSync(join(dir, 'mine.db'), '');
+  const others = ['mine.db', 'old-gatecast-20200101T000000Z.db', 'gatecast-20200101T000000Z.db.bak'];
+  for (const name of others) writeFileSync(join(dir, name), '');
   writeFileSync(join(dir, `${names[0]}.partial`), '');
   expect(pruneBackups(dir, 5).sort()).toEqual([...names.slice(0, 3), `${names[0]}.partial`].sort());
-  expect(readdirSync(dir).sort()).toEqual([...names.slice(3), 'mine.db'].sort());
+  expect(readdirSync(dir).sort()).toEqual([...names.slice(3), ...others].sort());
   expect(pruneBackups(join(dir, 'none'), 5)).toEqual([]);
   expect(existsSync(join(dir, 'none'))).toBe(false);
 });

@@ -1,4 +1,4 @@
-import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdirSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
@@ -123,6 +123,17 @@ describe('openDatabase', () => {
         hint: expect.stringContaining('newer gatecast version'),
       }),
     );
+  });
+
+  it('makes the files of an existing database readable by its owner only', () => {
+    const path = join(temp(), 'x.db');
+    const { db } = openDatabase(path, 0);
+    const files = ['', '-wal', '-shm'].map((end) => `${path}${end}`);
+    for (const file of files) chmodSync(file, 0o644);
+    const { db: again } = openDatabase(path, 0);
+    expect(files.map((file) => statSync(file).mode & 0o777)).toEqual([0o600, 0o600, 0o600]);
+    again.close();
+    db.close();
   });
 
   it('makes the folder, the tables and the pragmas', () => {

@@ -12,6 +12,7 @@ import {
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, vi } from 'vitest';
+import { OUT_OF_RANGE } from '../../src/series/quality.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { Segments } from '../../src/store/segments.ts';
 import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
@@ -168,6 +169,74 @@ describe('SqliteStore', () => {
     expect(rows.find((r) => r.stream === 'a' && r.timeMs === T0 + 3000)?.value).toBe(3);
     expect([...store.since(T0 + 4_999_000)].length).toBe(2);
     store.close();
+  });
+
+  it('returns the times of all samples, newest first, whether they are written to the database or not', () => {
+    const { store } = open(temp());
+    expect(store.newestMs()).toBeNull();
+    for (let i = 0; i < 9000; i++) store.append(sample(i % 2 ? 'a' : 'b', i));
+    store.settle();
+    expect(store.newestMs()).toBe(T0 + 8_999_000);
+    store.append(sample('c', 4000));
+    store.append(sample('c', 9000));
+    expect(store.newestMs()).toBe(T0 + 9_000_000);
+    const rows = [...store.newestFirst()].flat();
+    const times = rows.map(({ timeMs }) => (timeMs - T0) / 1000);
+    const expected = [...Array.from({ length: 9001 }, (_, i) => 9000 - i), 4000].sort((a, b) => b - a);
+    expect(times).toEqual(expected);
+    const named = rows.map(({ stream, timeMs }) => `${stream} ${(timeMs - T0) / 1000}`).sort();
+    const all = Array.from({ length: 9000 }, (_, i) => `${i % 2 ? 'a' : 'b'} ${i}`);
+    expect(named).toEqual([...all, 'c 4000', 'c 9000'].sort());
+    store.close();
+  });
+
+  it('sets a mark on a row of the database before and after the mark is written', () => {
+    const { store } = open(temp());
+    for (const stream of ['a', 'b']) for (const second of [1, 2, 3]) store.append(sample(stream, second));
+    store.settle();
+    store.mark('a', { fromMs: T0 + 2000, toMs: T0 + 3000, marks: 4 });
+    const marks = () => ['a', 'b'].map((name) => [...store.samples(name, 0)].map(({ mark }) => mark));
+    expect(marks()).toEqual([
+      [0, 4, 0],
+      [0, 0, 0],
+    ]);
+    expect([...store.since(0)].filter(({ mark }) => mark === 4).map(({ stream }) => stream)).toEqual(['a']);
+    store.settle();
+    expect(marks()[0]).toEqual([0, 4, 0]);
+    store.close();
+  });
+
+  it('replaces a refused row of the database by a waiting one of the same stream only', () => {
+    const { store } = open(temp());
+    store.append(sample('a', 1, 900), OUT_OF_RANGE);
+    store.settle();
+    store.append(sample('b', 0, 4));
+    store.append(sample('b', 1, 5));
+    store.append(sample('a', 1, 20));
+    const rows = [...store.since(0)].map(({ stream, value }) => [stream, value]);
+    expect(rows.sort()).toEqual([
+      ['a', 20],
+      ['b', 4],
+      ['b', 5],
+    ]);
+    store.close();
+  });
+
+  it('writes later marks to the journal after the oldest waiting ones were dropped', () => {
+    const dir = temp();
+    const { store } = open(dir, { maxPending: 3 });
+    for (let second = 1; second <= 5; second++) {
+      store.append(sample('a', second));
+      store.settle();
+    }
+    for (let second = 1; second <= 5; second++) {
+      store.mark('a', { fromMs: T0 + second * 1000, toMs: T0 + second * 1000 + 1, marks: 4 });
+      if (second >= 3) store.flush();
+    }
+    const again = open(crashed(dir));
+    expect([...again.store.samples('a', 0)].slice(2).map(({ mark }) => mark)).toEqual([4, 4, 4]);
+    store.close();
+    again.store.close();
   });
 
   it('can be read by another process, as of the last settle', () => {
@@ -450,6 +519,17 @@ describe('faults', () => {
     db.prepare('UPDATE snapshot SET bytes = zeroblob(2000)').run();
     db.close();
     expect(store.loadSnapshot('a')).toBeNull();
+    store.close();
+  });
+
+  it('refuses a backup while the database is not available', async () => {
+    const dir = join(temp(), 'data');
+    writeFileSync(dir, 'a file where the folder should be');
+    const { store } = open(dir);
+    await expect(store.backup(join(temp(), 'one.db'), [])).rejects.toMatchObject({
+      code: 'STORE_FAILED',
+      hint: expect.stringContaining('alert `store`'),
+    });
     store.close();
   });
 
