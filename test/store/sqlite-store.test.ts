@@ -12,7 +12,6 @@ import {
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, vi } from 'vitest';
-import { OUT_OF_RANGE } from '../../src/series/quality.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { Segments } from '../../src/store/segments.ts';
 import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
@@ -203,22 +202,6 @@ describe('SqliteStore', () => {
     expect([...store.since(0)].filter(({ mark }) => mark === 4).map(({ stream }) => stream)).toEqual(['a']);
     store.settle();
     expect(marks()[0]).toEqual([0, 4, 0]);
-    store.close();
-  });
-
-  it('replaces a refused row of the database by a waiting one of the same stream only', () => {
-    const { store } = open(temp());
-    store.append(sample('a', 1, 900), OUT_OF_RANGE);
-    store.settle();
-    store.append(sample('b', 0, 4));
-    store.append(sample('b', 1, 5));
-    store.append(sample('a', 1, 20));
-    const rows = [...store.since(0)].map(({ stream, value }) => [stream, value]);
-    expect(rows.sort()).toEqual([
-      ['a', 20],
-      ['b', 4],
-      ['b', 5],
-    ]);
     store.close();
   });
 
