@@ -1,7 +1,7 @@
 /** Reads and validates a config, from a file or from data received over the broker. */
 import { dirname, resolve } from 'node:path';
-import { errorText, GatecastError, type Issue } from '../errors.ts';
-import { readBounded } from '../system/files.ts';
+import { GatecastError, type Issue } from '../errors.ts';
+import { readBounded, readInput } from '../system/files.ts';
 import { type ConfigDocument, type PathPart, parseConfigText, statedValues } from './document.ts';
 import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
@@ -32,15 +32,9 @@ export function loadConfig(path: string, environment: Environment = {}): Config 
 
 /** As `loadConfig`, but also returns the content of the file. */
 export function readConfig(path: string, environment: Environment = {}): ReadConfig {
-  let text: string;
-  try {
-    text = readBounded(path, MOST_CONFIG_BYTES).toString('utf8');
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot read the config ${path}: ${errorText(cause)}`, {
-      hint: 'check that it exists and that this user may read it; deploy/examples/gatecast.yaml is an example',
-      cause,
-    });
-  }
+  const hint =
+    'check that it exists and that this user may read it; deploy/examples/gatecast.yaml is an example';
+  const text = readInput(path, MOST_CONFIG_BYTES, `cannot read the config ${path}`, hint).toString('utf8');
   const { value, config } = parsed(text, path);
   const dataDir = environment.GATECAST_DATA_DIR || resolve(dirname(path), config.data_dir);
   return { document: value as ReadConfig['document'], config: { ...config, data_dir: dataDir } };

@@ -2,12 +2,12 @@
  * Imports user models: weights as safetensors (with gatecast's names, or PyTorch's for a bare cell stack), or a step graph
  * as ONNX. Checks the file before anything is written.
  */
-import { errorText, GatecastError } from '../errors.ts';
+import { GatecastError } from '../errors.ts';
 import { fromPyTorch, toOwnNames } from '../network/pytorch.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import type { Cell, NetworkSpec } from '../network/spec.ts';
 import { checkWeights, type Tensor, weightShapes } from '../network/weights.ts';
-import { readBounded, sha256 } from '../system/files.ts';
+import { readInput, sha256 } from '../system/files.ts';
 import { externalTensors } from './external-data.ts';
 import type { Manifest } from './manifest.ts';
 import { type FeatureSizes, modelCard, packModel } from './pack.ts';
@@ -27,12 +27,7 @@ interface ImportOptions {
 
 /** @throws GatecastError FILE_UNREADABLE, WEIGHTS_INVALID, MODEL_INVALID, USAGE */
 export async function importModel(path: string, options: ImportOptions): Promise<ModelFiles> {
-  let bytes: Uint8Array;
-  try {
-    bytes = readBounded(path, MOST_BYTES);
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
-  }
+  const bytes = readInput(path, MOST_BYTES);
   return path.endsWith('.onnx') ? importStep(bytes, options) : importWeights(bytes, options);
 }
 

@@ -4,7 +4,7 @@
  */
 import type { Config } from '../config/index.ts';
 import { GatecastError } from '../errors.ts';
-import { readBounded } from '../system/files.ts';
+import { readInput } from '../system/files.ts';
 
 export interface BrokerOptions {
   readonly url: string;
@@ -99,13 +99,5 @@ export function readSecrets(options: BrokerOptions): Secrets {
 /** Largest password or certificate file. */
 const MOST_SECRET_BYTES = 2 ** 20;
 
-function readFile(key: string, path: string): Buffer {
-  try {
-    return readBounded(path, MOST_SECRET_BYTES);
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `mqtt.${key}: ${(cause as Error).message}`, {
-      hint: 'give the user that gatecast runs as read permission',
-      cause,
-    });
-  }
-}
+const readFile = (key: string, path: string): Buffer =>
+  readInput(path, MOST_SECRET_BYTES, `mqtt.${key}`, 'give the user that gatecast runs as read permission');

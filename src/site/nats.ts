@@ -2,13 +2,13 @@
  * The connection to NATS, and the streams, buckets and object stores of a site. The only file that loads the NATS clients, and only when it is called:
  * a gateway without a site never does.
  */
-import { readFileSync } from 'node:fs';
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
 import type { ObjectStore } from '@nats-io/obj';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import type { Config } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
+import { readInput } from '../system/files.ts';
 import { bucketNames, inputStream, inputSubject, MOST_PARTITIONS, SETTINGS_KEY } from './names.ts';
 
 export type SiteConfig = NonNullable<Config['site']>;
@@ -48,6 +48,7 @@ interface CreateOptions {
 }
 
 const NANOS = 1e6;
+const MOST_LOGIN_BYTES = 2 ** 20;
 /** Time limit for answers of the server, ms. */
 const TIMEOUT_MS = 5000;
 
@@ -212,16 +213,8 @@ async function connectionOptions(config: SiteConfig, name: string): Promise<Conn
   return options;
 }
 
-function fileBytes(path: string): Uint8Array {
-  try {
-    return readFileSync(path);
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path} cannot be read: ${errorText(cause)}`, {
-      hint: 'The login of `site` is read from it.',
-      cause,
-    });
-  }
-}
+const fileBytes = (path: string): Uint8Array =>
+  readInput(path, MOST_LOGIN_BYTES, `${path} cannot be read`, 'The login of `site` is read from it.');
 
 /**
  * Keys of a bucket that have a value. Asked of the stream behind it: the client's own way reads one message after the other, and

@@ -21,6 +21,7 @@ import {
 } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
+import { errorText, GatecastError } from '../errors.ts';
 
 /** Files in the data directory are readable only by their owner, whatever the umask. */
 const PRIVATE_FILE = 0o600;
@@ -152,6 +153,19 @@ export function readBounded(path: string, mostBytes: number): Buffer {
     }
   } finally {
     closeSync(fd);
+  }
+}
+
+/**
+ * `readBounded` for a file that a user has named.
+ * @param label how the error names the file
+ * @throws GatecastError FILE_UNREADABLE
+ */
+export function readInput(path: string, mostBytes: number, label = path, hint?: string): Buffer {
+  try {
+    return readBounded(path, mostBytes);
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${label}: ${errorText(cause)}`, { hint, cause });
   }
 }
 

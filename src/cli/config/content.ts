@@ -1,10 +1,9 @@
 /** The options that define a push, and the claims built from them. */
 import { randomUUID } from 'node:crypto';
-import { readFileSync } from 'node:fs';
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { parseConfigText } from '../../config/document.ts';
 import { formatDuration } from '../../config/units.ts';
-import { errorText, GatecastError } from '../../errors.ts';
+import { GatecastError } from '../../errors.ts';
 import {
   type Claims,
   claimsSchema,
@@ -13,6 +12,7 @@ import {
   nodeAudience,
 } from '../../remote/contract.ts';
 import { isObject, type JsonObject } from '../../remote/merge-patch.ts';
+import { readInput } from '../../system/files.ts';
 import { duration, whole } from '../shared/values.ts';
 import { baseLevels, level, type Target } from './operator.ts';
 
@@ -102,14 +102,13 @@ export function contentOf({ config, patch }: ContentFlags): PushContent {
   return patch === undefined ? {} : { patch: readTree(patch) };
 }
 
+/** Largest file of a push; the push itself must be smaller still. */
+const MOST_TREE_BYTES = 16 * 2 ** 20;
+
 function readTree(path: string): JsonObject {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot read ${path}: ${errorText(cause)}`, { cause });
-  }
-  const { value, issues } = parseConfigText(text);
+  const { value, issues } = parseConfigText(
+    readInput(path, MOST_TREE_BYTES, `cannot read ${path}`).toString('utf8'),
+  );
   if (issues.length > 0) throw new GatecastError('CONFIG_INVALID', `${path} cannot be read`, { issues });
   if (!isObject(value)) throw new GatecastError('CONFIG_INVALID', `${path} must be an object of config keys`);
   if (Array.isArray(value.streams))

@@ -1,10 +1,9 @@
 /** Asks gateways to validate a push without applying it. The gateways that answer are the members of a fleet. */
 import { setTimeout as pause } from 'node:timers/promises';
-import { topicsOf } from '../../mqtt/topics.ts';
 import type { Claims, Reported } from '../../remote/contract.ts';
 import type { BrokerLink } from '../shared/broker.ts';
 import type { HistoryEntry } from './history-file.ts';
-import type { Target } from './operator.ts';
+import { desiredTopic, type Target } from './operator.ts';
 import { dryOutcomeOf, type NodeState } from './outcome.ts';
 import type { PushIo, PushRequest } from './push-run.ts';
 import type { GatewayReports } from './reports.ts';
@@ -36,11 +35,7 @@ export async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRu
     answers.set(node, { node, ...said });
     io.show([...answers.values()], 'dry run');
   };
-  const topic =
-    target.kind === 'node'
-      ? topicsOf(base, target.name).configDesired
-      : topicsOf(base, 'any').fleetConfigDesired(target.name);
-  await link.publish({ topic, payload: jws, qos: 1, retain: false });
+  await link.publish({ topic: desiredTopic(base, target), payload: jws, qos: 1, retain: false });
   const expected = target.kind === 'node' ? [target.name] : members;
   const complete = (): boolean => {
     const all = expected.every((node) => answers.has(node));

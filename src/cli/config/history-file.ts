@@ -4,6 +4,7 @@
  */
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
+import { nextLayer } from '../../remote/layers.ts';
 import { type JsonObject, mergePatch } from '../../remote/merge-patch.ts';
 import { writeAll } from '../../system/files.ts';
 import type { Target } from './operator.ts';
@@ -116,12 +117,5 @@ function mergedContent(
   { config, patch }: Omit<z.infer<typeof contentSchema>, 'model'>,
 ): JsonObject | null {
   if (config !== undefined) return config;
-  if (patch === undefined || before === null) return null;
-  const merged = mergePatch(before, patch) as JsonObject;
-  const streams = patch.streams;
-  if (typeof streams !== 'object' || streams === null) return merged;
-  // In a layer, null removes a rule of a lower layer, so the null is kept.
-  const removed = Object.entries(streams).filter(([, rule]) => rule === null);
-  if (removed.length === 0) return merged;
-  return { ...merged, streams: { ...(merged.streams as JsonObject), ...Object.fromEntries(removed) } };
+  return patch === undefined || before === null ? null : nextLayer(before, { patch });
 }

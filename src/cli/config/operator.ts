@@ -5,6 +5,7 @@
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { topicsOf } from '../../mqtt/topics.ts';
 
 export interface OperatorFlags {
   readonly operatorDir?: string;
@@ -48,6 +49,10 @@ export interface Target {
   readonly kind: 'node' | 'fleet';
   readonly name: string;
 }
+
+/** Topic of pushes to a target. */
+export const desiredTopic = (base: string, { kind, name }: Target): string =>
+  kind === 'node' ? topicsOf(base, name).configDesired : topicsOf(base, 'any').fleetConfigDesired(name);
 
 export const targetText = ({ kind, name }: Target): string => (kind === 'node' ? name : `fleet ${name}`);
 

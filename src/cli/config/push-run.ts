@@ -22,7 +22,7 @@ import type { LastingLink } from '../shared/lasting-link.ts';
 import { type ClaimFlags, claimsOf, type PushContent } from './content.ts';
 import { dryRunOf, knownMembers } from './dry-run.ts';
 import { append, type HistoryEntry, ofTarget, type Pushed, readHistory } from './history-file.ts';
-import type { OperatorFolder, Target } from './operator.ts';
+import { desiredTopic, type OperatorFolder, type Target, targetText } from './operator.ts';
 import { isFailure, isFinal, type NodeState, outcomeOf, type PushKey } from './outcome.ts';
 import { ModelSender, type PushedModel, readPushedModel } from './push-model.ts';
 import { type GatewayReports, readReports } from './reports.ts';
@@ -90,11 +90,15 @@ export interface SignedPush {
   readonly jws: string;
 }
 
+/** The reports of the gateways that a push is for. */
+const reportsOf = ({ base, target }: Pick<SignedPush, 'base' | 'target'>, { connect }: PushIo) =>
+  readReports(base, target.kind === 'node' ? target.name : null, connect);
+
 /** @throws GatecastError BROKER_UNREACHABLE, USAGE, FILE_UNWRITABLE */
 export async function push(request: PushRequest, io: PushIo): Promise<PushResult> {
   const { base, target, content, claims: flags, signer, folder, dryRun } = request;
   const history = readHistory(folder.history);
-  const { link, reports } = await readReports(base, target.kind === 'node' ? target.name : null, io.connect);
+  const { link, reports } = await reportsOf(request, io);
   try {
     const version = flags.version ?? nextVersion(signer.kid, history, reports.latest.values());
     const stamp = { base, target, version, nowMs: io.now() };
@@ -122,9 +126,9 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
 
 /** Sends a signed push. It is not tried out first, because a dry run would need the key. @throws GatecastError as `push` */
 export async function sendSigned(pushed: SignedPush, delivery: Delivery, io: PushIo): Promise<PushResult> {
-  const { base, target, claims } = pushed;
+  const { target, claims } = pushed;
   const { folder } = delivery;
-  const { link, reports } = await readReports(base, target.kind === 'node' ? target.name : null, io.connect);
+  const { link, reports } = await reportsOf(pushed, io);
   const rolling: Rolling = { folder, io, link, reports };
   try {
     if (claims.dry_run === true) return dryResult(pushed, await tryOut(pushed, delivery, rolling), true);
@@ -218,11 +222,7 @@ async function deliver(
 export async function resume(id: string | null, folder: OperatorFolder, io: PushIo): Promise<PushResult> {
   const file = loadRollout(folder, id);
   const model = file.model === null ? null : await readPushedModel(file.model.path);
-  const { link, reports } = await readReports(
-    file.base,
-    file.target.kind === 'node' ? file.target.name : null,
-    io.connect,
-  );
+  const { link, reports } = await reportsOf(file, io);
   try {
     return await roll(file, model, { folder, io, link, reports });
   } finally {
@@ -272,11 +272,8 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   /** Stops while there is no connection: only a gateway's own silence counts against it. */
   const clockMs = (): number => io.now() - link.awayMs;
   const rollout = new Rollout(plan, file.states, clockMs());
-  const title = `version ${version} to ${target.kind === 'node' ? target.name : `fleet ${target.name}`}`;
-  const desired =
-    target.kind === 'node'
-      ? topicsOf(base, target.name).configDesired
-      : topicsOf(base, 'any').fleetConfigDesired(target.name);
+  const title = `version ${version} to ${targetText(target)}`;
+  const desired = desiredTopic(base, target);
   /** Bytes of the model that a node has received: a node without progress counts as failed. */
   const received = new Map<string, number>();
   const hear = (node: string, reported: Reported): void => {

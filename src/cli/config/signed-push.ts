@@ -1,9 +1,9 @@
 /** A push that was signed on another machine, which may have no connection to the broker. */
 import { decodeProtectedHeader } from 'jose';
-import { errorText, GatecastError } from '../../errors.ts';
+import { GatecastError } from '../../errors.ts';
 import { claimsSchema, MAX_PUSH_BYTES } from '../../remote/contract.ts';
 import { statedClaims } from '../../remote/verify.ts';
-import { readBounded } from '../../system/files.ts';
+import { readInput } from '../../system/files.ts';
 import type { SignedPush } from './push-run.ts';
 
 /**
@@ -11,12 +11,7 @@ import type { SignedPush } from './push-run.ts';
  * @throws GatecastError USAGE, FILE_UNREADABLE
  */
 export function readSigned(path: string, base: string): SignedPush {
-  let bytes: Buffer;
-  try {
-    bytes = readBounded(path, MAX_PUSH_BYTES);
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot read ${path}: ${errorText(cause)}`, { cause });
-  }
+  const bytes = readInput(path, MAX_PUSH_BYTES, `cannot read ${path}`);
   const jws = bytes.toString('latin1').trim();
   const claims = claimsSchema.safeParse(statedClaims(bytes)).data;
   const kid = statedKid(jws);

@@ -1,4 +1,5 @@
 /** The nodes of a push as a table: redrawn in place on a terminal, a line for each change elsewhere. */
+import { textTable } from '../shared/text-table.ts';
 import { isFailure, isFinal, type NodeState } from './outcome.ts';
 
 interface TableTarget {
@@ -84,17 +85,11 @@ export function tableLines(
   colour: (text: string, state: NodeState) => string = (text) => text,
   width = Number.POSITIVE_INFINITY,
 ): string[] {
-  const rows = states.map((state) => ({ state, row: cells(state) }));
-  const widths = HEAD.map((title, at) =>
-    Math.max(title.length, ...rows.map(({ row }) => row[at]?.length ?? 0)),
-  );
-  const line = (row: readonly string[]): string =>
-    row
-      .map((text, at) => (at === row.length - 1 ? text : text.padEnd(widths[at] ?? 0)))
-      .join('  ')
-      .trimEnd()
-      .slice(0, width);
-  return [line(HEAD), ...rows.map(({ state, row }) => colour(line(row), state))];
+  const [head = '', ...rows] = textTable([HEAD, ...states.map(cells)]).split('\n');
+  return [
+    head.slice(0, width),
+    ...states.map((state, at) => colour((rows[at] ?? '').slice(0, width), state)),
+  ];
 }
 
 /** `plain` without colours. */

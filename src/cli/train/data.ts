@@ -1,5 +1,4 @@
 /** Reads the data of `gatecast train`: files named on the command line or described in a file of data sets. */
-import { readFileSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parse } from 'yaml';
 import { z } from 'zod';
@@ -9,6 +8,7 @@ import { parseDuration } from '../../config/units.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import { MAX_LEADS } from '../../series/spec.ts';
 import { parseTime } from '../../series/time-stamp.ts';
+import { readInput } from '../../system/files.ts';
 import { readTable } from '../../table/table.ts';
 import type { JobSeries } from '../../training/job.ts';
 import { Random } from '../../training/random.ts';
@@ -76,6 +76,7 @@ export type DataSet = Omit<DescribedSet, 'clock_start'> & Partial<Pick<Described
 
 const fileSchema = z.strictObject({ sets: z.array(setSchema).min(1) });
 
+const MOST_FILE_BYTES = 16 * 2 ** 20;
 /** Intervals of hastened series. */
 const HASTENED_MS = [1000, 1000, 2000, 5000, 10_000, 15_000, 30_000];
 /** A gap longer than this many buckets splits a series. */
@@ -87,12 +88,7 @@ const LEAST_CHANGES = 0.02;
 
 /** Reads a file of sets, YAML or JSON; `files` in it are relative to it. @throws GatecastError FILE_UNREADABLE, CONFIG_INVALID */
 export function readSets(path: string): DataSet[] {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
-  }
+  const text = readInput(path, MOST_FILE_BYTES).toString('utf8');
   let data: unknown;
   try {
     data = parse(text);
