@@ -2,7 +2,7 @@
 import { errorText, GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Told } from '../forecast/relatives.ts';
-import type { StreamSpec } from '../series/spec.ts';
+import type { CovariateName, StreamSpec } from '../series/spec.ts';
 import { CONFIGURED, type ModelRef } from './batch.ts';
 import type { BridgeTime } from './partition.ts';
 
@@ -15,6 +15,8 @@ export interface StreamGrid {
   readonly leads: number;
   /** Buckets closed so far. */
   readonly buckets: number;
+  /** Covariates that the stream has chosen; missing where it does not choose. */
+  readonly chosen?: readonly CovariateName[];
 }
 
 export interface CheckpointStream {

@@ -27,9 +27,15 @@ export async function loggedStreams(
   const bytes = object === null ? null : await readObject(checkpoints, object);
   if (bytes === null) return [];
   return decodeCheckpoint(bytes).streams.flatMap(({ spec, grid }) =>
-    grid === undefined ? [] : [{ ...grid, spec, isGuest: partitionOf(spec.name, partitions) !== partition }],
+    grid === undefined
+      ? []
+      : [{ ...grid, spec: specInUse(spec, grid), isGuest: partitionOf(spec.name, partitions) !== partition }],
   );
 }
+
+/** The covariates that a stream has chosen are named in its spec, so that its history can be played without choosing again. */
+const specInUse = (spec: StreamSpec, { chosen }: StreamGrid): StreamSpec =>
+  chosen === undefined ? spec : { ...spec, findsCovariates: false, covariates: chosen };
 
 /** Messages fetched at a time, and how long a fetch may take, ms. */
 const AT_A_TIME = 64;

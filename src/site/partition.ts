@@ -234,13 +234,13 @@ export class Partition {
   }
 
   private grids(): Map<string, StreamGrid> {
-    return new Map(
-      this.engine
-        .streams()
-        .flatMap(({ spec, intervalMs, horizonSteps: leads, bucketsSeen: buckets }) =>
-          intervalMs === null || leads === null ? [] : [[spec.name, { intervalMs, leads, buckets }]],
-        ),
-    );
+    const grids = new Map<string, StreamGrid>();
+    for (const { spec, intervalMs, horizonSteps: leads, bucketsSeen: buckets } of this.engine.streams()) {
+      if (intervalMs === null || leads === null) continue;
+      const chosen = spec.findsCovariates && { chosen: this.engine.covariatesOf(spec.name) };
+      grids.set(spec.name, { intervalMs, leads, buckets, ...chosen });
+    }
+    return grids;
   }
 
   private snapshot(name: string): StreamSnapshot | null {
