@@ -14,7 +14,7 @@ import { ArrayBlock } from '../series/array-block.ts';
 import type { StateIo } from '../series/state-io.ts';
 
 /** Smallest distance from the range of the readings: multiples of the usual error at lead 1 ... */
-const FAR_ABOVE_USUAL = 8;
+const FAR_ABOVE_USUAL = 5;
 /** ... and of the width of the range. */
 const FAR_OUTSIDE = 0.5;
 /** An excursion goes on while readings are beyond this share of the distance between the range and its nearest reading. */
@@ -24,7 +24,7 @@ const ENOUGH = 200;
 /** Steps over which the range, and the length of past excursions, are forgotten. */
 const MEMORY = 1000;
 /** An excursion that has lasted this many readings has become a usual level. */
-const LASTING = 96;
+const LASTING = 64;
 /** Indices of the numbers. */
 const [LOW, HIGH, COUNT, START, SIDE, CHANGED, LONGEST, EDGE, NEWEST] = [0, 1, 2, 3, 4, 5, 6, 7, 8] as const;
 const [FAR, FIRM, SETTLED, LEVEL_LOW, LEVEL_HIGH] = [9, 10, 11, 12, 13] as const;

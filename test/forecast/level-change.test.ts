@@ -63,6 +63,27 @@ describe('a change of level', () => {
     expect(change.isFirm).toBe(true);
   });
 
+  it('is detected when the old level returns after 140 readings, when a shorter one has become usual', () => {
+    const values = series((t) => (t >= START && t < START + 140 ? 50 : 0), 800);
+    expect(detected(values)).toEqual([START + 1, START + 141]);
+  });
+
+  it('is detected where the new level is 8 times the noise away', () => {
+    const values = series((t) => (t < START ? 0 : 8), 700);
+    const [first = Infinity, ...others] = detected(values);
+    expect(first).toBeLessThanOrEqual(START + 8);
+    expect(others).toEqual([]);
+  });
+
+  it.each([1, 2, 3, 4])('is not detected in noise with heavy tails (seed %d)', (seed) => {
+    const noise = normal(seed);
+    const values = Float64Array.from(
+      { length: 3000 },
+      () => noise() / Math.sqrt((noise() ** 2 + noise() ** 2 + noise() ** 2) / 3),
+    );
+    expect(detected(values)).toEqual([]);
+  });
+
   it('is not expected to last by a stream whose newest excursion was a spike', () => {
     const change = new LevelChange();
     detected(
