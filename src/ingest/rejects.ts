@@ -7,6 +7,8 @@ export const REJECTS = {
   empty: 'The payload is empty.',
   'bad-topic': 'The topic is empty, too long, or holds `+`, `#` or NUL.',
   'unmatched-topic': 'No rule under `streams` matches the topic.',
+  encoding:
+    'The payload is binary or compressed in a way that is not read (the detail names it: MessagePack, CBOR, …), or damaged.',
   'bad-json': 'The payload is not valid JSON.',
   'too-deep': 'The payload is nested deeper than `ingest.max_depth`.',
   'bad-payload': 'The payload does not follow its format (SenML, line protocol, Sparkplug B).',

@@ -6,6 +6,7 @@
 import type { Reading, Sample } from '../series/sample.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { DecodeSink } from './decoder.ts';
+import { plainPayload } from './encoding.ts';
 import { Message } from './message.ts';
 import { identifiedField, plainField } from './naming.ts';
 import { OtherAgents } from './other-agents.ts';
@@ -151,7 +152,9 @@ export class Router {
     if (!continues && route.waste > this.wastePerS && route.wasteSecond === second)
       return this.refused('over-budget', excerpt(topic));
 
-    const message = new Message(topic, payload, arrivalMs, this.limits.maxJsonDepth, continues);
+    const plain = route.isBinary ? payload : plainPayload(payload, this.limits.maxPayloadBytes);
+    if ('reason' in plain) return this.refused(plain.reason, `${plain.detail} on ${excerpt(topic)}`);
+    const message = new Message(topic, plain, arrivalMs, this.limits.maxJsonDepth, continues);
     if (route.mayBeAgent && this.otherAgents.sent(message))
       return this.refused('other-agent', excerpt(topic));
     const collector = new Collector(message, route, this.routes, this.streams, this.limits, this.count);
@@ -162,11 +165,11 @@ export class Router {
     }
     collector.finish();
     if (collector.discovered.length > 0 && this.retained.size > 0) this.addWaiting(collector);
-    if (payload.length > FREE_BYTES || collector.rejects.length > 0) {
+    if (plain.length > FREE_BYTES || collector.rejects.length > 0) {
       const waste =
-        Math.max(0, payload.length - FREE_BYTES - BYTES_PER_READING * collector.samples.length) +
+        Math.max(0, plain.length - FREE_BYTES - BYTES_PER_READING * collector.samples.length) +
         CONTAINER_BYTES *
-          Math.max(0, containersOf(payload) - CONTAINERS_PER_READING * collector.samples.length) +
+          Math.max(0, containersOf(plain) - CONTAINERS_PER_READING * collector.samples.length) +
         REJECT_BYTES * collector.rejects.length;
       route.waste = route.wasteSecond === second ? route.waste + waste : waste;
       route.wasteSecond = second;

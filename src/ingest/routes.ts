@@ -26,6 +26,8 @@ export interface Route {
   readonly reserved: boolean;
   readonly rules: readonly RouteRule[];
   readonly bindings: Bindings;
+  /** Payloads are a binary format of a rule. */
+  readonly isBinary: boolean;
   /** The topic has the form of an agent's output, so its messages must be checked. */
   readonly mayBeAgent: boolean;
   /** Wasted work in the second `wasteSecond`, bytes. */
@@ -71,6 +73,7 @@ export class Routes {
       reserved: reserved.length > 0 && rules.length === 0,
       rules,
       bindings: new Bindings(),
+      isBinary: rules.some(({ rule }) => rule.payload === 'sparkplug'),
       mayBeAgent: OtherAgents.mayBe(topic) && !rules.some(({ rule }) => namesOutput(rule.pattern)),
       waste: 0,
       wasteSecond: 0,

@@ -6,6 +6,7 @@ import { couldBeSentinel } from '../series/sentinels.ts';
 import { Announcements } from './announcements.ts';
 import { type Decoder, TAKE_ALL } from './decoder.ts';
 import { createDecoder, type PayloadKind } from './decoders/index.ts';
+import { plainPayload } from './encoding.ts';
 import { isTree } from './json-list.ts';
 import { Message } from './message.ts';
 import { OtherAgents } from './other-agents.ts';
@@ -13,11 +14,15 @@ import { isTopic } from './pattern.ts';
 import { PayloadShape } from './payload-shape.ts';
 import { newSession } from './session.ts';
 import { sniff } from './sniff.ts';
+import { SPARKPLUG_PREFIX } from './sparkplug-payload.ts';
 
 const MAX_TOPICS = 5000;
 const MAX_FIELDS = 64;
+const MAX_UNREAD = 20;
 const MAX_GAPS = 64;
 const MAX_DEPTH = 32;
+/** Maximum size of a payload that is decompressed. */
+const MAX_PLAIN_BYTES = 256 * 1024;
 /** Maximum number of devices per topic. */
 const MAX_SENDERS = 64;
 /** Characters of a message's readings that are compared with the previous message. */
@@ -71,6 +76,8 @@ interface Sender {
 export class Survey {
   /** Announced units and device classes. */
   readonly announcements = new Announcements();
+  /** Topics with payloads in an encoding that is not read, with its name. */
+  readonly unread = new Map<string, string>();
   private readonly heard = new Map<string, HeardTopic>();
   private readonly silent = new Set<string>();
   private readonly noticed = new Set<string>();
@@ -109,8 +116,11 @@ export class Survey {
   }
 
   /** @param retained a retained message, whose arrival time means nothing */
-  hear(topic: string, payload: Uint8Array, arrivalMs: number, retained: boolean): void {
-    if (!isTopic(topic) || topic.startsWith('$') || this.announcements.hear(topic, payload)) return;
+  hear(topic: string, sent: Uint8Array, arrivalMs: number, retained: boolean): void {
+    if (!isTopic(topic) || topic.startsWith('$') || this.announcements.hear(topic, sent)) return;
+    const plain = topic.startsWith(SPARKPLUG_PREFIX) ? sent : plainPayload(sent, MAX_PLAIN_BYTES);
+    const payload = 'reason' in plain ? sent : plain;
+    if ('reason' in plain && this.unread.size < MAX_UNREAD) this.unread.set(topic, plain.detail);
     const message = new Message(topic, payload, arrivalMs, MAX_DEPTH);
     if (OtherAgents.mayBe(topic) && this.otherAgents.sent(message)) return;
     const heard = this.topic(topic, payload);

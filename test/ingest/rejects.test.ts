@@ -29,6 +29,7 @@ const CASES: Readonly<Record<RejectReason, Case>> = {
   empty: { messages: [['z/a', '']] },
   'bad-topic': { messages: [['z/+', '{"t":1}']] },
   'unmatched-topic': { messages: [['y/a', '{"t":1}']] },
+  encoding: { messages: [['z/a', Buffer.from('82a17401a16802', 'hex')]] },
   'bad-json': { messages: [['z/a', '{"t":1']] },
   'too-deep': {
     limits: { maxJsonDepth: 3 },

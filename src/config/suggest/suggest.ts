@@ -19,7 +19,10 @@ export function suggestConfig(
     ' Suggested from the received messages. Units and limits are from device documentation, or guessed from names: check them.' +
     ('data_dir' in head
       ? ''
-      : '\n The database is in /var/lib/gatecast. To run it as an ordinary user, add: data_dir: ./data');
+      : '\n The database is in /var/lib/gatecast. To run it as an ordinary user, add: data_dir: ./data') +
+    [...survey.unread]
+      .map(([topic, why]) => `\n Not read: ${topic.replaceAll(/[\r\n]/g, ' ')} (${why})`)
+      .join('');
   document.set('streams', ruleNodes(document, rules));
   const mqtt = document.get('mqtt') as YAMLMap | undefined;
   if (mqtt !== undefined) mqtt.flow = true;
