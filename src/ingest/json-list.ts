@@ -312,49 +312,128 @@ export function columnNames(tree: Tree): readonly unknown[] | null {
   return null;
 }
 
+/** A payload of columns, read as a batch. */
+export interface Columns {
+  /** Key of the times in the rows. */
+  readonly key: string;
+  readonly rows: readonly Tree[];
+  /** The object without its columns. */
+  readonly rest: Tree;
+}
+
+/**
+ * Reads an object of columns, `{"t":[…],"v":[…]}`, as a batch; null if it is none. The columns may be in objects below it,
+ * `{"t":[…],"values":{"v":[…]}}`, or in a list of series, `{"t":[…],"series":[{"name":"v","values":[…]}]}`, and the times in an
+ * object beside them.
+ * @param named the column of the times, if a rule names it
+ */
+export function columnsOf(tree: Tree, named: TimeColumn | null = null): Columns | null {
+  for (const found of named === null ? [...timesOf(tree), ...timesBeside(tree)] : [named]) {
+    const columns = columnsWith(tree, found);
+    if (columns !== null) return columns;
+  }
+  return null;
+}
+
+function columnsWith(tree: Tree, { key, times, within }: TimeColumn): Columns | null {
+  const cells: [name: string, at: CellsOf][] = [];
+  const rest: [name: string, value: unknown][] = [];
+  for (const name of Object.keys(tree)) {
+    const value = tree[name];
+    if (name === (within ?? key) && (within !== undefined || value === times)) continue;
+    const part = partColumns(name, value, times.length, 0);
+    if (part.cells !== null) cells.push([name, part.cells]);
+    if (part.rest !== undefined) rest.push([name, part.rest]);
+  }
+  if (cells.length === 0) return null;
+  const rows = times.map((time, row) =>
+    Object.fromEntries([[key, time] as const, ...cells.map(([name, at]) => [name, at(row)] as const)]),
+  );
+  return { key, rows, rest: Object.fromEntries(rest) };
+}
+
 interface TimeColumn {
   readonly key: string;
   readonly times: readonly unknown[];
+  /** The object that contains the times, if they are one level below. */
+  readonly within?: string;
 }
 
-/** The member with the times of a payload of columns, `{"t":[…],"v":[…]}`; null without one. */
-export function timeColumn(tree: Tree): TimeColumn | null {
-  for (const key of Object.keys(tree)) {
-    const times = tree[key];
-    if (
-      Array.isArray(times) &&
-      times.length > 0 &&
-      times.some((time) => isTimeMember(key, time)) &&
-      hasColumn(tree, key, times.length)
-    )
-      return { key, times };
+/** A part of one row. */
+type CellsOf = (row: number) => unknown;
+
+const MAX_COLUMN_DEPTH = 3;
+const NO_TIMES: TimeColumn[] = [];
+
+/** Divides a member into its columns of this length, and the rest. */
+function partColumns(
+  key: string,
+  value: unknown,
+  length: number,
+  depth: number,
+): { cells: CellsOf | null; rest: unknown } {
+  if (Array.isArray(value)) {
+    const series = value.every((element) => isTree(element) && hasColumn(element, length));
+    if (series && value.length > 0 && depth < MAX_COLUMN_DEPTH) {
+      const member = identityKey(value, key);
+      const parts = value.map((element: Tree) => {
+        const { cells } = partColumns('', element, length, depth + 1);
+        return { cells, name: member === null ? {} : { [member]: element[member] } };
+      });
+      return {
+        cells: (row) => parts.map(({ cells, name }) => ({ ...name, ...(cells?.(row) as Tree) })),
+        rest: undefined,
+      };
+    }
+    return value.length === length
+      ? { cells: (row) => value[row], rest: undefined }
+      : { cells: null, rest: value };
   }
-  return null;
+  if (!isTree(value) || depth >= MAX_COLUMN_DEPTH) return { cells: null, rest: value };
+  const cells: [name: string, at: CellsOf][] = [];
+  const rest: [name: string, value: unknown][] = [];
+  for (const name of Object.keys(value)) {
+    const part = partColumns(name, value[name], length, depth + 1);
+    if (part.cells !== null) cells.push([name, part.cells]);
+    if (part.rest !== undefined) rest.push([name, part.rest]);
+  }
+  if (cells.length === 0) return { cells: null, rest: value };
+  return {
+    cells: (row) => Object.fromEntries(cells.map(([name, at]) => [name, at(row)])),
+    rest: rest.length === 0 ? undefined : Object.fromEntries(rest),
+  };
 }
 
-const hasColumn = (tree: Tree, timeKey: string, length: number): boolean =>
+const hasColumn = (tree: Tree, length: number): boolean =>
   Object.keys(tree).some((key) => {
     const column = tree[key];
-    return key !== timeKey && Array.isArray(column) && column.length === length;
+    return Array.isArray(column) && column.length === length;
   });
 
-/** The key of a list of times that no column fits; null without one. One time alone may be that of the whole message. */
-export function unmatchedTimes(tree: Tree): string | null {
+function timesOf(tree: Tree): readonly TimeColumn[] {
+  let found: TimeColumn[] = NO_TIMES;
   for (const key of Object.keys(tree)) {
     const times = tree[key];
-    if (Array.isArray(times) && times.length > 1 && times.some((time) => isTimeMember(key, time))) return key;
+    if (Array.isArray(times) && times.length > 0 && times.some((time) => isTimeMember(key, time)))
+      found = [...found, { key, times }];
   }
-  return null;
+  return found;
 }
 
-/** The rows of columns, as objects; other members are skipped. */
-export function rowsOf(tree: Tree, { key, times }: TimeColumn): Tree[] {
-  const columns = Object.keys(tree).filter((name) => {
-    const column = tree[name];
-    return name !== key && Array.isArray(column) && column.length === times.length;
-  });
-  return times.map((time, row) => {
-    const entries = columns.map((name): [string, unknown] => [name, (tree[name] as readonly unknown[])[row]]);
-    return Object.fromEntries([[key, time], ...entries]);
-  });
+/** The times in an object that has no column for them itself. One time alone may be that of the whole message. */
+function timesBeside(tree: Tree): readonly TimeColumn[] {
+  let found: TimeColumn[] = NO_TIMES;
+  for (const within of Object.keys(tree)) {
+    const beside = tree[within];
+    if (!isTree(beside)) continue;
+    for (const column of timesOf(beside))
+      if (column.times.length > 1 && columnsWith(beside, column) === null)
+        found = [...found, { ...column, within }];
+  }
+  return found;
+}
+
+/** The key of a list of times that no column fits; null without one. */
+export function unmatchedTimes(tree: Tree): string | null {
+  return timesOf(tree).find(({ times }) => times.length > 1)?.key ?? null;
 }

@@ -6,15 +6,14 @@ import {
   batchIdentityKey,
   batchTimeKey,
   columnNames,
+  columnsOf,
   identityKey,
   identityOf,
   identityPair,
   isTimeMember,
   isTree,
   pairName,
-  rowsOf,
   rowsWithTimes,
-  timeColumn,
   unmatchedTimes,
 } from './json-list.ts';
 import { type NumberFormat, parseNumberWithUnit, parseSwitch } from './number-text.ts';
@@ -55,6 +54,8 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
   else sink.reading(field, parsed.value, options.timeMs, options.unit ?? parsed.unit);
 }
 
+type Tree = Readonly<Record<string, unknown>>;
+
 export interface WalkOptions extends ValueOptions {
   /** Path of the time stamp, joined by '.'. */
   readonly timeName: string | null;
@@ -63,6 +64,8 @@ export interface WalkOptions extends ValueOptions {
   /** Zone of times without an offset. */
   readonly zone: ZoneOffset;
   readonly arrivalMs: number;
+  /** Key of a list of times above this part of the payload. */
+  readonly times?: string;
 }
 
 /**
@@ -94,7 +97,7 @@ function walk(name: string, key: string, value: unknown, options: WalkOptions, s
       }
       return Array.isArray(value)
         ? walkList(name, key, value, null, options, sink)
-        : walkTree(name, value, options, sink);
+        : walkTree(name, value as Tree, options, sink);
   }
 }
 
@@ -111,11 +114,14 @@ function walkText(name: string, key: string, text: string, options: WalkOptions,
   return true;
 }
 
-function walkTree(name: string, tree: object, options: WalkOptions, sink: DecodeSink): boolean {
-  let found = false;
-  let columns: ReturnType<typeof timeColumn> | undefined;
-  const byTime = rowsWithTimes(tree, null);
+function walkTree(name: string, whole: Tree, options: WalkOptions, sink: DecodeSink): boolean {
+  const byTime = rowsWithTimes(whole, null);
   if (byTime !== null) return walkRows(name, byTime.rows, byTime.key, options, sink, byTime.single);
+  const columns = columnsOf(whole);
+  let found = columns !== null && walkRows(name, columns.rows, columns.key, options, sink);
+  const tree = columns?.rest ?? whole;
+  const times = columns?.key ?? unmatchedTimes(tree) ?? options.times ?? null;
+  const inner = times === null || options.times !== undefined ? options : { ...options, times };
   // Object.keys returns only own keys, including a `__proto__` created by JSON.parse
   for (const key of Object.keys(tree)) {
     if (sink.full === true) return true;
@@ -124,20 +130,10 @@ function walkTree(name: string, tree: object, options: WalkOptions, sink: Decode
       found = true;
       continue;
     }
-    const value = (tree as Record<string, unknown>)[key];
+    const value = tree[key];
     const path = name === '' ? key : `${name}.${key}`;
     if (path === options.timeName || options.skip.has(path)) continue;
     if (Array.isArray(value)) {
-      if (columns === undefined) {
-        columns = timeColumn(tree as Record<string, unknown>);
-        if (
-          columns !== null &&
-          walkRows(name, rowsOf(tree as Record<string, unknown>, columns), columns.key, options, sink)
-        )
-          found = true;
-      }
-      if (columns !== null && value.length === columns.times.length) continue;
-      const times = columns?.key ?? unmatchedTimes(tree as Record<string, unknown>);
       if (times === key) continue;
       if (times !== null && typeof value[0] === 'number') {
         sink.reject(
@@ -147,11 +143,10 @@ function walkTree(name: string, tree: object, options: WalkOptions, sink: Decode
         found = true;
         continue;
       }
-      if (walkList(path, key, value, columnNames(tree as Record<string, unknown>), options, sink))
-        found = true;
+      if (walkList(path, key, value, columnNames(tree), options, sink)) found = true;
       continue;
     }
-    if (walk(path, key, value, options, sink)) found = true;
+    if (walk(path, key, value, inner, sink)) found = true;
   }
   return found;
 }

@@ -8,6 +8,7 @@ import {
   batchIdentityKey,
   batchTimeKey,
   columnNames,
+  columnsOf,
   identityKey,
   identityOf,
   identityPair,
@@ -16,7 +17,6 @@ import {
   mixingKeys,
   pairName,
   rowsWithTimes,
-  timeColumn,
 } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 
@@ -66,7 +66,7 @@ export class PayloadShape {
     if (depth > MAX_DEPTH) return;
     if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
     else if (isTree(value)) {
-      if (timeColumn(value) !== null || rowsWithTimes(value, null) !== null) {
+      if (columnsOf(value) !== null || rowsWithTimes(value, null) !== null) {
         this.note(this.batches, path);
         return;
       }

@@ -142,7 +142,9 @@ export class Router {
       if (first !== undefined) {
         const { samples, rejects, discovered, requests } = this.message(topic, first, arrivalMs, retained);
         const isRefused = rejects.some(({ reason }) => reason === 'over-budget');
-        return { samples, rejects, discovered, requests, rest: isRefused ? [] : rest };
+        if (isRefused) return { samples, rejects, discovered, requests };
+        addWaste(route, CONTAINER_BYTES * maxReadings * rest.length, Math.floor(arrivalMs / 1000));
+        return { samples, rejects, discovered, requests, rest };
       }
     }
     if (payload.length > this.limits.maxPayloadBytes)
@@ -171,8 +173,7 @@ export class Router {
         CONTAINER_BYTES *
           Math.max(0, containersOf(plain) - CONTAINERS_PER_READING * collector.samples.length) +
         REJECT_BYTES * collector.rejects.length;
-      route.waste = route.wasteSecond === second ? route.waste + waste : waste;
-      route.wasteSecond = second;
+      addWaste(route, waste, second);
     }
     return collector;
   }
@@ -215,6 +216,11 @@ export class Router {
   private readonly count = (reason: RejectReason): void => {
     this.counts.set(reason, (this.counts.get(reason) ?? 0) + 1);
   };
+}
+
+function addWaste(route: Route, bytes: number, second: number): void {
+  route.waste = route.wasteSecond === second ? route.waste + bytes : bytes;
+  route.wasteSecond = second;
 }
 
 const timeOf = ({ timeMs, arrivalMs }: Reading): number => timeMs ?? arrivalMs;

@@ -211,18 +211,18 @@ const MAX_BYTES = 8 * 1024 * 1024;
 export function splitSparkplug(payload: Uint8Array, most: number, mostBytes: number): Buffer[] | null {
   // a metric takes at least two bytes
   if (payload.length <= Math.min(2 * most, mostBytes) || payload.length > MAX_BYTES) return null;
+  if (hasTooManyMetrics(payload)) return null;
   const time: Uint8Array[] = [];
   const seq: Uint8Array[] = [];
   let metrics: Uint8Array[] = [];
   const parts = [metrics];
-  let [count, bytes] = [0, 0];
-  for (const { tag, from, to } of topLevelFields(payload)) {
-    if (to > payload.length || ++count > MAX_METRICS) return null;
+  let bytes = 0;
+  const isValid = eachField(payload, (tag, from, to) => {
     const field = payload.subarray(from, to);
     if (tag !== METRICS_TAG) {
       if (tag === TIMESTAMP_TAG) time.push(field);
       else if (tag === SEQ_TAG) seq.push(field);
-      continue;
+      return true;
     }
     bytes += field.length;
     if (metrics.length === most || (bytes > mostBytes && metrics.length > 0)) {
@@ -231,8 +231,9 @@ export function splitSparkplug(payload: Uint8Array, most: number, mostBytes: num
       bytes = field.length;
     }
     metrics.push(field);
-  }
-  if (parts.length < 2) return null;
+    return true;
+  });
+  if (!isValid || parts.length < 2) return null;
   return parts.map((part, at) => Buffer.concat([...time, ...(at === 0 ? seq : []), ...part]));
 }
 
@@ -240,13 +241,12 @@ export function splitSparkplug(payload: Uint8Array, most: number, mostBytes: num
 export function hasTooManyMetrics(payload: Uint8Array): boolean {
   if (payload.length <= 2 * MAX_METRICS) return false;
   let count = 0;
-  for (const { tag } of topLevelFields(payload))
-    if (tag === METRICS_TAG && ++count > MAX_METRICS) return true;
-  return false;
+  eachField(payload, (tag) => tag !== METRICS_TAG || ++count <= MAX_METRICS);
+  return count > MAX_METRICS;
 }
 
-/** The fields of the top level, found without decoding them; ends at the first that is not valid. */
-function* topLevelFields(payload: Uint8Array): Generator<{ tag: number; from: number; to: number }> {
+/** Visits the fields of the top level without decoding them, until `visit` returns false. @returns false if a field is not valid */
+function eachField(payload: Uint8Array, visit: (tag: number, from: number, to: number) => boolean): boolean {
   let at = 0;
   const varint = (): number => {
     let value = 0;
@@ -268,7 +268,9 @@ function* topLevelFields(payload: Uint8Array): Generator<{ tag: number; from: nu
       const length = varint();
       at += length;
     } else if (wire === 5) at += 4;
-    else return;
-    yield { tag, from, to: at };
+    else return false;
+    if (at > payload.length) return false;
+    if (!visit(tag, from, at)) return true;
   }
+  return true;
 }

@@ -57,6 +57,8 @@ ${refusalTable()}
 | --- | --- |
 | many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members, or with one that is no identifier (a list, a very long text), is refused as \`no-identity\` |
 | a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one (not by digits or a UUID under \`id\`, which may number the reading). With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting. A reading without a time is refused, the others are used |
+| gzip, zlib, UTF-16, Base64 of JSON | decoded, to at most \`ingest.max_payload\`; MessagePack, CBOR, BSON, other compressions and images are refused as \`encoding\`, by name |
+| columns whose times are one or two levels above, below or beside them, or in a list of series | each reading is used at its own time; a list of numbers of another length is refused as \`bad-time\` |
 | a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); by two members, such as device and channel, if only both are unique (\`meters.A-1.E\`); otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
 | several JSON objects in one payload, one a line or without a separator | each is read like a separate message, up to the first that is broken |

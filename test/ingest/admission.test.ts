@@ -104,10 +104,20 @@ describe('the budget of a message and of a topic', () => {
     expect(performance.now() - runDelayMs() - began).toBeLessThan(400);
   });
 
+  it('limits births that contain nothing, also if each of their parts is small', () => {
+    const to = router('{ match: "spBv1.0/{g}/+/{n}/#", payload: sparkplug }');
+    const large = emptyMetrics(20_000);
+    const results = Array.from({ length: 3 }, () => send(to, 'spBv1.0/g/NBIRTH/n', large));
+    expect(results.map(({ rest = [] }) => rest.length)).toEqual([78, 78, 0]);
+    expect(results[2]?.rejects.map(({ reason }) => reason)).toEqual(['over-budget']);
+  });
+
   it('accepts a birth with thousands of metrics', () => {
     const to = router('{ match: "spBv1.0/{g}/+/{n}/#", payload: sparkplug, fields: [m3999] }');
     const metrics = Array.from({ length: 4000 }, (_, at) => ({ name: `m${at}`, type: 10, double: at }));
-    expect(send(to, 'spBv1.0/g/NBIRTH/n', sparkplug(metrics, 0)).samples).toMatchObject([{ value: 3999 }]);
+    expect(to.wholeMessage('spBv1.0/g/NBIRTH/n', sparkplug(metrics, 0), NOW).samples).toMatchObject([
+      { value: 3999 },
+    ]);
   });
 
   it.each([

@@ -424,6 +424,77 @@ describe('batches', () => {
   });
 });
 
+describe('columns on several levels', () => {
+  const times = ['2026-11-29T11:00:00Z', '2026-11-29T11:01:00Z'];
+  const payloads: [string, object, Record<string, number[]>][] = [
+    [
+      'in an object beside the times',
+      { time: times, values: { t: [1, 2], h: [3, 4] } },
+      { 'values.t': [1, 2], 'values.h': [3, 4] },
+    ],
+    ['two levels below', { d: { ts: times, a: { b: { t: [1, 2] } } } }, { 'd.a.b.t': [1, 2] }],
+    [
+      'beside the object of the times',
+      { meta: { time: times, n: 'x' }, data: { t: [1, 2] } },
+      { 'data.t': [1, 2] },
+    ],
+    ['at the level above the times', { index: { time: times }, t: [1, 2] }, { t: [1, 2] }],
+    [
+      'in a list of series',
+      {
+        timestamps: times,
+        series: [
+          { name: 'a', values: [1, 2] },
+          { name: 'b', values: [3, 4] },
+        ],
+      },
+      { 'series.a.values': [1, 2], 'series.b.values': [3, 4] },
+    ],
+    [
+      'two objects with times of their own',
+      { hourly: { time: times, t: [1, 2] }, daily: { time: times.slice(0, 1), t: [9] } },
+      { 'hourly.t': [1, 2], 'daily.t': [9] },
+    ],
+    ['on both levels', { time: times, t: [1, 2], more: { t: [3, 4] } }, { t: [1, 2], 'more.t': [3, 4] }],
+  ];
+
+  it.each(payloads)('are read with their times: %s', (_, payload, wanted) => {
+    const names = Object.keys(wanted);
+    for (const rule of ['{ match: r }', `{ match: r, fields: [${names}] }`]) {
+      const { samples, times: sent, rejects } = routed(rule, [['r', JSON.stringify(payload)]]);
+      const read = names.map((name) => [
+        name,
+        samples.flatMap(([stream, value]) => (stream === `r/${name}` ? [value] : [])),
+      ]);
+      expect([Object.fromEntries(read), samples.length, rejects]).toEqual([
+        wanted,
+        Object.values(wanted).flat().length,
+        [],
+      ]);
+      for (const name of names)
+        expect(sent.flatMap(([stream, time]) => (stream === `r/${name}` ? [time] : []))).toEqual(
+          times.slice(0, wanted[name]?.length).map((time) => Date.parse(time)),
+        );
+    }
+  });
+
+  it('keeps what is no column, and refuses a column of another length', () => {
+    const payload = { time: times, values: { t: [1, 2], short: [5] }, battery: 3.1 };
+    const found = routed('{ match: r }', [['r', JSON.stringify(payload)]]);
+    expect(found.samples).toEqual([
+      ['r/values.t', 1],
+      ['r/values.t', 2],
+      ['r/battery', 3.1],
+    ]);
+    expect([found.rejects, found.details]).toEqual([
+      ['bad-time'],
+      ['values.short and time are lists of different lengths'],
+    ]);
+    const none = routed('{ match: r }', [['r', JSON.stringify({ time: times, values: { t: [1, 2, 3] } })]]);
+    expect([none.samples, none.rejects]).toEqual([[], ['bad-time']]);
+  });
+});
+
 describe('lists of devices', () => {
   const list = (...meters: [string | number, number][]) =>
     JSON.stringify({ meters: meters.map(([meter, E]) => ({ meter, E })) });

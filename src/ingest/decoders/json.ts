@@ -9,11 +9,10 @@ import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../dec
 import {
   batchIdentityKey,
   batchTimeKey,
+  columnsOf,
   identityOf,
   isTree,
   mixingKeys,
-  rowsOf,
-  timeColumn,
   timeKeyOf,
 } from '../json-list.ts';
 import {
@@ -28,7 +27,7 @@ import {
 import { namedValue, shownValue, type ValueOptions, type WalkOptions, walkNumbers } from '../json-values.ts';
 import type { Message } from '../message.ts';
 import { payloadZone } from '../payload-zone.ts';
-import { excerpt } from '../rejects.ts';
+import { excerpt, type RejectReason } from '../rejects.ts';
 
 const NOTHING: ReadonlySet<string> = new Set();
 
@@ -43,6 +42,8 @@ interface CompiledField {
   readonly name: string;
   readonly unit: string | null;
   readonly path: JsonPath;
+  /** The name of its readings when every number is read. */
+  readonly source: string;
   /** Selects several values: `meters[meter].E`. */
   readonly many: boolean;
 }
@@ -57,7 +58,9 @@ function nameOf(sent: unknown): string | null | undefined {
 export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}): Decoder {
   const fields = settings.fields?.flatMap(({ path, name, unit }): CompiledField[] => {
     const compiled = compilePath(path);
-    return compiled === null ? [] : [{ name, unit, path: compiled, many: isMany(compiled) }];
+    return compiled === null
+      ? []
+      : [{ name, unit, path: compiled, source: pathName(path), many: isMany(compiled) }];
   });
   const fieldKeys = new Set(fields?.flatMap(({ path }) => path.map(([key]) => String(key))));
   const timeField = settings.time ?? options.defaultTime ?? null;
@@ -104,18 +107,20 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       const options = { numericStrings, numbers, unit: null, timeMs };
       return namedFields(record, fields, options, message, sink, record === whole ? readColumns : null);
     }
-    const options: WalkOptions = {
-      numericStrings,
-      numbers,
-      unit: null,
-      timeMs,
-      timeName: name === '' ? (timeName ?? timeKey) : `${name}.${timeName ?? timeKey}`,
-      skip,
-      zone,
-      arrivalMs: message.arrivalMs,
-    };
-    return walkNumbers(record, options, sink, name);
+    const ownTime = name === '' ? (timeName ?? timeKey) : `${name}.${timeName ?? timeKey}`;
+    return walkNumbers(record, walkOptions(message.arrivalMs, timeMs, ownTime), sink, name);
   };
+
+  const walkOptions = (arrivalMs: number, timeMs: number | null, time: string | null): WalkOptions => ({
+    numericStrings,
+    numbers,
+    unit: null,
+    timeMs,
+    timeName: time,
+    skip,
+    zone,
+    arrivalMs,
+  });
 
   const lacksFields = (record: unknown): boolean =>
     fields?.every(({ path, many }) => !many && lookUp(record, path) === undefined) ?? false;
@@ -180,7 +185,11 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   /** @returns false if the payload contains no columns */
   const readColumns = (whole: unknown, message: Message, sink: DecodeSink): boolean => {
     const batch = isTree(whole) ? batchOf(whole, timePath, false) : null;
-    return batch !== null && readBatch(batch, { ...(whole as object) }, message, sink);
+    if (batch !== null) return readBatch(batch, { ...(whole as object) }, message, sink);
+    const options = walkOptions(message.arrivalMs, null, timeName);
+    const selected = new SelectedFields(fields ?? [], sink);
+    walkNumbers(whole, options, selected);
+    return selected.found;
   };
 
   const decodeDocument = (json: unknown, message: Message, sink: DecodeSink): void => {
@@ -216,6 +225,37 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 }
 
+/** Takes the fields of a rule from readings of every number. */
+class SelectedFields implements DecodeSink {
+  found = false;
+
+  constructor(
+    private readonly fields: readonly CompiledField[],
+    private readonly sink: DecodeSink,
+  ) {}
+
+  get full(): boolean {
+    return this.sink.full === true;
+  }
+
+  reading(name: string, value: number, timeMs: number | null, unit: string | null): void {
+    const field = this.fields.find((one) => one.source === name);
+    // without a time it is an element of a list that is no column
+    if (field === undefined || timeMs === null) return;
+    this.found = true;
+    this.sink.reading(field.name, value, timeMs, field.unit ?? unit);
+  }
+
+  reject(reason: RejectReason, detail: string): void {
+    if (this.fields.some(({ source }) => detail.startsWith(source))) {
+      this.found = true;
+      this.sink.reject(reason, detail);
+    }
+  }
+
+  request(): void {}
+}
+
 /** The sent time of a record: at the rule's path in the record, at the batch's key, or at the rule's path in the payload. */
 function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, timeKey: string | null): unknown {
   const named = timePath === null ? undefined : lookUp(record, timePath);
@@ -238,12 +278,12 @@ function batchOf(json: unknown, timePath: JsonPath | null, any: boolean): Batch 
   }
   if (!isTree(json)) return null;
   const named = timePath === null ? undefined : lookUp(json, timePath);
-  const column = Array.isArray(named)
-    ? { key: String(timePath?.[0]?.at(-1) ?? ''), times: named as readonly unknown[] }
+  const columns = Array.isArray(named)
+    ? columnsOf(json, { key: String(timePath?.[0]?.at(-1) ?? ''), times: named as readonly unknown[] })
     : timePath === null || named === undefined
-      ? timeColumn(json)
+      ? columnsOf(json)
       : null;
-  return column === null ? null : { records: rowsOf(json, column), timeKey: column.key };
+  return columns === null ? null : { records: columns.rows, timeKey: columns.key };
 }
 
 /** The key of the rule's time path, if an element of the list has it. */
