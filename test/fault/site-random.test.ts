@@ -6,7 +6,7 @@ import type { Daemon } from '../support/daemon.ts';
 import { freePort, hasMosquitto } from '../support/mosquitto.ts';
 import { hasNats } from '../support/nats.ts';
 import { uniform } from '../support/random.ts';
-import { isExcused, type Outage } from '../support/site.ts';
+import { isExcused, newestSeen, type Outage } from '../support/site.ts';
 import type { MemberOptions } from '../support/site-process.ts';
 import { SiteRun } from '../support/site-run.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -80,6 +80,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
     },
     'nats-server is killed': async () => {
       const fromMs = Date.now() - 3000;
+      const newest = newestSeen(run.seen);
       run.nats.signal('SIGKILL');
       await sleep(between(200, 3000));
       await run.nats.restart();
@@ -90,7 +91,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a random run of a site', () => {
         ),
       );
       await sleep(1000);
-      outages.push([fromMs, Date.now()]);
+      outages.push([fromMs, Date.now(), newest]);
     },
   };
 

@@ -225,14 +225,30 @@ export async function undisturbed(
 
 const issuedOf = (text: string): number => Date.parse(/"issued":"([^"]*)"/.exec(text)?.[1] ?? '');
 
-/** A time in which a server was away, ms: messages that were not kept may have been lost on its way, or were sent again. */
-export type Outage = readonly [fromMs: number, toMs: number];
+/**
+ * A time in which a server was away, ms: messages that were not kept may have been lost on its way, or were sent again. `newest`: when
+ * the newest forecast of each stream was issued that had been seen at its beginning; later ones may have been lost, however late a
+ * worker on a busy machine published them.
+ */
+export type Outage = readonly [fromMs: number, toMs: number, newest?: ReadonlyMap<string, number>];
+
+/** When the newest forecast of each stream was issued, ms. */
+export function newestSeen(seen: readonly Published[]): Map<string, number> {
+  const newest = new Map<string, number>();
+  for (const { stream, text } of seen) newest.set(stream, Math.max(newest.get(stream) ?? 0, issuedOf(text)));
+  return newest;
+}
 
 /** Whether a violation is a forecast that was lost on its way, or sent again on another connection, in one of these times. */
 export function isExcused(violation: string, outages: readonly Outage[]): boolean {
-  if (!/^(never published|sent twice)/.test(violation)) return false;
+  const [, kind] = /^(never published|sent twice)/.exec(violation) ?? [];
+  if (kind === undefined) return false;
   const issuedMs = issuedOf(violation);
-  return outages.some(([fromMs, toMs]) => issuedMs >= fromMs && issuedMs <= toMs);
+  const stream = /"stream":"([^"]*)"/.exec(violation)?.[1] ?? '';
+  return outages.some(([fromMs, toMs, newest]) => {
+    const seenMs = kind === 'never published' ? newest?.get(stream) : undefined;
+    return (seenMs === undefined ? issuedMs >= fromMs : issuedMs > seenMs) && issuedMs <= toMs;
+  });
 }
 
 /**
