@@ -45,10 +45,9 @@ interface StreamLists {
 
 function listsOf(streams: readonly Stream[], covariates: CovariateBook): StreamLists {
   const isLinked = ({ spec }: Stream): boolean => covariates.joins(spec);
-  return {
-    alone: streams.filter((stream) => !isLinked(stream)).sort((a, b) => a.leads - b.leads),
-    linked: streams.filter(isLinked),
-  };
+  const alone = streams.filter((stream) => !isLinked(stream)).sort((a, b) => a.leads - b.leads);
+  for (const [place, stream] of alone.entries()) stream.place = place;
+  return { alone, linked: streams.filter(isLinked) };
 }
 
 interface EngineOptions {
@@ -80,6 +79,10 @@ export class Engine implements ForecastEngine {
   private lists: StreamLists | null = null;
   /** Position in these lists where the last tick ended early, and the next one begins. */
   private cursor = 0;
+  /** Streams with readings since the last tick. */
+  private news: Stream[] = [];
+  /** The other streams that stand alone close no bucket before this, ms; -Infinity: unknown. */
+  private quietUntilMs = Number.NEGATIVE_INFINITY;
   /** Streams with closed buckets that were not stepped because the agent is stopping; null: it is not. */
   private left: ReadonlySet<Stream> | null = null;
   private found: MarkedBucket[] = [];
@@ -155,7 +158,10 @@ export class Engine implements ForecastEngine {
   }
 
   private get all(): StreamLists {
-    this.lists ??= listsOf([...this.byName.values()], this.covariates);
+    if (this.lists === null) {
+      this.lists = listsOf([...this.byName.values()], this.covariates);
+      this.quietUntilMs = Number.NEGATIVE_INFINITY;
+    }
     return this.lists;
   }
 
@@ -282,6 +288,7 @@ export class Engine implements ForecastEngine {
   push(sample: Sample): PushOutcome {
     const stream = this.byName.get(sample.stream);
     if (stream === undefined) return 'unknown-stream';
+    if (!stream.isNews) this.news.push(stream);
     stream.isNews = true;
     return stream.buckets.push(sample);
   }
@@ -305,21 +312,23 @@ export class Engine implements ForecastEngine {
     const isDue = (stream: Stream): boolean =>
       stream.mayClose(nowMs) && only?.has(stream.spec.name) !== false;
     let behind = false;
+    const order = ofAll ? this.visited(nowMs) : null;
     if (ofAll) this.behind = true;
-    const places = alone.length + 1;
+    const places = (order ?? alone).length + 1;
     const first = ofAll ? this.cursor % places : 0;
     const stepped = (place: number): void => {
       if (ofAll) this.cursor = place;
     };
     let due: Due[] = [];
     for (let i = 0; i < places; i++) {
-      const at = (first + i) % places;
+      const at = order === null ? (first + i) % places : (order[i] ?? alone.length);
       const stream = alone[at];
       if (stream !== undefined && isDue(stream)) {
         const closed = this.close(stream, nowMs, most);
         if (closed !== null) due.push(closed);
         behind ||= stream.buckets.behind;
       }
+      if (stream !== undefined) this.expect(stream);
       if (due.length === MAX_BATCH || (due.length > 0 && stream === undefined)) {
         stepped(stream === undefined ? at : at + 1);
         yield { due, inTime: false };
@@ -335,6 +344,29 @@ export class Engine implements ForecastEngine {
     if (due.length > 0) yield { due, inTime: false };
     if (ofAll) this.behind = behind;
     else this.behind ||= behind;
+  }
+
+  /** Places of the streams that a tick may find due: only those with news, if no other one is due yet; null: all. */
+  private visited(nowMs: number | null): readonly number[] | null {
+    const { alone } = this.all;
+    const { news, quietUntilMs } = this;
+    this.news = [];
+    // One millisecond of tolerance, as in `Stream.mayClose`.
+    const isQuiet = quietUntilMs > (nowMs ?? Number.NEGATIVE_INFINITY) + 1;
+    if (isQuiet && !this.behind)
+      return news
+        .filter((stream) => alone[stream.place] === stream)
+        .map(({ place }) => place)
+        .sort((a, b) => a - b);
+    this.quietUntilMs = Number.POSITIVE_INFINITY;
+    return null;
+  }
+
+  /** Notes when the clock closes the next bucket of a stream. */
+  private expect({ buckets, dueMs }: Stream): void {
+    const quietUntilMs =
+      buckets.behind || buckets.intervalMs === null ? Number.NEGATIVE_INFINITY : (dueMs ?? Infinity);
+    if (quietUntilMs < this.quietUntilMs) this.quietUntilMs = quietUntilMs;
   }
 
   /** Null if there is nothing to step. */

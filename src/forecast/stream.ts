@@ -50,6 +50,8 @@ export class Stream {
   readonly buckets: Buckets;
   /** Whether a reading has arrived since buckets were last closed. */
   isNews = true;
+  /** Place among the streams of the engine that stand alone. */
+  place = -1;
   /** `buckets.dueMs` at that time. */
   private knownDueMs: number | null = null;
   /** Number of leads; 0 until the interval is known. */

@@ -16,11 +16,18 @@ export interface StateIo {
   array<T extends StateArray>(values: T): T;
 }
 
+/** Buffer for the next writer, because a new one would grow several times; null while a writer uses it. */
+let spare: Uint8Array | null = null;
+
 export class StateWriter implements StateIo {
   readonly reading = false;
-  private bytes = new Uint8Array(4096);
+  private bytes = spare ?? new Uint8Array(4096);
   private view = new DataView(this.bytes.buffer);
   private length = 0;
+
+  constructor() {
+    spare = null;
+  }
 
   private reserve(extra: number): void {
     if (this.length + extra <= this.bytes.length) return;
@@ -45,7 +52,9 @@ export class StateWriter implements StateIo {
     return values;
   }
 
+  /** Call it once: another writer may use the buffer afterwards. */
   finish(): Uint8Array {
+    spare = this.bytes;
     return this.bytes.slice(0, this.length);
   }
 }

@@ -137,7 +137,7 @@ function openChecked(path: string): Database {
     db.pragma('synchronous = FULL');
     db.pragma('wal_autocheckpoint = 1000');
     db.pragma('journal_size_limit = 2097152');
-    db.pragma('cache_size = -4096');
+    db.pragma('cache_size = -1024');
     const version = db.pragma('user_version', { simple: true }) as number;
     if (version > SCHEMA_VERSION) {
       throw new GatecastError(

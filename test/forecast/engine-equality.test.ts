@@ -8,6 +8,7 @@ import type { Sample } from '../../src/series/sample.ts';
 import type { Fill, StreamSpec } from '../../src/series/spec.ts';
 import { arrivals, essence, inOrder, live, type Reading, readingsOf } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
+import { uniform } from '../support/random.ts';
 import { ordinary } from '../support/series.ts';
 import { testSpec } from '../support/specs.ts';
 
@@ -219,3 +220,39 @@ describe('the engine', () => {
     }
   });
 });
+
+it.each([1, 2])(
+  'visits only the streams that may be due, with the same forecasts as if it visited all (%i)',
+  async (seed) => {
+    const next = uniform(seed);
+    const intervals = [1000, 1000, 1000, 5000, 7000, null];
+    const specs = intervals.map((intervalMs, i) =>
+      testSpec(`s${i}`, { intervalMs, horizonMs: 20_000, latenessMs: i === 1 ? 1500 : 0 }),
+    );
+    const some = build(specs);
+    const all = build(specs);
+    const forecasts: [Forecast[], Forecast[]] = [[], []];
+    let nowMs = START;
+    for (let i = 0; i < 1200; i++) {
+      nowMs += Math.ceil(60 * next());
+      const isEnough = next() < 0.1;
+      for (const { name: stream } of specs) {
+        // Some are silent for a while, so that the clock closes their buckets.
+        if (next() > 0.1 || (stream < 's3' && i % 400 > 250)) continue;
+        const sample = { stream, timeMs: nowMs - 300 * next(), value: 20 + next(), arrivalMs: nowMs };
+        expect(some.push(sample)).toBe(all.push(sample));
+      }
+      // A change of the list: all streams are visited.
+      all.remove('none');
+      const clockMs = next() < 0.1 ? null : nowMs;
+      for (const [at, engine] of [some, all].entries()) {
+        expect(engine.nextDueMs(nowMs)).toBe(all.nextDueMs(nowMs));
+        forecasts[at]?.push(...(await engine.tick(clockMs, false, { enough: () => isEnough })));
+      }
+      expect(some.nextDueMs(nowMs)).toBe(all.nextDueMs(nowMs));
+    }
+    expect(forecasts[0].map(essence)).toEqual(forecasts[1].map(essence));
+    expect(new Set(forecasts[0].map(({ stream }) => stream)).size).toBe(specs.length);
+    expect(forecasts[0].length).toBeGreaterThan(100);
+  },
+);

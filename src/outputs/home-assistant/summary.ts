@@ -87,8 +87,13 @@ export const NEXT = 'next';
 export const crossingKey = (threshold: string): string =>
   /^[A-Za-z][\w]*$/.test(threshold) ? threshold : `t_${Buffer.from(threshold).toString('hex')}`;
 
+/** Of the lists that `rangeOf` has seen. */
+const ranges = new WeakMap<readonly number[], readonly [number, number]>();
+
 /** Indices into `QUANTILES` of the lowest and the highest one. */
 function rangeOf(quantiles: readonly number[]): readonly [number, number] {
+  const known = ranges.get(quantiles);
+  if (known !== undefined) return known;
   let low = Q - 1;
   let high = 0;
   for (let q = 0; q < Q; q++) {
@@ -96,6 +101,7 @@ function rangeOf(quantiles: readonly number[]): readonly [number, number] {
     low = Math.min(low, q);
     high = q;
   }
+  ranges.set(quantiles, [low, high]);
   return [low, high];
 }
 
