@@ -641,28 +641,24 @@ export class Client {
     return alone ? 1 : Math.min(WINDOW, connection.receiveMaximum);
   }
 
-  private send(connection: Connection, { key, message }: OutboxEntry, bytes: number): void {
-    const done = (refusal: PublishRefusal | null): void => {
-      this.outbox.done(key);
-      this.suspects.delete(message.topic);
-      if (this.outbox.size === 0) this.suspects.clear();
-      this.sent(message, refusal);
-      this.pump();
-    };
-    const accepted = (): void => {
-      this.proven = Math.max(this.proven, bytes);
-      done(null);
-    };
+  private send(connection: Connection, entry: OutboxEntry, bytes: number): void {
+    const { message } = entry;
     if (message.qos === 1 && this.takesQos1) {
+      // The only function for a message, because it lives until the broker acknowledges.
       connection.publish(message, (refusal) => {
         this.acknowledged = true;
         this.closedAtQos1 = 0;
         this.willAtQos0 = false;
-        if (refusal === null) accepted();
-        else done(refusal);
+        if (refusal === null) this.proven = Math.max(this.proven, bytes);
+        this.done(entry, refusal);
       });
       return;
     }
+    this.sendAtQos0(connection, entry, bytes);
+  }
+
+  private sendAtQos0(connection: Connection, entry: OutboxEntry, bytes: number): void {
+    const { message } = entry;
     const atQos0 = message.qos === 0 ? message : { ...message, qos: 0 as const };
     // A broker does not acknowledge QoS 0, but its answer to a ping shows that the message did not end the connection.
     const isSuspect =
@@ -675,12 +671,21 @@ export class Client {
       connection.publish(atQos0, () => {});
       connection.ping(() => {
         if (isSuspect) this.unconfirmedSuspects--;
-        accepted();
+        this.proven = Math.max(this.proven, bytes);
+        this.done(entry, null);
       });
       return;
     }
     this.unconfirmedAt = this.sentAt;
-    connection.publish(atQos0, done);
+    connection.publish(atQos0, (refusal) => this.done(entry, refusal));
+  }
+
+  private done({ key, message }: OutboxEntry, refusal: PublishRefusal | null): void {
+    this.outbox.done(key);
+    this.suspects.delete(message.topic);
+    if (this.outbox.size === 0) this.suspects.clear();
+    this.sent(message, refusal);
+    this.pump();
   }
 
   private sent(message: Outgoing, refusal: PublishRefusal | null): void {

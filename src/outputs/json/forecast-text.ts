@@ -51,14 +51,28 @@ export class ForecastText {
    * @returns null if a value is not finite: then nothing is published
    */
   of(forecast: Forecast, options: TextOptions, maxBytes: number): string | null {
-    if (!allFinite(forecast.quantiles)) return null;
+    if (!this.fit(forecast, options, maxBytes)) return null;
+    return this.isAscii ? this.bytes.toString('latin1', 0, this.at) : this.bytes.toString('utf8', 0, this.at);
+  }
+
+  /** The same in bytes, which are outside of the heap: a message may wait for the broker longer than the collector takes to visit it. */
+  bytesOf(forecast: Forecast, options: TextOptions, maxBytes: number): Uint8Array | null {
+    if (!this.fit(forecast, options, maxBytes)) return null;
+    const copy = Buffer.allocUnsafe(this.at);
+    this.bytes.copy(copy, 0, 0, this.at);
+    return copy;
+  }
+
+  /** @returns whether all values are finite */
+  private fit(forecast: Forecast, options: TextOptions, maxBytes: number): boolean {
+    if (!allFinite(forecast.quantiles)) return false;
     this.write(forecast, options, forecast.leads);
     if (this.at > maxBytes)
       for (const { leads, ...shorter } of shorterOptions(options, forecast.leads)) {
         this.write(forecast, { ...options, ...shorter, provenance: false }, leads);
         if (this.at <= maxBytes) break;
       }
-    return this.isAscii ? this.bytes.toString('latin1', 0, this.at) : this.bytes.toString('utf8', 0, this.at);
+    return true;
   }
 
   private write(forecast: Forecast, options: TextOptions, leads: number): void {

@@ -89,7 +89,7 @@ export class JsonTopics implements Output {
     if (!this.pace.allows(forecast, every)) return;
     const digits = digitsOf(forecast);
     const { topic, bytes } = this.forecastTopics.of(forecast.stream);
-    const message = this.forecastText.of(
+    const message = this.forecastText.bytesOf(
       forecast,
       { quantiles, digits, issuedMs: nowMs, model: this.parts.model() },
       this.parts.maxMessageBytes() - bytes,
@@ -182,7 +182,7 @@ export class JsonTopics implements Output {
     this.text(topic, '', true);
   }
 
-  private text(topic: string, payload: string, retain: boolean): void {
+  private text(topic: string, payload: string | Uint8Array, retain: boolean): void {
     this.parts.send({ topic, payload, qos: 1, retain });
   }
 }
