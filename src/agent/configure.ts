@@ -52,6 +52,8 @@ export class Configurer {
     const diff = diffConfig(former, wanted);
     const result = { ...diff, errors: [], former, running: former, removed: [] };
     const changed = [...diff.hot, ...diff.reconnect];
+    if (!dryRun && diff.restart.length > 0)
+      this.parts.log.warn('config change takes effect after a restart', { restart: diff.restart.join(' ') });
     if (changed.length === 0) return result;
     const next = takeHot(former, wanted);
     const { changes, errors } = await this.prepare(next, former, changed, { dryRun, connect });

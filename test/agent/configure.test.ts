@@ -7,7 +7,7 @@ import { handlersOf, type VerbParts } from '../../src/agent/verbs.ts';
 import { startAgent } from '../../src/agent.ts';
 import { type Config, validateConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
-import { silentLogger } from '../../src/log.ts';
+import { createLogger, silentLogger } from '../../src/log.ts';
 import { cleanupsOfTest } from '../support/cleanups.ts';
 import { hasMosquitto, startMosquitto, watch } from '../support/mosquitto.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -96,7 +96,9 @@ class Probe implements Part {
 describe.skipIf(!hasMosquitto)('a config change', () => {
   test('that any part refuses changes nothing; the error names the part, the key and a remedy', async () => {
     const probe = new Probe();
-    const { agent, broker, dir, goesOn } = await setUp({ moreParts: [probe] });
+    const lines: string[] = [];
+    const log = createLogger({ level: () => 'warn', now: Date.now, write: (line) => lines.push(line) });
+    const { agent, broker, dir, goesOn } = await setUp({ moreParts: [probe], log });
     const { context, parts } = agent;
     const running = context.config();
     const next = configOf(broker.url, dir, OTHER);
@@ -122,6 +124,10 @@ describe.skipIf(!hasMosquitto)('a config change', () => {
       expect(context.config()).toBe(running);
       expect(probe.done).toEqual(part === probe ? [] : ['prepare', 'discard']);
     }
+    const elsewhere = { ...running, data_dir: `${dir}/elsewhere` };
+    expect(await context.configure(elsewhere)).toMatchObject({ errors: [], hot: [], restart: ['data_dir'] });
+    expect(context.config()).toBe(running);
+    expect(lines.at(-1)).toMatch(/takes effect after a restart .*restart=data_dir/);
     await goesOn('tank');
     await goesOn('pump');
   });
