@@ -1,10 +1,12 @@
 /** `covariates: auto`: streams that help each other are found while the engine runs, others are left alone. */
 import { beforeAll, describe, expect, it } from 'vitest';
+import { CovariateChoice } from '../../src/forecast/covariate-choice.ts';
 import { CovariateScreen } from '../../src/forecast/covariate-screen.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { normal } from '../support/random.ts';
 import { testSpec } from '../support/specs.ts';
@@ -289,4 +291,13 @@ describe('the screening', () => {
       expect(screen.relation(empty)).toBe(0);
     }
   });
+});
+
+it('a stream without a trial is not on trial after a restart', () => {
+  const writer = new StateWriter();
+  new CovariateChoice().persist(writer);
+  const again = new CovariateChoice();
+  again.persist(new StateReader(writer.finish()));
+  const none = { own: () => new Float64Array(), names: () => [], values: () => null, hasRoom: () => false };
+  expect(again.work(0, { count: 1e6, share: 2 }, none)).toBe(false);
 });

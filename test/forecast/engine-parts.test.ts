@@ -69,7 +69,9 @@ describe('the explanation of a forecast', () => {
     expect(range?.low).toBeCloseTo(4980, 0);
     expect(range?.high).toBeCloseTo(5020, 0);
     expect(leads?.map(({ lead }) => lead).at(-1)).toBe(newest?.leads);
-    for (const { lead, published, parts } of leads ?? []) {
+    for (const { lead, published, parts, width, widened } of leads ?? []) {
+      expect(width, `lead ${lead}`).toBeGreaterThan(0);
+      expect(widened, `lead ${lead}`).toBeGreaterThan(0);
       expect(published.p50).toBeCloseTo(newest?.quantiles[(lead - 1) * Q + MEDIAN] ?? Number.NaN, 6);
       expect(new Set(parts.map(({ part }) => part)).size).toBe(parts.length);
       expect(parts.length).toBeGreaterThan(1);

@@ -208,6 +208,12 @@ describe('the forecasts after a change of level', () => {
         expect(Math.abs(outs[t]![k * Q + 4]! - third), `step ${t}, lead ${k + 1}`).toBeLessThan(10);
   });
 
+  it('follow a second change after its first reading also when the naive forecast has lost its weight', () => {
+    const second = START + 1500;
+    const { outs } = play((t) => (t < START ? 0 : t < second ? 50 : 100), second + 2, 3);
+    for (let k = 0; k < LEADS; k++) expect(outs[second]![k * Q + 4]!, `lead ${k + 1}`).toBeGreaterThan(95);
+  });
+
   it('are the same after a restart in the middle of the change', () => {
     const track = new Track(LEADS);
     play(moved, START + 2, 60, track);
