@@ -88,6 +88,7 @@ export class Situations {
   /** Between low, medium and high: quantiles of the stream's past values. */
   private low = 0;
   private high = 0;
+  private states = false;
 
   /**
    * @param usual mean size of all errors at a knot
@@ -108,10 +109,15 @@ export class Situations {
     this.since = missed > JUMP ? 0 : Math.min(this.since + 1, SINCE[CALM - 1]);
   }
 
-  /** Call when a forecast is made. @param low @param high quantiles of the stream's readings */
-  begin(step: number, low: number, high: number): void {
+  /**
+   * Call when a forecast is made.
+   * @param low @param high quantiles of the stream's readings
+   * @param states whether the stream has two states, below and above `low`
+   */
+  begin(step: number, low: number, high: number, states = false): void {
     this.low = low;
     this.high = high;
+    this.states = states;
     let origin = 0;
     while (origin < CALM && this.since >= SINCE[origin]) origin++;
     this.origin = origin;
@@ -122,6 +128,15 @@ export class Situations {
   /** Whether the stream had jumped when the forecast of step `step` was made. */
   isAfterJump(step: number): boolean {
     return this.origins[step % this.origins.length] !== CALM;
+  }
+
+  /** Whether the stream has two states, each with errors of its own. */
+  get hasStates(): boolean {
+    return this.states;
+  }
+
+  isLow(median: number): boolean {
+    return median < this.low;
   }
 
   private prepare(step: number): void {
@@ -246,5 +261,6 @@ export class Situations {
     this.origin = io.number(this.origin);
     this.low = io.number(this.low);
     this.high = io.number(this.high);
+    this.states = io.number(this.states ? 1 : 0) === 1;
   }
 }

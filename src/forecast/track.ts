@@ -17,6 +17,7 @@ import { LevelChange } from './level-change.ts';
 import { OwnShare } from './own-share.ts';
 import { Situations } from './situations.ts';
 import { BLEND, OWN, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
+import { TwoStates } from './two-states.ts';
 import { Weights } from './weights.ts';
 import { Widening } from './widening.ts';
 import { GROWN } from './young.ts';
@@ -36,6 +37,8 @@ const KNOT = COUNT + 2;
 const [LOW_THIRD, HIGH_THIRD] = [2, 6] as const;
 /** A level is low or high if it is beyond these by this share of the mean error. */
 const LEVEL_MARGIN = 0.1;
+/** The states of a stream are calibrated separately where they are foreseen: the mean error at the longest lead is at most this share of the distance between them. */
+const FORESEEN = 0.2;
 /** A half interval below this share of the usual error is narrow: a meter's buckets between two impulses, a panel at night. */
 const NARROW = 0.35;
 
@@ -100,6 +103,7 @@ export class Track {
   private readonly widening: Widening;
   private readonly situations: Situations;
   private readonly level: LevelChange;
+  private readonly states: TwoStates;
   /** [knots, TRIAL] since `beginTrial`: n, then mean losses: on trial, without the own network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */
@@ -130,6 +134,7 @@ export class Track {
       scratch.situations,
     );
     this.level = new LevelChange(memory);
+    this.states = new TwoStates(memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * TRIAL);
   }
@@ -142,6 +147,7 @@ export class Track {
   /** Learns from the bucket that has just closed; call once a step, before `combine`. */
   observe(y: number, observed: boolean): void {
     if (!observed) return;
+    this.states.add(y);
     if (this.level.observe(y, this.step, this.state[1])) {
       this.worth.beginLevel();
       this.ownShare.beginLevel();
@@ -316,7 +322,13 @@ export class Track {
   private factorAt(j: number, side: number): number {
     const { row } = this.scratch;
     const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
-    return j * KNOT + (half < NARROW * this.state[j * KNOT + 1] ? NARROW_FACTOR : FACTOR) + side;
+    return j * KNOT + this.factorsOf(row[BLEND + 1], half, NARROW * this.state[j * KNOT + 1]) + side;
+  }
+
+  /** Index of the pair of factors: each state of a stream with two states has its own, and so have narrow intervals of other streams. */
+  private factorsOf(median: number, half: number, narrow: number): number {
+    const isOther = this.situations.hasStates ? this.situations.isLow(median) : half < narrow;
+    return isOther ? NARROW_FACTOR : FACTOR;
   }
 
   private move(j: number, side: number, missed: boolean): void {
@@ -328,7 +340,7 @@ export class Track {
     // A situation with readings inside an interval of any width (zeros between impulses) says little about the others.
     const rate = usual * Math.exp(2 * Math.min(0, this.situation(j, side)));
     this.shift(at, rate * ((missed ? 1 : 0) - this.tail));
-    if (at < j * KNOT + NARROW_FACTOR) return;
+    if (at < j * KNOT + NARROW_FACTOR || this.situations.hasStates) return;
     // The narrower the interval, the less it tells about the others.
     const { row } = this.scratch;
     const half = Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]);
@@ -390,8 +402,8 @@ export class Track {
       const wider = this.widening.atLead(k);
       const median = out[k * Q + MEDIAN];
       const usual = NARROW * this.scratch.knots.interpolate(this.state, KNOT, 1, k);
-      const lower = median - out[k * Q] < usual ? NARROW_FACTOR : FACTOR;
-      const upper = (out[k * Q + Q - 1] - median < usual ? NARROW_FACTOR : FACTOR) + 1;
+      const lower = this.factorsOf(median, median - out[k * Q], usual);
+      const upper = this.factorsOf(median, out[k * Q + Q - 1] - median, usual) + 1;
       const logLow = this.scratch.knots.interpolate(this.state, KNOT, lower, k) + wider;
       const logHigh = this.scratch.knots.interpolate(this.state, KNOT, upper, k) + wider;
       const low = atLeast(
@@ -450,12 +462,16 @@ export class Track {
         out[i] = side > 0 ? Math.max(out[i], naive[i]) : Math.min(out[i], naive[i]);
   }
 
-  /** Low and high are the outer thirds of the stream's past values. */
+  /** Low and high are the outer thirds of the stream's past values; or, of a stream with two states, the values of either. */
   private beginSituation(candidates: readonly (Float64Array | null)[]): void {
+    const { states, step } = this;
+    const error = this.state[(this.knots.length - 1) * KNOT + 1];
+    const isForeseen = states.areDistinct && error <= FORESEEN * states.distance;
     const climate = candidates[CLIMATE];
     const margin = LEVEL_MARGIN * this.state[1];
-    const low = (climate?.[LOW_THIRD] ?? 0) - margin;
-    this.situations.begin(this.step, low, (climate?.[HIGH_THIRD] ?? 0) + margin);
+    const low = isForeseen ? states.low : (climate?.[LOW_THIRD] ?? 0) - margin;
+    const high = isForeseen ? states.high : (climate?.[HIGH_THIRD] ?? 0) + margin;
+    this.situations.begin(step, low, high, isForeseen);
   }
 
   /** Stores the intervals of all forecasts and of the candidates' blend at the knots. */
@@ -567,6 +583,7 @@ export class Track {
     this.widening.persist(io);
     this.situations.persist(io);
     this.level.persist(io);
+    this.states.persist(io);
     this.step = io.number(this.step);
   }
 }

@@ -11,6 +11,7 @@ import {
   sawtooth,
   share,
   steps,
+  unevenCycle,
 } from './situations.ts';
 
 let model: Model;
@@ -44,6 +45,16 @@ describe('each situation of a stream', () => {
     expect(share(outcome, 'off')).toBeGreaterThan(0.6);
     expect(share(outcome, 'on')).toBeGreaterThan(0.6);
     expect(outcome.beyond).toBeLessThan(1);
+  });
+
+  it.each([
+    [12, { on: 20, off: 1 }],
+    [16, { on: 40, off: 2 }],
+  ])('is held in a machine that is on for %i of 40 buckets, and noisier then', async (on, noise) => {
+    const outcome = await play(model, unevenCycle(1, on, 1000, noise), 5 * MINUTE);
+    expect(share(outcome, 'on')).toBeGreaterThan(0.72);
+    expect(share(outcome, 'on')).toBeLessThan(0.95);
+    expect(share(outcome, 'off')).toBeGreaterThan(0.75);
   });
 
   it('is held after each of few jumps, also where the first of them looked lasting', async () => {

@@ -63,6 +63,20 @@ export function dutyCycle(
   );
 }
 
+/** On for `on` buckets of every 40, and noisier in one of both states. */
+export function unevenCycle(
+  seed: number,
+  on: number,
+  high: number,
+  noise: { readonly on: number; readonly off: number },
+  steps = 1600,
+): Shape {
+  const rng = new Random(seed);
+  return make(steps, (t) =>
+    t % 40 < on ? [high + noise.on * rng.normal(), 'on'] : [0.1 * high + noise.off * rng.normal(), 'off'],
+  );
+}
+
 /** Now and then another level, for good. */
 export function steps(seed: number, count: number, noise: number, length = 1600): Shape {
   const rng = new Random(seed);

@@ -1,0 +1,68 @@
+import { describe, expect, it } from 'vitest';
+import { TwoStates } from '../../src/forecast/two-states.ts';
+import { ArrayBlock } from '../../src/series/array-block.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+import { Random } from '../../src/training/random.ts';
+
+const rng = new Random(1);
+const machine = (t: number): number => (t % 40 < 10 ? 1800 + 40 * rng.normal() : 8 + rng.normal());
+
+function shown(
+  steps: number,
+  at: (t: number) => number,
+  states = new TwoStates(new ArrayBlock()),
+): TwoStates {
+  for (let t = 0; t < steps; t++) states.add(at(t));
+  return states;
+}
+
+describe('two states', () => {
+  it('are those of a machine that is on or off', () => {
+    const states = shown(400, machine);
+    expect(states.areDistinct).toBe(true);
+    expect(states.distance).toBeGreaterThan(1700);
+    expect(states.distance).toBeLessThan(1900);
+    expect(states.low).toBeGreaterThan(100);
+    expect(states.low).toBeLessThan(states.high);
+    expect(states.high).toBeLessThan(1700);
+  });
+
+  it('are found though the machine was off at first, or after a wild reading', () => {
+    expect(shown(600, (t) => (t < 200 ? 8 + rng.normal() : machine(t))).areDistinct).toBe(true);
+    expect(shown(1500, (t) => (t === 0 ? 65_535 : machine(t))).areDistinct).toBe(true);
+    const found = shown(1500, (t) => (t === 700 ? 65_535 : machine(t)));
+    expect(found.areDistinct).toBe(true);
+    expect(found.distance).toBeLessThan(1900);
+  });
+
+  it.each([
+    ['a daily curve', (t: number) => 20 + 5 * Math.sin(t / 20) + 0.2 * rng.normal()],
+    ['noise', () => rng.normal()],
+    ['even noise', () => rng.range(0, 1)],
+    ['a constant', () => 5],
+    ['a change of level', (t: number) => (t < 300 ? 10 : 30) + 0.1 * rng.normal()],
+    ['three levels', (t: number) => [0, 5, 9][Math.floor(t / 10) % 3]! + 0.1 * rng.normal()],
+    ['impulses of any size', (t: number) => (t % 6 === 0 ? rng.range(0.1, 1) : 0)],
+    ['slow ways between two levels', (t: number) => Math.max(0, Math.min(1, 0.5 + Math.sin(t / 20)))],
+  ] as const)('are none of %s', (_, at) => {
+    expect(shown(600, at).areDistinct).toBe(false);
+  });
+
+  it('are forgotten when the stream stays at one of them', () => {
+    const states = shown(400, machine);
+    shown(600, () => 8 + rng.normal(), states);
+    expect(states.areDistinct).toBe(false);
+    shown(200, machine, states);
+    expect(states.areDistinct).toBe(true);
+  });
+
+  it('are kept', () => {
+    const writer = new StateWriter();
+    const states = shown(400, machine);
+    states.persist(writer);
+    const again = new TwoStates(new ArrayBlock());
+    again.persist(new StateReader(writer.finish()));
+    expect(again.areDistinct).toBe(true);
+    expect(again.low).toBe(states.low);
+  });
+});
