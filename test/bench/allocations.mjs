@@ -1,6 +1,6 @@
 /**
  * Loaded into the agent by `profile.ts --allocations`: samples all allocations, also of objects that are collected, and writes
- * them where the process ends.
+ * them where the process ends. With `?promoted` only those that outlive the young generation.
  */
 import { writeFileSync } from 'node:fs';
 import { Session } from 'node:inspector';
@@ -10,7 +10,7 @@ session.connect();
 session.post('HeapProfiler.startSampling', {
   samplingInterval: 16_384,
   includeObjectsCollectedByMajorGC: true,
-  includeObjectsCollectedByMinorGC: true,
+  includeObjectsCollectedByMinorGC: !import.meta.url.endsWith('?promoted'),
 });
 process.on('exit', () => {
   session.post('HeapProfiler.stopSampling', (error, result) => {

@@ -1,7 +1,7 @@
 /**
- * `npx tsx test/bench/profile.ts paced|flood [--qos 1] [--top 40] [--allocations]`: where the processor time of the agent's main thread goes in a
+ * `npx tsx test/bench/profile.ts paced|flood [--qos 1] [--top 40] [--allocations|--promoted]`: where the processor time of the agent's main thread goes in a
  * case of `path.ts`, by source file and function, in us for each reading; with `--allocations` what is allocated, in bytes for
- * each reading. Build first. Garbage collection on helper threads
+ * each reading, with `--promoted` what of it outlives the young generation. Build first. Garbage collection on helper threads
  * and the runtime's own threads are in the total of the process, not in the profile.
  */
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
@@ -56,14 +56,16 @@ const { values, positionals } = parseArgs({
     qos: { type: 'string', default: '0' },
     top: { type: 'string', default: '40' },
     allocations: { type: 'boolean', default: false },
+    promoted: { type: 'boolean', default: false },
   },
 });
 const qos = values.qos === '1' ? 1 : 0;
 const dir = mkdtempSync(join(tmpdir(), 'gatecast-profile-'));
 const allocations = join(dir, 'allocations.json');
 process.env.GATECAST_BENCH_ALLOCATIONS = allocations;
-process.env.GATECAST_BENCH_NODE = values.allocations
-  ? `--import=${join(import.meta.dirname, 'allocations.mjs')}`
+const allocates = values.allocations || values.promoted;
+process.env.GATECAST_BENCH_NODE = allocates
+  ? `--import=${new URL(`allocations.mjs${values.promoted ? '?promoted' : ''}`, import.meta.url).href}`
   : `--cpu-prof --cpu-prof-interval=500 --cpu-prof-dir=${dir}`;
 const broker = await startMosquitto('allow_anonymous true\nset_tcp_nodelay true\nmax_queued_messages 0');
 const sender = await Sender.connect(broker.port);
@@ -113,8 +115,7 @@ function countTimes({ nodes, samples, timeDeltas }: Profile): void {
   }
 }
 
-if (values.allocations)
-  countAllocations((JSON.parse(readFileSync(allocations, 'utf8')) as { head: Allocation }).head);
+if (allocates) countAllocations((JSON.parse(readFileSync(allocations, 'utf8')) as { head: Allocation }).head);
 else {
   const file = readdirSync(dir).find((name) => name.endsWith('.cpuprofile')) ?? '';
   countTimes(JSON.parse(readFileSync(join(dir, file), 'utf8')) as Profile);
@@ -126,7 +127,7 @@ const print = (title: string, sums: Map<string, number>): void => {
   for (const [key, amount] of sorted) console.log(`${amount.toFixed(2).padStart(9)}  ${key}`);
 };
 const total = [...byFile.values()].reduce((sum, amount) => sum + amount, 0);
-const unit = values.allocations ? 'bytes' : 'us';
+const unit = allocates ? 'bytes' : 'us';
 console.log(
   `${costUs.toFixed(1)} us of processor a reading, all threads; the profile of the main thread has ${total.toFixed(1)} ${unit}`,
 );
