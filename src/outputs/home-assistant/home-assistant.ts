@@ -209,10 +209,11 @@ export class HomeAssistant implements Output {
     return wanted ?? this.parts.streams().find(({ name }) => name === stream);
   }
 
-  private sendSummary(stream: string, payload: string): void {
+  private sendSummary(stream: string, text: string): void {
     this.unsent.delete(stream);
     const { topic } = this.summaryTopics.of(stream);
-    this.parts.send({ topic, payload, qos: 1, retain: true });
+    // In bytes, as forecasts: see `ForecastText.bytesOf`.
+    this.parts.send({ topic, payload: Buffer.from(text), qos: 1, retain: true });
   }
 
   private sendAlerts(): void {
