@@ -125,9 +125,14 @@ export class SiteRun {
 
   /** Every reading that the MQTT broker has acknowledged is in the logs, once. */
   async allLogged(): Promise<void> {
+    let logged = -1;
     await waitFor('all readings in the logs', async () => {
       await sleep(300);
-      return (await readingsIn(this.observer).catch(() => -1)) === this.sensors.sent;
+      logged = await readingsIn(this.observer).catch(() => -1);
+      return logged === this.sensors.sent;
+    }).catch((cause) => {
+      const bridge = this.members.get('bridge')?.output().slice(-4000);
+      throw new Error(`${logged} of ${this.sensors.sent} readings in the logs\n${bridge}`, { cause });
     });
   }
 
