@@ -35,8 +35,21 @@ export function namedValue(field: string, value: unknown, options: ValueOptions,
     else sink.reject('not-finite', `${excerpt(field)} is too large for a double`);
   } else if (typeof value === 'boolean') sink.reading(field, value ? 1 : 0, options.timeMs, options.unit);
   else if (typeof value === 'string') namedText(field, value, options, sink);
-  else if (value instanceof Unreadable) sink.reject(value.reason, `${excerpt(field, 60)}: ${value.detail}`);
+  else if (value instanceof Unreadable) unreadable(field, value, options, sink);
   else sink.reject('wrong-type', `${excerpt(field)} is ${Array.isArray(value) ? 'an array' : 'an object'}`);
+}
+
+/** A member such as `21,5` without quotes is a number with a decimal comma, if the rule says so. */
+function unreadable(field: string, value: Unreadable, options: ValueOptions, sink: DecodeSink): void {
+  const parsed = value.text === '' ? 'bad-number' : parseNumberWithUnit(value.text, { decimalComma: true });
+  const isNumber = typeof parsed === 'object' && parsed.unit === null;
+  if (isNumber && options.numbers.decimalComma === true)
+    sink.reading(field, parsed.value, options.timeMs, options.unit);
+  else
+    sink.reject(
+      value.reason,
+      `${excerpt(field, 60)}: ${value.detail}${isNumber ? '; "decimal_comma: true" takes those' : ''}`,
+    );
 }
 
 function namedText(field: string, text: string, options: ValueOptions, sink: DecodeSink): void {

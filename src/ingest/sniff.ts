@@ -3,7 +3,7 @@ import { bestFormat, type PayloadKind } from './decoders/index.ts';
 import { isTimeMember } from './json-list.ts';
 import { parseSeveral } from './message.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
-import { parseTolerantJson } from './tolerant-json.ts';
+import { parseTolerantJson, Unreadable } from './tolerant-json.ts';
 
 const LOOK_AT_BYTES = 64 * 1024;
 const MAX_DEPTH = 16;
@@ -46,7 +46,9 @@ function findQuoted(
   depth: number,
   found: { number: boolean; comma: boolean },
 ): void {
-  if (typeof json === 'string') {
+  if (json instanceof Unreadable) {
+    if (COMMA.test(json.text)) found.comma = true;
+  } else if (typeof json === 'string') {
     if (parseSwitch(json) !== null || isTimeMember(key, json) || NO_READING.test(key)) return;
     const comma = COMMA.test(json) && typeof parseNumberWithUnit(json, { decimalComma: true }) === 'object';
     const plain = parseNumber(json);

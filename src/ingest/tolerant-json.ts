@@ -11,6 +11,8 @@ export class Unreadable {
   constructor(
     readonly reason: RejectReason,
     readonly detail: string,
+    /** The text as sent, without blanks around it. */
+    readonly text = '',
   ) {}
 }
 
@@ -77,10 +79,8 @@ class Reader {
       let value = this.value(depth + 1);
       if (!this.endsMember('}')) {
         this.skipMember('}');
-        value = new Unreadable(
-          'bad-json',
-          `${excerpt(key, 40)} is ${excerpt(this.text.slice(from, this.at).trim(), 60)}`,
-        );
+        const text = this.text.slice(from, this.at).trim();
+        value = new Unreadable('bad-json', `${excerpt(key, 40)} is ${excerpt(text, 60)}`, text);
       }
       // A plain assignment of `__proto__` would set the prototype.
       Object.defineProperty(tree, key, { value, enumerable: true, configurable: true, writable: true });

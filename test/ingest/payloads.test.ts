@@ -1,6 +1,7 @@
 /** Payloads as devices and gateways send them, and the streams and values that they stand for. */
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
+import { sniff } from '../../src/ingest/sniff.ts';
 import { runDelayMs } from '../support/run-delay.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 12);
@@ -112,6 +113,66 @@ describe('identity in the payload', () => {
       ['..____/cc/t', 4],
     ]);
     expect(found.rejects).toEqual(['no-identity']);
+  });
+});
+
+describe('identity in the elements of a payload, without `records`', () => {
+  const a = { dev: { id: 'a' }, t: 1 };
+  const b = { dev: { id: 'b' }, t: 2 };
+  it.each<[string, object]>([
+    ['a list', [a, b]],
+    ['a list under a key', { gw: 7, readings: [a, b] }],
+    ['a list two levels below', { msg: { body: { list: [a, b] } } }],
+    ['an object of devices', { d1: a, d2: b, seq: 5 }],
+    ['an object of devices under a key', { devices: { d1: a, d2: b } }],
+  ])('separates the devices: %s', (_, payload) => {
+    for (const fields of ['', ', fields: [t]']) {
+      const found = routed(`{ match: r${fields}, name: "{/dev/id}/{field}" }`, [
+        ['r', JSON.stringify(payload)],
+      ]);
+      expect([found.samples, found.rejects]).toEqual([
+        [
+          ['a/t', 1],
+          ['b/t', 2],
+        ],
+        [],
+      ]);
+    }
+  });
+
+  it('refuses an element without the member, and a payload without any', () => {
+    const payload = JSON.stringify({ list: [a, { t: 3 }] });
+    const found = routed('{ match: r, name: "{/dev/id}/{field}" }', [
+      ['r', payload],
+      ['r', '{"x":[{"t":4}]}'],
+    ]);
+    expect([found.samples, found.rejects]).toEqual([[['a/t', 1]], ['no-identity', 'no-identity']]);
+  });
+});
+
+describe('a decimal comma without quotes in JSON', () => {
+  const payload = '{"t":21,5,"h":40,"p":1.013,25}';
+  it('is read with `decimal_comma`, which the reject and `check --listen` name', () => {
+    const found = routed('{ match: r, decimal_comma: true }', [['r', payload]]);
+    expect(found.samples).toEqual([
+      ['r/t', 21.5],
+      ['r/h', 40],
+      ['r/p', 1013.25],
+    ]);
+    const refused = routed('{ match: r }', [['r', payload]]);
+    expect([refused.samples, refused.rejects]).toEqual([[['r/h', 40]], ['bad-json', 'bad-json']]);
+    expect(refused.details[0]).toContain('decimal_comma: true');
+    expect(sniff('r', Buffer.from(payload))).toEqual({
+      kind: 'json',
+      numericStrings: false,
+      decimalComma: true,
+    });
+    expect(sniff('r', Buffer.from('{"t":21.5}'))?.decimalComma).toBe(false);
+  });
+
+  it('is no list and no identifier', () => {
+    const found = routed('{ match: r, decimal_comma: true }', [['r', '{"a":1,2,3,"b":12,x,"t":5}']]);
+    expect([found.samples, found.rejects]).toEqual([[['r/t', 5]], ['bad-json', 'bad-json']]);
   });
 });
 

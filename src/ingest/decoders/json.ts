@@ -149,6 +149,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     return true;
   };
 
+  const lacksIdentity = (record: unknown): boolean =>
+    identity.length > 0 && identity.every((path) => (lookUp(record, path) ?? null) === null);
+
   /** The members that a stream name needs, because the batch has readings of one field from several devices; empty if it has not. */
   const mixedBy = ({ records, timeKey }: Batch): readonly string[] => {
     if (fields === undefined || identity.length > 0 || records.length < 2) return [];
@@ -198,6 +201,10 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       const at = lookUp(json, recordsPath);
       batch = batchOf(at, timePath, true) ?? { records: at === undefined ? [] : [at], timeKey: null };
     } else if (Array.isArray(json)) batch = batchOf(json, timePath, identity.length > 0);
+    else if (isTree(json) && lacksIdentity(json)) {
+      const records = identifiedRecords(json, (record) => !lacksIdentity(record));
+      batch = records === null ? null : batchOf(records, timePath, true);
+    }
     let found =
       batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
     // the fields may be in a nested batch
@@ -292,6 +299,22 @@ function firstKey(list: readonly unknown[], timePath: JsonPath): string | null {
   return typeof key === 'string' && list.some((element) => lookUp(element, timePath) !== undefined)
     ? key
     : null;
+}
+
+/** The list, or object, of the devices that the members of a stream name identify, up to three levels below the payload. */
+function identifiedRecords(
+  tree: Readonly<Record<string, unknown>>,
+  isIdentified: (record: unknown) => boolean,
+  depth = 0,
+): readonly unknown[] | null {
+  const members = Object.values(tree);
+  if (members.some((member) => isTree(member) && isIdentified(member))) return members.filter(isTree);
+  for (const member of members) {
+    if (Array.isArray(member) && member.some(isIdentified)) return member;
+    const inner = isTree(member) && depth < 2 ? identifiedRecords(member, isIdentified, depth + 1) : null;
+    if (inner !== null) return inner;
+  }
+  return null;
 }
 
 /** A batch one or two levels below the payload. */
