@@ -12,10 +12,10 @@ const { runProgram } = await import('./cli/program.ts');
 /** Time for which leftovers of a library (such as the timer of a failed connection) may keep the process alive, ms. */
 const GRACE_MS = 300;
 
-// In `gatecast ... | head`, the reader has closed the pipe: stop.
+// In `gatecast ... | head`, the reader has closed the pipe: stop. A file may be on a full disk.
 process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code !== 'EPIPE') throw error;
-  process.exit(0);
+  if (error.code !== 'EPIPE') process.stderr.write(`gatecast: cannot write the output: ${error.message}\n`);
+  process.exit(error.code === 'EPIPE' ? 0 : 1);
 });
 
 // The log's reader may go (a restarted journald): the forecasts must not go with it.

@@ -79,32 +79,46 @@ function openChecked(path: string): Database {
 function inspection(db: Database | null, waiting: Waiting): Inspection {
   const idOf = (stream: string): number | null =>
     (db?.prepare(SELECT_ID).pluck().get(stream) as number | undefined) ?? null;
-  const failed = (error: unknown): never => {
-    throw new GatecastError('STORE_FAILED', (error as Error).message, { cause: error });
+  const failed = (cause: unknown): never => {
+    if (cause instanceof GatecastError) throw cause;
+    throw new GatecastError('STORE_FAILED', `The database cannot be read: ${(cause as Error).message}`, {
+      cause,
+      hint: 'The agent moves a damaged database aside at its next start.',
+    });
   };
+  const read =
+    <A extends readonly unknown[], R>(of: (...args: A) => R) =>
+    (...args: A): R => {
+      try {
+        return of(...args);
+      } catch (error) {
+        return failed(error);
+      }
+    };
   return {
-    streams() {
+    streams: read(() => {
       const names = new Set((db?.prepare('SELECT name FROM stream').pluck().all() ?? []) as string[]);
       waiting.forEach((number) => {
         names.add(waiting.nameOf(number));
       });
       return [...names].sort();
-    },
-    samples: (stream, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER) =>
+    }),
+    samples: read((stream, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER) =>
       samplesOf({ waiting, db, failed }, stream, idOf(stream), fromMs, toMs),
-    snapshot(stream) {
+    ),
+    snapshot: read((stream) => {
       const id = idOf(stream);
       return db === null || id === null ? null : readSnapshot(db, id, stream, () => {});
-    },
-    state(stream) {
+    }),
+    state: read((stream) => {
       const id = idOf(stream);
       return db === null || id === null ? null : readSnapshotAbout(db, id);
-    },
-    rejects(stream) {
+    }),
+    rejects: read((stream) => {
       const id = idOf(stream);
       return db === null || id === null ? [] : readRejects(db, id);
-    },
-    getMeta: (key) => waiting.meta.get(key) ?? (db === null ? null : readMeta(db, key)),
+    }),
+    getMeta: read((key) => waiting.meta.get(key) ?? (db === null ? null : readMeta(db, key))),
     close: () => db?.close(),
   };
 }

@@ -1,5 +1,7 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { spawnSync } from 'node:child_process';
+import { closeSync, existsSync, mkdirSync, openSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { describe, expect, test } from 'vitest';
 import { version } from '../../package.json';
 import { createProgram } from '../../src/cli/program.ts';
@@ -17,6 +19,18 @@ describe('the command line', () => {
     const help = await run('--help');
     expect(help).toMatchObject({ code: 0, err: '' });
     expect(help.out).toContain('demo');
+  });
+
+  test.skipIf(!existsSync('/dev/full'))('says that its output cannot be written, and ends with 1', () => {
+    const full = openSync('/dev/full', 'w');
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+    const ended = spawnSync(process.execPath, ['--import', 'tsx', main, '--version'], {
+      stdio: ['ignore', full, 'pipe'],
+      encoding: 'utf8',
+    });
+    closeSync(full);
+    expect(ended.stderr).toMatch(/^gatecast: cannot write the output: ENOSPC.*\n$/);
+    expect(ended.status).toBe(1);
   });
 
   test('every command has a --help with an example', async () => {

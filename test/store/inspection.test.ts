@@ -177,6 +177,41 @@ describe('the inspection of a store', () => {
     mkdirSync(join(folder, DATABASE_FILE));
     expect(failing(folder)).toMatchObject({ code: 'STORE_FAILED' });
   });
+
+  it.each(['stream', 'sample', 'snapshot', 'reject', 'meta'])(
+    'reports that the table %s cannot be read',
+    (table) => {
+      const dir = temp();
+      const store = open(dir);
+      store.append(sample('a', 1, 7));
+      store.close();
+      const db = new Sqlite(join(dir, DATABASE_FILE));
+      db.exec(`DROP TABLE ${table}`);
+      db.close();
+      const failures: unknown[] = [];
+      const attempt = (read: (seen: ReturnType<typeof inspectStore>) => unknown): void => {
+        try {
+          const seen = inspectStore(dir);
+          try {
+            read(seen);
+          } finally {
+            seen.close();
+          }
+        } catch (error) {
+          failures.push(error);
+        }
+      };
+      attempt((seen) => seen.streams());
+      attempt((seen) => [...seen.samples('a')]);
+      attempt((seen) => seen.snapshot('a'));
+      attempt((seen) => seen.state('a'));
+      attempt((seen) => seen.rejects('a'));
+      attempt((seen) => seen.getMeta('k'));
+      expect(failures.length).toBeGreaterThan(0);
+      for (const failure of failures)
+        expect(failure).toMatchObject({ code: 'STORE_FAILED', message: expect.stringContaining(table) });
+    },
+  );
 });
 
 describe('waiting rows', () => {
