@@ -1,5 +1,6 @@
 /** Charts of one time series, and small charts of scores, on uPlot. Runs in the browser. */
 import uPlot from 'uplot';
+import { COLUMNS, columnsOf, withoutDoubles } from './columns.client.js';
 import { clockText, duration, format, interval, tickTexts } from './format.client.js';
 import { isMasked, markText } from './marks.client.js';
 
@@ -72,22 +73,6 @@ export function mount(host, options, data) {
   };
 }
 
-/** Columns of the data, in order, after the time. A band is drawn between two columns. */
-const COLUMNS = [
-  { name: 'observed', stroke: 'observed', width: 1.8, auto: true },
-  { name: 'rangeHigh', auto: true },
-  { name: 'rangeLow', auto: true },
-  { name: 'expectedHigh' },
-  { name: 'expectedLow' },
-  { name: 'p90', auto: true },
-  { name: 'p10', auto: true },
-  { name: 'p70', auto: true },
-  { name: 'p30', auto: true },
-  { name: 'p50', stroke: 'median', width: 2, auto: true },
-  { name: 'pastHigh' },
-  { name: 'pastLow' },
-  { name: 'past', stroke: 'past', width: 1.5, auto: true },
-];
 const at = Object.fromEntries(COLUMNS.map(({ name }, i) => [name, i + 1]));
 const BANDS = [
   ['expectedHigh', 'expectedLow', 'expected'],
@@ -96,7 +81,6 @@ const BANDS = [
   ['p90', 'p10', 'outer'],
   ['p70', 'p30', 'inner'],
 ];
-const QUANTILES = ['p10', 'p30', 'p50', 'p70', 'p90'];
 
 /** What a chart shows; `set` takes any of these. */
 const EMPTY = {
@@ -439,68 +423,6 @@ function padded([low, high]) {
   const least = Math.max(Math.abs(low), Math.abs(high)) * 1e-6 || 1e-3;
   const pad = Math.max((high - low) * 0.08, least);
   return [low >= 0 && low - pad < 0 ? 0 : low - pad, high + pad];
-}
-
-/**
- * Removes buckets that are both in the points and in the stored readings. If the stored readings have full resolution, the points
- * take precedence, and the store fills their gaps (of a backlog, only the newest bucket was forecast). If they are thinned, they
- * replace the points.
- */
-function withoutDoubles(data) {
-  const { points, history, binMs, stepMs } = data;
-  const last = points.at(-1);
-  if (history.length === 0 || last === undefined) return data;
-  if (binMs > stepMs) {
-    const end = history.at(-1)[0] + binMs;
-    return { ...data, points: points.filter((point) => point[0] >= end || point === last) };
-  }
-  const known = new Set(points.map(([time]) => time));
-  return { ...data, history: history.filter(([time]) => time < last[0] && !known.has(time)) };
-}
-
-/** Breaks lines at missing buckets. */
-function breakAtGaps(row, times, width, names) {
-  for (let i = 1; i < times.length; i++)
-    if (times[i] - times[i - 1] > 1.5 * width)
-      for (const name of names) row(times[i - 1] + width)[name] = null;
-}
-
-/** Rows by time for uPlot: null breaks a line, undefined does not. */
-function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
-  const rows = new Map();
-  const row = (time) => {
-    const found = rows.get(time) ?? { time };
-    rows.set(time, found);
-    return found;
-  };
-  for (const [time, mean, low, high] of history)
-    Object.assign(row(time), { observed: mean, rangeLow: low, rangeHigh: high });
-  for (const point of points) {
-    const [time, observed, low, p50, high] = point;
-    const value = isMasked(point) ? null : observed;
-    Object.assign(row(time), { observed: value, expectedLow: low, expectedHigh: high });
-    // The fan begins at the newest reading, or at the value filled in for it.
-    if (forecast && time === forecast.origin_ms) {
-      const start = value ?? p50;
-      if (start !== null) for (const name of QUANTILES) row(time)[name] = start;
-    }
-  }
-  breakAtGaps(
-    row,
-    [...rows.keys()].sort((a, b) => a - b),
-    history.length > 0 ? Math.max(binMs, stepMs) : stepMs,
-    ['observed'],
-  );
-  // Of a backlog, only the newest bucket was forecast; the readings of the others are from the store.
-  const expected = points.filter((point) => point[2] !== null).map(([time]) => time);
-  breakAtGaps(row, expected, stepMs, ['expectedHigh', 'expectedLow']);
-  if (forecast)
-    for (let k = 0; k < forecast.p50.length; k++)
-      for (const name of QUANTILES) row(forecast.origin_ms + (k + 1) * stepMs)[name] = forecast[name][k];
-  for (const [time, low, middle, high] of past)
-    Object.assign(row(time), { past: middle, pastLow: low, pastHigh: high });
-  const sorted = [...rows.values()].sort((a, b) => a.time - b.time);
-  return [sorted.map(({ time }) => time), ...COLUMNS.map(({ name }) => sorted.map((one) => one[name]))];
 }
 
 /**
