@@ -32,7 +32,7 @@ export interface HealthParts extends Pick<Context, 'config' | 'version' | 'since
   readonly errors: Pick<LoggedErrors, 'internal' | 'byEvent'>;
   readonly streams: Pick<AgentStreams, 'size' | 'dropped'>;
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
-  readonly outputs: Pick<Outputs, 'dropped'>;
+  readonly outputs: Pick<Outputs, 'dropped' | 'limits'>;
   readonly link: { readonly client: Pick<Link['client'], 'status'> };
   readonly tuning: { readonly lastRun: Pick<Tuning['lastRun'], 'status' | 'reason'> };
   readonly remote: Pick<AgentRemote, 'version' | 'dropped'> | null;
@@ -105,7 +105,9 @@ export class Health {
         'oversize',
         `a message is too large and was skipped: ${skipped ?? 'the broker closed the connection'}`,
       );
-    if (limits !== null) warn('broker-limits', `the broker lacks features that the agent uses: ${limits}`);
+    const lacking = [...(limits === null ? [] : [limits]), ...this.parts.outputs.limits()];
+    if (lacking.length > 0)
+      warn('broker-limits', `the broker lacks features that the agent uses: ${lacking.join('; ')}`);
     return found;
   }
 

@@ -37,6 +37,8 @@ export interface Output extends Part {
   group?(group: string, status: GroupInput): void;
   /** Forecasts that could not be published, by reason. */
   dropped?(): Readonly<Record<string, number>>;
+  /** What the output cannot publish because of a limit of the broker, for an alert; null: nothing. */
+  limit?(): string | null;
 }
 
 export interface ModelName {

@@ -113,6 +113,11 @@ export class Outputs {
     return this.failures === 0 ? own : [...own, { 'output-failed': this.failures }];
   }
 
+  /** What the outputs cannot publish because of a limit of the broker. */
+  limits(): string[] {
+    return this.list.map((output) => output.limit?.() ?? null).filter((limit) => limit !== null);
+  }
+
   private failed(output: string, error: unknown): void {
     this.failures++;
     this.report(output, errorText(error));

@@ -73,7 +73,7 @@ function setUp(change: Partial<HealthParts> = {}) {
       clocks: new SenderClocks(),
       dropped: () => ({ late: 1 }),
     },
-    outputs: { dropped: () => [] },
+    outputs: { dropped: () => [], limits: () => [] },
     link: { client: { status: () => state.broker } },
     facts: () => ({
       rssMb: 90,
@@ -158,6 +158,20 @@ test('every problem is named', () => {
     expect(degraded.some((reason) => reason.includes(text))).toBe(true);
 });
 
+test('limits of the broker are one warning, with what the outputs cannot publish', () => {
+  const { health, state } = setUp({
+    outputs: { dropped: () => [], limits: () => ['no entity fits: s_high'] },
+  });
+  state.broker.limits = 'QoS 0 only';
+  const limits = () => health.problems().filter(({ id }) => id === 'broker-limits');
+  const text = (tail: RegExp) => [
+    { id: 'broker-limits', severity: 'warning', text: expect.stringMatching(tail) },
+  ];
+  expect(limits()).toEqual(text(/: QoS 0 only; no entity fits: s_high$/));
+  state.broker.limits = null;
+  expect(limits()).toEqual(text(/: no entity fits: s_high$/));
+});
+
 test('a failure of the network is reported as a problem for a while', () => {
   const { health, state, clock } = setUp();
   state.engine = { failures: 1, lastFailure: 'not finite' };
@@ -169,7 +183,7 @@ test('a failure of the network is reported as a problem for a while', () => {
 test('drops of all parts are summed by reason', () => {
   const { health, state } = setUp({
     streams: { size: 4, dropped: () => ({ oversize: 2 }) },
-    outputs: { dropped: () => [{ 'forecast-not-finite': 4 }] },
+    outputs: { dropped: () => [{ 'forecast-not-finite': 4 }], limits: () => [] },
   });
   state.broker.dropped = { oversize: 3, 'outbox-full': 1 };
   state.pending = 9;

@@ -41,6 +41,8 @@ const MOST_STREAMS_BYTES = 128 * 1024;
 const PER_TURN = 25;
 const BYTES_PER_TURN = 128 * 1024;
 const PAUSE_MS = 100;
+/** Entities that the alert names. */
+const MOST_NAMED = 10;
 
 export class HomeAssistant implements Output {
   readonly name = 'Home Assistant';
@@ -57,7 +59,9 @@ export class HomeAssistant implements Output {
   private readonly removed = new Set<string>();
   /** Most streams of one discovery message: fewer for a broker that accepts only small messages. */
   private mostStreams = MOST_STREAMS;
-  private leftOut = 0;
+  /** Components left out of the newest version of a discovery message, by message; and how many in all since the start. */
+  private readonly leftOut = new Map<string, readonly string[]>();
+  private leftOutCount = 0;
   private cancel: (() => void) | null = null;
   private connectedNow = false;
   /** Rounding and leads of each stream's summary; made when first needed. */
@@ -180,7 +184,15 @@ export class HomeAssistant implements Output {
   }
 
   dropped(): Readonly<Record<string, number>> {
-    return this.leftOut === 0 ? {} : { 'home-assistant-entities': this.leftOut };
+    return this.leftOutCount === 0 ? {} : { 'home-assistant-entities': this.leftOutCount };
+  }
+
+  limit(): string | null {
+    const keys = [...this.leftOut.values()].flat();
+    if (keys.length === 0) return null;
+    const names = keys.slice(0, MOST_NAMED).join(', ');
+    const more = keys.length > MOST_NAMED ? ` and ${keys.length - MOST_NAMED} more` : '';
+    return `Home Assistant lacks entities that fit in no message of ${this.parts.maxMessageBytes()} bytes: ${names}${more}`;
   }
 
   private get enabled(): boolean {
@@ -226,6 +238,7 @@ export class HomeAssistant implements Output {
   private announce(): void {
     this.losing.clear();
     this.removed.clear();
+    this.leftOut.clear();
     if (!this.enabled) {
       this.wanted.clear();
       this.messageOf.clear();
@@ -330,6 +343,7 @@ export class HomeAssistant implements Output {
   private tell(id: string): number {
     this.due.delete(id);
     this.losing.delete(id);
+    this.leftOut.delete(id);
     const streams = this.wanted.get(id);
     const former = this.announced.components(id);
     const isAgent = id === this.discovery.agentId;
@@ -352,9 +366,18 @@ export class HomeAssistant implements Output {
       this.cancel ??= this.parts.clock.after(PAUSE_MS, () => this.turn());
       return 0;
     }
-    const all = [...announcement.ids.values()].flat().length;
-    for (let most = all - 1; most > 0 && !this.fits(announcement); most--) announcement = make([], most);
-    this.leftOut += all - [...announcement.ids.values()].flat().length;
+    const all = [...announcement.ids.values()].flat();
+    let most = all.length;
+    while (most > 0 && !this.fits(announcement)) announcement = make([], --most);
+    const kept = new Set([...announcement.ids.values()].flat());
+    if (kept.size < all.length) {
+      const names = all
+        .filter((component) => !kept.has(component))
+        .map((component) => component.replace(/^.*:/, ''));
+      this.leftOut.set(id, names);
+      this.leftOutCount += names.length;
+    }
+    if (kept.size === 0) return 0;
     this.parts.send(announcement.message);
     this.announced.set(id, announcement.ids);
     return announcement.message.payload.length;

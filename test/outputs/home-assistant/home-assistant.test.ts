@@ -295,8 +295,8 @@ test.each([[[20_000, 6000]], [[4200]]])(
   },
 );
 
-test('a stream that fits in no message is announced with fewer entities, which are counted', () => {
-  const { output, clock, configs, last } = setUp(
+test('a stream that fits in no message is announced with fewer entities; the others are counted and named', () => {
+  const { output, clock, configs, last, state, topicOf } = setUp(
     [stream('s', 's', ['high', 'low'])],
     new MemoryStore(),
     2500,
@@ -307,5 +307,28 @@ test('a stream that fits in no message is announced with fewer entities, which a
   for (const { topic, payload } of configs())
     expect(topic.length + Buffer.byteLength(payload)).toBeLessThanOrEqual(2500);
   expect(Object.keys(last('device_s').cmps)).toContain('s_next');
-  expect(output.dropped()['home-assistant-entities']).toBeGreaterThan(0);
+  const entities = () =>
+    [topicOf('device_s'), AGENT].flatMap((topic) => {
+      const { payload } = configs().findLast((message) => message.topic === topic) ?? {};
+      return Object.keys((JSON.parse(String(payload)) as { cmps: object }).cmps);
+    });
+  const announced = entities();
+  expect(output.limit()).toMatch(/^Home Assistant lacks entities that fit in no message of 2500 bytes: /);
+  const named = (output.limit() ?? '').replace(/^.*: /, '').split(', ');
+  expect(output.dropped()['home-assistant-entities']).toBe(named.length);
+  for (const name of named) expect(announced).not.toContain(name);
+  // With a broker that accepts more, all of them are announced.
+  state.mostBytes = 100_000;
+  output.connected();
+  clock.advance(1000);
+  expect(output.limit()).toBeNull();
+  expect(entities().sort()).toEqual([...announced, ...named].sort());
+});
+
+test('with a broker that accepts no discovery message at all, none is sent, and the entities are named', () => {
+  const { output, clock, configs } = setUp([stream('s')], new MemoryStore(), 300);
+  output.connected();
+  clock.advance(1000);
+  expect(configs()).toEqual([]);
+  expect(output.limit()).toMatch(/300 bytes: .* and \d+ more$/);
 });
