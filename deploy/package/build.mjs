@@ -1,6 +1,7 @@
 // `npm run package [-- --arch amd64]`: Debian packages of gatecast for amd64 and arm64, in packages/. Each holds its own
 // Node, the compiled better-sqlite3 and this platform's onnxruntime: installing one compiles and downloads nothing.
-// Runs on x86-64 Debian with dpkg-deb, g++ and make; the arm64 compiler is fetched by deploy/arm64/setup.sh.
+// `--unpacked DIR`: its files in DIR, for the container image. Runs on Debian with dpkg-deb, g++ and make: on x86-64 for both
+// architectures (deploy/arm64/setup.sh fetches the arm64 compiler), on arm64 for arm64.
 import { execFileSync } from 'node:child_process';
 import {
   chmodSync,
@@ -32,8 +33,9 @@ const root = join(dirname(fileURLToPath(import.meta.url)), '..', '..');
 process.chdir(root);
 const { values } = parseArgs({
   options: {
-    arch: { type: 'string', default: Object.keys(ARCHITECTURES).join(',') },
+    arch: { type: 'string', default: process.arch === 'x64' ? 'amd64,arm64' : 'arm64' },
     out: { type: 'string', default: 'packages' },
+    unpacked: { type: 'string' },
   },
 });
 const { version, dependencies, description } = JSON.parse(readFileSync('package.json', 'utf8'));
@@ -78,7 +80,7 @@ function compileSqlite(arch, node) {
     cpSync(source, folder, { recursive: true, filter: (path) => !path.endsWith('/better-sqlite3/build') });
     // npm may have a folder of headers configured, for the Node that runs this; the environment would win over the option.
     const env = { ...process.env, npm_config_nodedir: node };
-    if (arch === 'arm64') {
+    if (arch !== process.arch) {
       const cross = join(root, '.cache/arm64/root/usr');
       Object.assign(env, {
         PATH: `${cross}/bin:${env.PATH}`,
@@ -205,8 +207,9 @@ function documents(stage, manual) {
 function build(debian) {
   const arch = ARCHITECTURES[debian];
   if (arch === undefined) throw new Error(`--arch: amd64 or arm64, not ${debian}`);
+  if (arch === 'x64' && process.arch !== 'x64') throw new Error('the package for amd64 can only be built on x86-64');
   const node = fetchNode(arch);
-  if (arch === 'arm64') run('bash', ['deploy/arm64/setup.sh']);
+  if (arch !== process.arch) run('bash', ['deploy/arm64/setup.sh', 'tools']);
   const sqliteModule = compileSqlite(arch, node);
 
   const stage = join(cache, `stage-${debian}`);
@@ -226,6 +229,10 @@ function build(debian) {
   write(join(stage, 'lib/systemd/system/gatecast.service'), unit);
   documents(stage, join(cache, 'manual'));
 
+  if (values.unpacked !== undefined) {
+    cpSync(stage, values.unpacked, { recursive: true });
+    return;
+  }
   for (const script of ['postinst', 'prerm', 'postrm'])
     write(join(stage, 'DEBIAN', script), readFileSync(`deploy/package/${script}`), 0o755);
   write(

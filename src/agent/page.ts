@@ -24,6 +24,7 @@ import type {
   ModelView,
   PageViews,
   PastSpan,
+  PushView,
   ReplayedPast,
   RunView,
   TrainingView,
@@ -298,7 +299,13 @@ function configView({ config }: Context, { document, session, remote }: PageSour
   const hash = configHash(running);
   const version = remote?.version ?? null;
   if (document === undefined)
-    return { hash, version, keys: [], notice: 'This agent was started without a config file.' };
+    return {
+      hash,
+      version,
+      keys: [],
+      notice: 'This agent was started without a config file.',
+      push: null,
+    };
   const layers = session?.opened.life.running() ?? {};
   const order = layerOrder(running.remote_config.groups);
   const file = { document: document(), dataDir: running.data_dir };
@@ -308,7 +315,16 @@ function configView({ config }: Context, { document, session, remote }: PageSour
   }));
   const isRunning = effectiveConfig(file, layers, order).hash === hash;
   const notice = isRunning ? null : 'The config has changed, and some of its keys wait for a restart.';
-  return { hash, version, keys, notice };
+  return { hash, version, keys, notice, push: pushView(session) };
+}
+
+function pushView(session: RemoteSession | undefined): PushView | null {
+  const { layer = null, version, status, since, errors } = session?.opened.life.reported() ?? {};
+  if (layer === null || version === undefined || status === undefined || since === undefined) return null;
+  const problems = (errors ?? []).map(({ path, text, hint }) =>
+    [path === '' ? text : `${path}: ${text}`, hint].filter(Boolean).join('; '),
+  );
+  return { version, layer, status, atMs: Date.parse(since), problems };
 }
 
 /** Hides secrets: they belong in separate files, but a config may contain one by mistake. */

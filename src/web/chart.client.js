@@ -142,6 +142,12 @@ export class TimeChart {
     return [...storedAnomalies.filter(({ at_ms }) => !known.has(at_ms)), ...anomalies];
   }
 
+  /** Whether each stored value stands for several readings, whose range is drawn. */
+  get isThinned() {
+    const { history, binMs, stepMs } = this.data;
+    return history.length > 0 && binMs > stepMs;
+  }
+
   get origin() {
     return this.data.forecast?.origin_ms ?? this.data.points.at(-1)?.[0] ?? null;
   }

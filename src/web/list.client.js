@@ -131,6 +131,7 @@ export class StreamList {
     ];
     $('count').textContent = parts.join(', ');
     $('empty').hidden = all > 0;
+    $('list-tools').hidden = all === 0;
     $('no-match').hidden = all === 0 || shown > 0;
     this.box.hidden = shown === 0;
   }

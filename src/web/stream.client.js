@@ -124,6 +124,7 @@ export class StreamView {
     this.span = span;
     this.range = null;
     this.chart.set({ ...NO_HISTORY, range: null });
+    $('range-key').hidden = true;
     this.mark();
     if (span !== null) this.move(true);
     void this.fetchPast(true);
@@ -186,6 +187,7 @@ export class StreamView {
     if (!this.isIncomplete(from)) {
       this.asked = '';
       this.chart.set({ ...NO_HISTORY });
+      $('range-key').hidden = true;
       return;
     }
     const points = Math.max(400, Math.round($('chart').clientWidth / 1.5));
@@ -206,6 +208,7 @@ export class StreamView {
     }
     const { bin_ms: binMs, anomalies: storedAnomalies } = found;
     this.chart.set({ history, binMs, storedAnomalies, range: this.range });
+    $('range-key').hidden = !this.chart.isThinned;
   }
 
   /** Past forecasts at the chosen lead: those published, or, for other leads and times, those of a replay. */
@@ -298,6 +301,9 @@ export class StreamView {
         ? [['waiting for readings', '', 'The first forecast is made at the end of the first interval']]
         : [KINDS[summary.kind], QUALITIES[summary.quality], ...attention(summary).badges];
     $('stream-badges').replaceChildren(...badges.filter(([text]) => text !== 'stale').map(badge));
+    const isWaiting = points.length === 0 && summary.kind === null;
+    $('chart-empty').hidden = !isWaiting;
+    $('legend').hidden = isWaiting;
     this.chart.set({
       points,
       forecast,

@@ -242,12 +242,36 @@ const loginHint = () =>
         ),
       ];
 
+const PUSH_RESULTS = {
+  rejected: ['was refused', 'bad'],
+  rolled_back: ['was rolled back', 'bad'],
+  probation: ['is on probation', ''],
+  applying: ['is being applied', ''],
+};
+
+/** What became of the newest push, unless it is simply in use. */
+function pushNotice(push) {
+  const [result, tone] = PUSH_RESULTS[push?.status] ?? [];
+  if (result === undefined) return [];
+  const which = push.version === null ? 'A push' : `Push ${push.version}`;
+  const to = push.layer === 'node' ? 'to this gateway' : `to ${push.layer}`;
+  const problems = push.problems.map((problem) => el('li', {}, problem));
+  return [
+    el(
+      'div',
+      { class: `notice ${tone}` },
+      `${which} ${to} ${result} on ${time(push.atMs)}.`,
+      ...(problems.length === 0 ? [] : [el('ul', {}, ...problems)]),
+    ),
+  ];
+}
+
 /** Text in the search field of the config. */
 let wanted = '';
 let withDefaults = false;
 
 export async function configView() {
-  const { keys, hash, version, notice } = await get('config');
+  const { keys, hash, version, notice, push } = await get('config');
   const body = el('div', {});
   const show = () => {
     const words = wanted.toLowerCase().split(/\s+/);
@@ -297,6 +321,7 @@ export async function configView() {
         `${version === null ? 'Nothing was pushed to this gateway' : `The pushed config ${version} is in use`}; hash ${hash.slice(0, 12)}. A key comes from its default, the local file, a fleet group, or a push to this gateway (node).`,
       ),
       ...(notice === null ? [] : [el('p', { class: 'notice' }, notice)]),
+      ...pushNotice(push),
       el(
         'p',
         { class: 'buttons' },

@@ -119,6 +119,18 @@ export interface ConfigView {
   readonly keys: readonly { readonly path: string; readonly value: unknown; readonly origin: string }[];
   /** Note about these keys; null: none. */
   readonly notice: string | null;
+  /** The newest push, whatever became of it; null: there was none. */
+  readonly push: PushView | null;
+}
+
+export interface PushView {
+  readonly version: number | null;
+  /** `node` or `fleet:<group>`. */
+  readonly layer: string;
+  readonly status: string;
+  readonly atMs: number;
+  /** Why it was refused or rolled back. */
+  readonly problems: readonly string[];
 }
 
 /** The group that the agent is a member of (docs/site.md). */

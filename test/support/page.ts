@@ -104,7 +104,7 @@ export const fakeViews = (change: Partial<PageViews> = {}): PageViews => ({
     runs: [],
     models: [],
   }),
-  config: () => ({ hash: 'abc', version: null, keys: [], notice: null }),
+  config: () => ({ hash: 'abc', version: null, keys: [], notice: null, push: null }),
   site: async () => null,
   ...change,
 });
@@ -307,6 +307,13 @@ export const richViews = (nowMs = Date.now()): PageViews => ({
       { path: 'streams.pumps.thresholds', value: [{ name: 'empty', below: 5 }], origin: 'fleet:north' },
     ],
     notice: null,
+    push: {
+      version: 4,
+      layer: 'node',
+      status: 'rejected',
+      atMs: nowMs - 600_000,
+      problems: ['streams.pumps.horizon: must be at least one interval (5m)'],
+    },
   }),
 });
 

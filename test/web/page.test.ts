@@ -223,6 +223,9 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
       const keys = view.locator('tbody tr');
       await expect.poll(() => keys.count()).toBe(4);
       expect(await keys.nth(2).textContent()).toBe('streams.pumps.horizon48hnode');
+      expect(await view.locator('.notice.bad').textContent()).toMatch(
+        /^Push 4 to this gateway was refused on .*\.streams\.pumps\.horizon: must be at least one interval \(5m\)$/,
+      );
       await view.getByLabel('include defaults').check();
       await expect.poll(() => keys.count()).toBe(5);
       await view.getByLabel('Find a key').fill('mqtt');
