@@ -207,7 +207,8 @@ function documents(stage, manual) {
 function build(debian) {
   const arch = ARCHITECTURES[debian];
   if (arch === undefined) throw new Error(`--arch: amd64 or arm64, not ${debian}`);
-  if (arch === 'x64' && process.arch !== 'x64') throw new Error('the package for amd64 can only be built on x86-64');
+  if (arch === 'x64' && process.arch !== 'x64')
+    throw new Error('the package for amd64 can only be built on x86-64');
   const node = fetchNode(arch);
   if (arch !== process.arch) run('bash', ['deploy/arm64/setup.sh', 'tools']);
   const sqliteModule = compileSqlite(arch, node);
