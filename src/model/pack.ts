@@ -54,18 +54,6 @@ export function packModel(options: PackOptions, card = modelCard): ModelFiles {
   return { manifest, weights: weightBytes, step, card: card(manifest) };
 }
 
-/** Implements the engine's `Model`. */
-interface LoadedModel {
-  readonly id: string;
-  readonly version: string;
-  readonly hash: string;
-  /** The base network, which an own network may run beside. */
-  readonly base: { readonly hash: string; readonly hidden: number };
-  readonly stateRows: number;
-  readonly hidden: number;
-  stepper(leads: number): Promise<Stepper>;
-}
-
 /** Sizes of the features; models for other sizes are refused. */
 export interface FeatureSizes {
   readonly format: number;
@@ -77,9 +65,10 @@ export interface FeatureSizes {
 
 /**
  * @param quantized false: float32 graphs, for comparison
+ * @returns the engine's `Model` (`forecast/model.ts`)
  * @throws GatecastError MODEL_INVALID if it cannot forecast from these features
  */
-export function loadModel(stored: StoredModel, features: FeatureSizes, quantized = true): LoadedModel {
+export function loadModel(stored: StoredModel, features: FeatureSizes, quantized = true) {
   const { manifest, weights, own, step, hash } = stored;
   const { dimensions, spec, name } = manifest;
   const refuse = (reason: string, hint: string) =>
@@ -110,7 +99,7 @@ export function loadModel(stored: StoredModel, features: FeatureSizes, quantized
     base: { hash: baseHash(stored, quantized), hidden: spec?.hidden ?? dimensions.hidden },
     stateRows: dimensions.stateRows,
     hidden: dimensions.hidden,
-    async stepper(leads) {
+    async stepper(leads: number): Promise<Stepper> {
       if (quantized && leads === dimensions.leads) return createStepper(step);
       if (!spec || !weights || spec.head.kind === 'direct') {
         throw refuse(
