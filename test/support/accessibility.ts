@@ -107,3 +107,31 @@ export async function accessibility(tab: Page): Promise<{ problems: string[]; or
   }
   return { problems, order };
 }
+
+export interface AxNode {
+  readonly role: string;
+  readonly name: string;
+  /** `polite` or `assertive` if a screen reader announces its changes. */
+  readonly live: string | null;
+}
+
+/** What a screen reader is given: the tree of accessible objects as Chromium computes it, without ignored ones. */
+export async function accessibleObjects(page: Page): Promise<AxNode[]> {
+  const session = await page.context().newCDPSession(page);
+  const { nodes } = await session.send('Accessibility.getFullAXTree');
+  await session.detach();
+  return nodes
+    .filter(({ ignored }) => !ignored)
+    .map(({ role, name, properties = [] }) => ({
+      role: String(role?.value ?? ''),
+      name: String(name?.value ?? '').trim(),
+      live: (properties.find((one) => one.name === 'live')?.value.value as string | undefined) ?? null,
+    }));
+}
+
+/** Roles that need a name (WAI-ARIA 1.2: widgets, landmarks with a choice, figures and tables). */
+const NAMED =
+  /^(button|link|checkbox|combobox|searchbox|textbox|listbox|option|dialog|navigation|region|table|image|img|application|progressbar|ProgressIndicator|group|DisclosureTriangle|heading|columnheader)$/;
+
+export const withoutName = (objects: readonly AxNode[]): AxNode[] =>
+  objects.filter(({ role, name }) => NAMED.test(role) && name === '');

@@ -5,7 +5,7 @@ import type { Browser } from 'playwright-core';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import type { Board } from '../../src/web/board.ts';
 import type { PageServer } from '../../src/web/server.ts';
-import { accessibility } from '../support/accessibility.ts';
+import { accessibility, accessibleObjects, withoutName } from '../support/accessibility.ts';
 import { chartPixels } from '../support/chart-pixels.ts';
 import { hasChromium, launchChromium } from '../support/chromium.ts';
 import { fakeForecast } from '../support/forecasts.ts';
@@ -543,9 +543,44 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
         expect(problems, order.join('\n')).toEqual([]);
         expect(order.length).toBeGreaterThan(6);
         expect(order[0]).toContain('Skip to the streams');
+        const objects = await accessibleObjects(tab);
+        expect(objects.length).toBeGreaterThan(20);
+        expect(withoutName(objects)).toEqual([]);
         await tab.close();
       },
     );
+
+    test('a screen reader is given the chart, the forecast as a table, and what changes', async () => {
+      const { tab } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const found = async (role: string, name: RegExp) =>
+        (await accessibleObjects(tab)).filter((object) => object.role === role && name.test(object.name));
+      expect(
+        await found('application', /^cellar\/pump\/power: now .* W, in .*80 percent between/),
+      ).toHaveLength(1);
+      expect(await found('listbox', /^Streams/)).toHaveLength(1);
+      expect((await found('option', /power/)).length).toBe(1);
+      // With the keyboard alone: the table opens, and its rows are read with their heads.
+      await tab.locator('#values summary').focus();
+      await tab.keyboard.press('Enter');
+      await expect.poll(async () => (await found('rowheader', /\d/)).length).toBeGreaterThanOrEqual(60);
+      expect((await found('columnheader', /^p50$/)).length).toBe(1);
+      // A message about the state is announced when it appears, values at the cursor, and the number of streams when it changes.
+      await tab.locator('#chart').focus();
+      await tab.keyboard.press('ArrowRight');
+      await expect.poll(() => tab.locator('#tip').isVisible()).toBe(true);
+      const announced = (await accessibleObjects(tab)).filter(
+        ({ role, live }) => role === 'status' && live === 'polite',
+      );
+      expect(announced.length).toBeGreaterThanOrEqual(3);
+      await tab.getByRole('button', { name: 'Log in' }).click();
+      await tab.fill('#token', 'not the token at all');
+      await tab.keyboard.press('Enter');
+      await tab.getByText('The token is wrong.').waitFor();
+      expect(
+        (await accessibleObjects(tab)).filter(({ role, live }) => role === 'alert' && live === 'assertive'),
+      ).toHaveLength(1);
+      await tab.close();
+    });
 
     test('the views fit a phone', async () => {
       for (const hash of ['', '#/alerts', '#/model', '#/config', '#/site']) {
