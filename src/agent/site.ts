@@ -374,6 +374,9 @@ export class SitePart implements Part {
           isCovariate: (stream) => this.covariates.has(stream),
         });
       else this.bridge.reconnected(own);
+      // Nothing was acknowledged until now: the broker may send more when it is.
+      this.parts.hold.heldBack();
+      this.heldBack = true;
       this.flush();
     }
     if (this.isWorker) {
