@@ -67,7 +67,7 @@ function findQuoted(
 
 /** Keys of texts that look like numbers but are identifiers. */
 const NO_READING =
-  /(?:^|[_-])(?:id|uid|uuid|eui|mac|addr|address|serial|sn|version|ver|model|name|firmware|fw|sw|hw|code|key|label|ip|date|time|timestamp)$|(?:Id|Eui|EUI|Addr|Version|Time)$/i;
+  /(?:^|[_-])(?:id|uid|uuid|eui|mac|addr|address|serial|sn|version|ver|model|name|firmware|fw|sw|hw|code|key|label|ip|dpt|date|time|timestamp)$|(?:Id|Eui|EUI|Addr|Version|Time)$/i;
 
 function parse(text: string): unknown {
   try {

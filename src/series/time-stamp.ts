@@ -33,7 +33,8 @@ const MONTH_DAY =
 const MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
 /** A named UTC at the end, with or without an offset and the zone's name in brackets: ` UTC`, ` GMT+0100 (CET)`, ` UTC+1`. */
 const UTC_NAME = /(?<=\d)\s*(?:UTC|GMT|UT)\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?\s*(?:\([^()]{0,60}\))?$/i;
-const BRACKETS = /(?<=[\dZz])\s*\([^()]{0,60}\)$/;
+/** A comment, or the name of the zone behind an offset (RFC 9557): `2026-11-29T01:44:45+01:00[Europe/Berlin]`. */
+const BRACKETS = /(?<=[\dZz])\s*\([^()]{0,60}\)$|(?<=[Zz]|[+-]\d{2}:?\d{2})\[[\w/+-]{1,60}\]$/;
 const LONGEST = 100;
 /** Dutch and Belgian meters (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
 const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;
@@ -159,7 +160,7 @@ function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): 
 function withoutZoneName(text: string): string {
   const last = text.charCodeAt(text.length - 1) | 0x20;
   // ends in a `c` or `t` of UTC and GMT, a bracket, or the digit of an offset behind them
-  if (last !== 0x63 && last !== 0x74 && last !== 0x29 && !/[a-z] ?[+-]/i.test(text)) return text;
+  if (last !== 0x63 && last !== 0x74 && last !== 0x29 && last !== 0x7d && !/[a-z] ?[+-]/i.test(text)) return text;
   const plain = text.replace(BRACKETS, '');
   return plain.replace(UTC_NAME, (_, sign?: string, hours = '', minutes = '00') =>
     sign === undefined ? 'Z' : `${sign}${hours.padStart(2, '0')}:${minutes}`,

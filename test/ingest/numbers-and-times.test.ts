@@ -121,9 +121,15 @@ describe('a time stamp', () => {
     '20240229120000Z',
     'Thu, 29 Feb 2024 13:00:00 +0100',
     'Thu Feb 29 12:00:00 UTC 2024',
+    '2024-02-29T12:00:00Z[UTC]',
+    '2024-02-29T13:00:00.000+01:00[Europe/Berlin]',
   ])('%j has a zone', (sent) => {
     expect(isLocalTime(sent)).toBe(false);
     expect(parseTime(sent, payloadZone('Asia/Tokyo'))).toBe(noon);
+  });
+
+  it('with the name of a zone, but without its offset, is not read', () => {
+    expect(parseTime('2024-02-29T12:00:00[Europe/Berlin]')).toBe(null);
   });
 
   it.each(['29 Feb 2024 12:00', 'Thu Feb 29 12:00:00 2024', 'Feb 29, 2024 12:00:00', '20240229120000'])(
