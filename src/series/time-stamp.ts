@@ -34,7 +34,7 @@ const MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
 /** A named UTC at the end, with or without an offset and the zone's name in brackets: ` UTC`, ` GMT+0100 (CET)`, ` UTC+1`. */
 const UTC_NAME = /(?<=\d)\s*(?:UTC|GMT|UT)\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?\s*(?:\([^()]{0,60}\))?$/i;
 /** A comment, or the name of the zone behind an offset (RFC 9557): `2026-11-29T01:44:45+01:00[Europe/Berlin]`. */
-const BRACKETS = /(?<=[\dZz])\s*\([^()]{0,60}\)$|(?<=[Zz]|[+-]\d{2}:?\d{2})\[[\w/+-]{1,60}\]$/;
+const BRACKETS = /(?<=[\dZz])\s*\([^()]{0,60}\)$|(?<=[Zz]|[+-]\d{2}:?\d{2})(?:\[!?[\w/+=-]{1,60}\])+$/;
 const LONGEST = 100;
 /** Dutch and Belgian meters (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
 const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;

@@ -123,6 +123,7 @@ describe('a time stamp', () => {
     'Thu Feb 29 12:00:00 UTC 2024',
     '2024-02-29T12:00:00Z[UTC]',
     '2024-02-29T13:00:00.000+01:00[Europe/Berlin]',
+    '2024-02-29T13:00:00+01:00[!Europe/Berlin][u-ca=iso8601]',
   ])('%j has a zone', (sent) => {
     expect(isLocalTime(sent)).toBe(false);
     expect(parseTime(sent, payloadZone('Asia/Tokyo'))).toBe(noon);
