@@ -160,7 +160,8 @@ function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): 
 function withoutZoneName(text: string): string {
   const last = text.charCodeAt(text.length - 1) | 0x20;
   // ends in a `c` or `t` of UTC and GMT, a bracket, or the digit of an offset behind them
-  if (last !== 0x63 && last !== 0x74 && last !== 0x29 && last !== 0x7d && !/[a-z] ?[+-]/i.test(text)) return text;
+  if (last !== 0x63 && last !== 0x74 && last !== 0x29 && last !== 0x7d && !/[a-z] ?[+-]/i.test(text))
+    return text;
   const plain = text.replace(BRACKETS, '');
   return plain.replace(UTC_NAME, (_, sign?: string, hours = '', minutes = '00') =>
     sign === undefined ? 'Z' : `${sign}${hours.padStart(2, '0')}:${minutes}`,
