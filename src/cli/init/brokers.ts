@@ -1,5 +1,7 @@
 /** Finds brokers on this machine, and on the network by mDNS. */
+import { lookup } from 'node:dns/promises';
 import { connect } from 'node:net';
+import { setTimeout as pause } from 'node:timers/promises';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { brokerOf, LoginRefused, openLink } from '../shared/broker.ts';
 
@@ -14,6 +16,7 @@ const LOCAL = 'mqtt://127.0.0.1:1883';
 const TLS_PORT = 8883;
 const LOCAL_TLS = `mqtts://localhost:${TLS_PORT}`;
 const BROWSE_MS = 2000;
+const LOOKUP_MS = 2000;
 const MAX_FOUND = 20;
 
 /** The broker of this machine if it answers, then those announced by mDNS. Never rejects. */
@@ -66,18 +69,40 @@ export async function browse(
   waitMs = BROWSE_MS,
 ): Promise<FoundBroker[]> {
   const { Bonjour } = await import('bonjour-service');
-  const found = new Map<string, FoundBroker>();
+  const found: Promise<FoundBroker>[] = [];
   // Socket errors are ignored: the user is asked for the broker instead.
   const bonjour = new Bonjour(options, () => {});
   const browsers = SERVICES.map(({ type, scheme }) =>
     bonjour.find({ type }, ({ name, port, host, addresses = [] }) => {
-      const address = addresses.find((one) => one.includes('.')) ?? host.replace(/\.$/, '');
-      const url = `${scheme}://${address}:${port}`;
-      if (found.size < MAX_FOUND && URL.canParse(url)) found.set(url, { url, from: name });
+      if (found.length >= MAX_FOUND) return;
+      const address = addresses.find((one) => one.includes('.'));
+      found.push(
+        hostOf(host.replace(/\.$/, ''), address, scheme).then((known) => ({
+          url: `${scheme}://${known}:${port}`,
+          from: name,
+        })),
+      );
     }),
   );
-  await new Promise((resolve) => setTimeout(resolve, waitMs));
+  await pause(waitMs);
   for (const browser of browsers) browser.stop();
   await new Promise<void>((resolve) => bonjour.destroy(() => resolve()));
-  return [...found.values()];
+  const byUrl = new Map((await Promise.all(found)).map((one) => [one.url, one]));
+  return [...byUrl.values()].filter(({ url }) => URL.canParse(url));
 }
+
+/** The announced name if the broker has TLS and this machine resolves the name, because a certificate is for names; else the address. */
+async function hostOf(name: string, address: string | undefined, scheme: string): Promise<string> {
+  if (address === undefined) return name;
+  return scheme === 'mqtts' && (await resolves(name)) ? name : address;
+}
+
+/** Without a resolver for mDNS, a question for a name in `.local` may stay unanswered for a long time. */
+const resolves = (name: string): Promise<boolean> =>
+  Promise.race([
+    lookup(name).then(
+      () => true,
+      () => false,
+    ),
+    pause(LOOKUP_MS, false, { ref: false }),
+  ]);

@@ -208,6 +208,10 @@ async function attempt(
 const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   [/altnames/i, 'the certificate is for another host: use a name in it as the host of the URL'],
   [/expired|not yet valid/i, 'renew the certificate of the broker, or set the clock of this machine'],
+  [
+    /(ENOTFOUND|EAI_AGAIN) \S+\.local$/,
+    'use the address of the host, or install a resolver for names in .local (Debian: libnss-mdns)',
+  ],
   [/ENOTFOUND|EAI_AGAIN/, 'check the name of the host, or use its address'],
 ];
 

@@ -4,9 +4,10 @@ import { mkdtempSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { Bonjour } from 'bonjour-service';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import { localBroker, urlOf } from '../../../src/cli/init/brokers.ts';
+import { browse, localBroker, urlOf } from '../../../src/cli/init/brokers.ts';
 import { init } from '../../../src/cli/init/run.ts';
 import { runProgram } from '../../../src/cli/program.ts';
 import type { Terminal } from '../../../src/cli/shared/terminal.ts';
@@ -14,7 +15,7 @@ import { formatDuration, loadConfig } from '../../../src/config/index.ts';
 import { CASES } from '../../config/suggest/families.ts';
 import { bytes, routed, START_MS, suggested } from '../../config/suggest/heard.ts';
 import { canRun } from '../../support/child.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
+import { freePort, hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
@@ -407,6 +408,7 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
       'another host',
     ],
     ['no such host', () => ({ broker: url('nowhere.invalid') }), 'the name of the host'],
+    ['no resolver for .local', () => ({ broker: url('nowhere.local') }), 'libnss-mdns'],
   ])('says what is wrong: %s', async (_what, flags, hint) => {
     await expect(run({ ...flags(), config: file('wrong.yaml') })).rejects.toMatchObject({
       code: 'BROKER_UNREACHABLE',
@@ -434,6 +436,28 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
     expect(urlOf('192.168.1.5:8883')).toBe('mqtts://192.168.1.5:8883');
     expect(urlOf('192.168.1.5')).toBe('mqtt://192.168.1.5');
     expect(urlOf('ws://192.168.1.5:8883')).toBe('ws://192.168.1.5:8883');
+  });
+
+  it('connects to the announced name of a broker, because its certificate is not for the address', async ({
+    skip,
+  }) => {
+    const client = await mqtt.connectAsync(url(), { ca: readFileSync(file('tls.pem')) });
+    await client.publishAsync('house/temperature', '21', { retain: true });
+    await client.endAsync();
+    const options = { port: await freePort(), bind: '0.0.0.0', interface: '127.0.0.1' };
+    const errors: unknown[] = [];
+    const announcer = new Bonjour(options, (error: unknown) => errors.push(error));
+    const service = { name: 'safe', type: 'secure-mqtt', port: broker.port, probe: false };
+    announcer.publish({ ...service, host: 'localhost' });
+    const found = await browse(options, 1500);
+    await new Promise<void>((resolve) => announcer.destroy(() => resolve()));
+    if (found.length === 0 && errors.length > 0) {
+      console.warn('SKIPPED: this machine has no multicast on its loopback', errors[0]);
+      skip();
+    }
+    expect(found).toEqual([{ url: url(), from: 'safe' }]);
+    await run({ ca: file('tls.pem'), config: file('announced.yaml'), listen: 500 }, nobody, found);
+    expect(loadConfig(file('announced.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
   });
 
   it('says what is missing without the authority, and writes it into the config with it', async () => {
