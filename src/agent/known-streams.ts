@@ -26,13 +26,24 @@ export interface KnownStream {
   readonly firstMs: number;
 }
 
+interface KnownStreamsStore extends Pick<Store, 'getMeta' | 'setMeta'> {
+  /** Number of queries so far that could not read the store. Left out: `getMeta` throws then. */
+  readonly failedReads?: number;
+}
+
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
   private changed = false;
   /** Names of streams that the last `restore` dropped or renamed. */
   gone: readonly string[] = [];
+  private unread = false;
 
-  constructor(private readonly store: Pick<Store, 'getMeta' | 'setMeta'>) {}
+  constructor(private readonly store: KnownStreamsStore) {}
+
+  /** Whether the stored list could not be read. It is not replaced until `readMissed` has read it. */
+  get isUnread(): boolean {
+    return this.unread;
+  }
 
   has(stream: string): boolean {
     return this.rows.has(stream);
@@ -45,8 +56,27 @@ export class KnownStreams {
 
   /** Keeps only streams that the config still reads, according to `router`; the others are removed from the list. */
   restore(router: Pick<Router, 'adopt'>): KnownStream[] {
+    return this.adopt(this.rows.size > 0 || this.unread ? [...this.rows.values()] : this.read(), router);
+  }
+
+  /**
+   * Reads a list that could not be read before, and adds the streams that were found meanwhile.
+   * @returns all streams; null if the list still cannot be read
+   */
+  readMissed(router: Pick<Router, 'adopt' | 'forget'>): KnownStream[] | null {
+    const stored = this.read();
+    if (this.unread) return null;
+    const sourceOf = ([topic, field]: Row): string => JSON.stringify([topic, field]);
+    const sources = new Set(stored.map(sourceOf));
+    const found = [...this.rows.values()].filter((row) => !sources.has(sourceOf(row)));
+    for (const [, , , , name] of [...stored, ...this.rows.values()])
+      if (name !== undefined) router.forget(name);
+    this.changed ||= found.length > 0;
+    return this.adopt([...stored, ...found], router);
+  }
+
+  private adopt(rows: readonly Row[], router: Pick<Router, 'adopt'>): KnownStream[] {
     const streams: KnownStream[] = [];
-    const rows = this.rows.size > 0 ? [...this.rows.values()] : this.read();
     this.rows.clear();
     for (const [topic, field, unit, firstMs, name] of rows) {
       const found = router.adopt({ topic, field });
@@ -79,16 +109,19 @@ export class KnownStreams {
     if (this.rows.delete(stream)) this.changed = true;
   }
 
-  /** Hands the list to the store when it has changed; durable with the store's next flush. */
+  /** Hands the list to the store when it has changed, unless `isUnread`; durable with the store's next flush. */
   save(): void {
-    if (!this.changed) return;
+    if (!this.changed || this.unread) return;
     this.store.setMeta(KEY, JSON.stringify([...this.rows.values()]));
     this.changed = false;
   }
 
   private read(): Row[] {
+    const { failedReads } = this.store;
+    const text = this.store.getMeta(KEY);
+    this.unread = text === null && this.store.failedReads !== failedReads;
     try {
-      const rows: unknown = JSON.parse(this.store.getMeta(KEY) ?? '[]');
+      const rows: unknown = JSON.parse(text ?? '[]');
       return Array.isArray(rows) ? rows.filter(isRow) : [];
     } catch {
       return [];

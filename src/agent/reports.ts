@@ -1,4 +1,5 @@
 /** Publishes health, scores, alerts and the status of fine-tuning at intervals. Also trims the store. */
+import { errorFields } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { SCORE_MEMORY } from '../forecast/track.ts';
@@ -17,7 +18,7 @@ import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { Tuning } from './tuning.ts';
 
-interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'log'> {
+interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'log' | 'between'> {
   readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;
@@ -52,6 +53,7 @@ export class Reports implements Part {
       every(clock, SCORES_MS, () => this.publishScores(), log),
       every(clock, GROUP_MS, () => tuning.say(), log),
       every(clock, HEALTH_MS, () => void store.trim(clock.now()), log),
+      every(clock, ALERTS_MS, () => this.readMissedList(), log),
       warnOfSilence({
         clock,
         log,
@@ -64,6 +66,14 @@ export class Reports implements Part {
 
   stop(): void {
     for (const end of this.ends) end();
+  }
+
+  private readMissedList(): void {
+    const { streams, between, log } = this.parts;
+    if (!streams.isListUnread) return;
+    between(() => streams.readMissedList()).catch((error) =>
+      log.info('list of streams not read', errorFields(error)),
+    );
   }
 
   private checkAlerts(): void {

@@ -136,6 +136,8 @@ export class AgentStreams implements Part {
     const startedMs = clock.monotonic();
     this.engine.showProvenance(this.parts.config().publish.provenance);
     const known = this.known.restore(this.router);
+    if (this.known.isUnread)
+      this.log.warn('the streams of earlier runs are unknown until the database is read');
     for (const { spec } of known) this.board.announce(spec.name, spec.unit, spec.device);
     for (const anomaly of this.store.newestAnomalies(MAX_ANOMALIES)) this.board.mark(anomaly.stream, anomaly);
     await this.restoreOrWait(this.late.defer(known));
@@ -151,6 +153,25 @@ export class AgentStreams implements Part {
     const ms = Math.round(clock.monotonic() - startedMs);
     if (waiting === 0) this.log.info('streams restored', { streams: this.size, ms });
     else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });
+  }
+
+  /** Whether the list of streams of earlier runs could not be read. */
+  get isListUnread(): boolean {
+    return this.known.isUnread;
+  }
+
+  /** If the list of streams could not be read at the start, reads it. All streams are restored then, as after a start. */
+  readMissedList(): void {
+    // Opens the database again, and reads the journal, which may have the newest list.
+    if (!this.known.isUnread || !this.store.settle()) return;
+    const before = this.specs();
+    const all = this.known.readMissed(this.router);
+    if (all === null) return;
+    for (const { name } of before) if (!this.known.has(name)) this.leave(name);
+    for (const { spec } of all) this.board.announce(spec.name, spec.unit, spec.device);
+    this.waitAgain(all);
+    this.known.save();
+    this.log.info('streams are restored after the start', { streams: this.size, waiting: this.late.size });
   }
 
   /** Restores some of the streams that wait. Call between two rounds. If `pace` ends this early, they wait again. */
@@ -233,7 +254,10 @@ export class AgentStreams implements Part {
   }
 
   /** If it throws, the streams are discovered again at their next message. */
-  async discovered(found: readonly NewStream[]): Promise<void> {
+  async discovered(streams: readonly NewStream[]): Promise<void> {
+    this.readMissedList();
+    const found = streams.filter(({ spec }) => !this.known.has(spec.name));
+    if (found.length === 0) return;
     try {
       for (const stream of found) this.known.add(stream, stream.firstMs);
       await this.takeUp(found);
@@ -241,6 +265,8 @@ export class AgentStreams implements Part {
       for (const { spec } of found) this.leave(spec.name);
       throw error;
     }
+    // They may have stored states, which must not be replaced.
+    if (this.known.isUnread) for (const { spec } of found) this.checkpoints.remove(spec.name);
     this.endLateRestore();
     this.known.save();
     const first = found[0]?.spec.name;
@@ -313,6 +339,7 @@ export class AgentStreams implements Part {
   /** Saves the states. */
   stop(): void {
     const { clock } = this.parts;
+    this.readMissedList();
     this.known.save();
     this.checkpoints.saveAll(() => clock.monotonic());
   }
@@ -384,6 +411,8 @@ export class AgentStreams implements Part {
   }
 
   private mustKnow(stream: string): void {
+    this.readMissedList();
+    if (this.known.isUnread) throw storeFailed();
     if (!this.known.has(stream))
       throw new GatecastError(
         'STREAM_UNKNOWN',

@@ -494,6 +494,43 @@ describe('a store that cannot be read', () => {
   });
 });
 
+test.each(['read later', 'unread until the end'])(
+  'a list of streams that cannot be read at the start is not replaced: %s',
+  async (how) => {
+    const agent = new Agent(0);
+    await agent.start();
+    await agent.hearAll(12);
+    agent.stop();
+    const end = failQueries('');
+    await agent.start();
+    const speaking = PLACES.slice(0, 4);
+    for (let i = 0; i < 5; i++) {
+      for (const place of [...speaking, 'newcomer']) await agent.hear(place, 20);
+      await agent.second();
+    }
+    expect(agent.now.engine.streams().length).toBe(5);
+    expect(() => agent.now.streams.reset('p0')).toThrow(expect.objectContaining({ code: 'STORE_FAILED' }));
+    if (how !== 'read later') agent.stop();
+    end();
+    agent.clock.advance(20_000);
+    if (how !== 'read later') await agent.start();
+    const { streams } = agent.now;
+    streams.readMissedList();
+    await agent.hear('newcomer', 20);
+    const names = () => streams.specs().map(({ name }) => name);
+    expect(names().sort()).toEqual([...PLACES, 'newcomer'].sort());
+    await agent.restoreAll();
+    expect(streams.late.size).toBe(0);
+    for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
+    if (how === 'read later')
+      for (const place of speaking) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(16);
+    agent.stop();
+    await agent.start();
+    expect(agent.now.streams.specs().length).toBe(PLACES.length + 1);
+    agent.stop();
+  },
+);
+
 test.each(['forgotten', 'left out of the config'])(
   'the restore ends when the last stream that waits is %s',
   async (how) => {
