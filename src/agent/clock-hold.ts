@@ -51,8 +51,8 @@ interface ClockHoldParts {
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
   /**
-   * True for a bridge of a site. Buckets are closed by what it vouches for: no limit of seconds, which a slow start or a busy broker may
-   * exceed, ends its waiting, but the answer of the broker.
+   * True for a bridge of a site, by whose times the workers close buckets. It waits for the answer of the broker as long as the broker may
+   * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone.
    */
   readonly isBridge?: boolean;
 }
@@ -92,7 +92,7 @@ export class ClockHold implements Part {
   private needsProof = false;
   /** When the broker answered the subscriptions or the probe of the backlog phase. */
   private answeredMs: number | null = null;
-  /** When the question was sent that it answered then. */
+  /** When that probe or those subscriptions were sent. */
   private askedMs = 0;
   /** When the last reading of the backlog arrived. */
   private backlogMs = Number.NEGATIVE_INFINITY;
@@ -251,7 +251,7 @@ export class ClockHold implements Part {
   }
 
   private longestStartMs(): number {
-    return this.parts.isBridge === true ? this.longestAwayMs() : MAX_WAIT_MS;
+    return this.parts.isBridge === true ? Math.max(MAX_WAIT_MS, this.longestAwayMs()) : MAX_WAIT_MS;
   }
 
   private longestAwayMs(): number {

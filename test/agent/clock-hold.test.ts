@@ -2,14 +2,14 @@ import { describe, expect, test } from 'vitest';
 import { ClockHold, MAX_AWAY_MS } from '../../src/agent/clock-hold.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
-function setUp(isBridge = false) {
+function setUp(isBridge = false, keptMs = 3_600_000) {
   const clock = new FakeClock();
   const probes: (() => void)[] = [];
   const hold = new ClockHold({
     clock,
     streams: () => [],
     probe: (answered) => probes.push(answered),
-    keptMs: () => 3_600_000,
+    keptMs: () => keptMs,
     isBridge,
   });
   /** How far behind the wall clock buckets may be closed, ms; null: not at all. */
@@ -43,6 +43,14 @@ describe('ClockHold', () => {
 
   test('without a broker it releases the clock after a while', () => {
     const { pass, behind } = setUp();
+    pass(4900);
+    expect(behind()).toBeNull();
+    pass(100);
+    expect(behind()).toBe(0);
+  });
+
+  test('a bridge whose broker keeps nothing waits for the connection as long as other agents', () => {
+    const { pass, behind } = setUp(true, 0);
     pass(4900);
     expect(behind()).toBeNull();
     pass(100);

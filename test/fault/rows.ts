@@ -446,7 +446,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
   },
   {
     fault: 'a bridge starts slowly, or its broker answers slowly',
-    holds: 'no bucket closes before its readings are in the log',
+    holds: 'it vouches for no time before the broker has answered, for 15 minutes at most',
     tests: [['agent/clock-hold.test.ts', 'a bridge waits for the broker after a slow start']],
   },
   {
@@ -564,6 +564,16 @@ export const ATTACKS: readonly Attack[] = [
     tests: [
       ['fault/backlog.test.ts', ''],
       ['agent/pipeline.test.ts', 'drops are counted: late, retained without a time of its own, overload'],
+    ],
+  },
+  {
+    attack:
+      'while the database could not be read, streams began without their history, and at a start the list of streams was replaced',
+    holds: 'streams wait for a minute, then begin without it and are counted; the list is read later',
+    tests: [
+      ['agent/late-restore.test.ts', 'for some seconds: the streams wait, and nothing is missing then'],
+      ['agent/late-restore.test.ts', 'for long: streams that begin anew are counted and logged'],
+      ['agent/late-restore.test.ts', 'a list of streams that cannot be read at the start is not replaced'],
     ],
   },
   {
