@@ -5,7 +5,10 @@
 import { gunzipSync, inflateSync } from 'node:zlib';
 import type { Reject } from './rejects.ts';
 
-type Decoded = Uint8Array | Reject;
+interface Refused extends Reject {
+  /** Bytes that may have been decoded in vain. */
+  readonly wasted: number;
+}
 
 interface Encoding {
   readonly name: string;
@@ -107,7 +110,7 @@ const ENCODINGS: readonly Encoding[] = [
  * The payload as text in UTF-8, or the payload itself if it is plain already.
  * @param mostBytes maximum size of a decoded payload
  */
-export function plainPayload(payload: Uint8Array, mostBytes: number): Decoded {
+export function plainPayload(payload: Uint8Array, mostBytes: number): Uint8Array | Refused {
   const [first = 0, second = 0] = payload;
   // nearly all payloads: JSON, numbers and line protocol start with visible characters that no encoding starts with
   if (first >= 0x20 && first < 0x78 && second !== 0 && !COULD_BE.includes(first)) return payload;
@@ -116,15 +119,23 @@ export function plainPayload(payload: Uint8Array, mostBytes: number): Decoded {
   if (encoding === undefined) return payload;
   const { name, decode } = encoding;
   if (decode === undefined)
-    return { reason: 'encoding', detail: `${name}; let the sender use JSON, uncompressed or with gzip` };
+    return {
+      reason: 'encoding',
+      detail: `${name}; let the sender use JSON, uncompressed or with gzip`,
+      wasted: 0,
+    };
   try {
     const decoded = decode(bytes, mostBytes);
     if (decoded.length <= mostBytes) return decoded;
   } catch (error) {
     if ((error as { code?: unknown }).code !== 'ERR_BUFFER_TOO_LARGE')
-      return { reason: 'encoding', detail: `${name}, but damaged or truncated` };
+      return { reason: 'encoding', detail: `${name}, but damaged or truncated`, wasted: mostBytes };
   }
-  return { reason: 'oversize', detail: `more than ${mostBytes} bytes when ${name} is decoded` };
+  return {
+    reason: 'oversize',
+    detail: `more than ${mostBytes} bytes when ${name} is decoded`,
+    wasted: mostBytes,
+  };
 }
 
 /** Visible characters with which an encoding of the table starts: `(` Zstandard, `B` bzip2, `P` ZIP, `W` and `e` Base64. */

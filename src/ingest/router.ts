@@ -155,7 +155,10 @@ export class Router {
       return this.refused('over-budget', excerpt(topic));
 
     const plain = route.isBinary ? payload : plainPayload(payload, this.limits.maxPayloadBytes);
-    if ('reason' in plain) return this.refused(plain.reason, `${plain.detail} on ${excerpt(topic)}`);
+    if ('reason' in plain) {
+      addWaste(route, plain.wasted + REJECT_BYTES, second);
+      return this.refused(plain.reason, `${plain.detail} on ${excerpt(topic)}`);
+    }
     const message = new Message(topic, plain, arrivalMs, this.limits.maxJsonDepth, continues);
     if (route.mayBeAgent && this.otherAgents.sent(message))
       return this.refused('other-agent', excerpt(topic));

@@ -530,7 +530,7 @@ export class Client {
       this.pump();
     };
     const qos = this.takesQos1 ? 1 : 0;
-    const payload = Buffer.alloc(bytes - Buffer.byteLength(probeTopic), ' ');
+    const payload = Buffer.alloc(Math.max(0, bytes - Buffer.byteLength(probeTopic)), ' ');
     const message = { topic: probeTopic, payload, qos, retain: false } as const;
     if (qos === 1) connection.publish(message, answered);
     else {

@@ -81,6 +81,25 @@ describe('an encoded payload', () => {
     expect(read(gzipSync('{"t":21.5}'.padEnd(4097)))[1]).toHaveLength(1);
   });
 
+  it('counts as wasted work when it is decoded in vain', () => {
+    const bomb = gzipSync(Buffer.alloc(1024 * 1024, ' '));
+    const damaged = gzipSync(Buffer.alloc(200 * 1024, ' '));
+    damaged[damaged.length - 8] ^= 1;
+    const binary = Buffer.from('81a17415', 'hex');
+    for (const [payload, reason, last] of [
+      [bomb, 'oversize', 'over-budget'],
+      [damaged, 'encoding', 'over-budget'],
+      [binary, 'encoding', 'encoding'],
+    ] as const) {
+      const router = new Router([rule('z/a')], { limits: { maxPayloadBytes: 256 * 1024 } });
+      const reasons = Array.from(
+        { length: 20 },
+        () => router.message('z/a', payload, ARRIVAL).rejects[0]?.reason,
+      );
+      expect([reasons[0], reasons.at(-1)]).toEqual([reason, last]);
+    }
+  });
+
   it('is not mistaken for plain text, nor plain text for it', () => {
     for (const text of [
       'x',
