@@ -98,7 +98,7 @@ export const streamSchema = z
         ])
         .default('auto'),
       'hot',
-      'Values that become streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices selected by an identifying member (`meters[meter=A].E`, `meters[meter].E` for each), or `{ field, name, unit, aggregate, limits }`. `auto`: every number, with booleans and on/off as 1 and 0.',
+      'Values that become streams: names, JSON Pointers (`/ENERGY/Power`), members of a list of devices selected by an identifying member (`meters[meter=A].E`, `meters[meter].E` for each), the members of all devices that are keys of an object (`*.temperature`), or `{ field, name, unit, aggregate, limits }`. `auto`: every number, with booleans and on/off as 1 and 0.',
       { [TYPE_KEY]: '`auto` or list of fields' },
     ),
     time: note(

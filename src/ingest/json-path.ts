@@ -2,8 +2,10 @@
  * Looks up fields in parsed JSON by key, dotted key or JSON Pointer (RFC 6901), using own properties only. Elements of a
  * list are selected by index or by an identifying member: `meters[meter=A].E` is the `E` of the element whose `meter` is
  * A, `meters[meter].E` the `E` of every element. `meters.A.E`, the name of such a reading, is accepted as a path too.
+ * `*.E` is the `E` of every member, in an object whose keys are names of devices.
  */
 import { findByPair, identityKey, identityOf, isTree } from './json-list.ts';
+import { isPoisonKey } from './stream-name.ts';
 
 /** One step: a key or index, or the elements of a list selected by a member. */
 type PathToken = string | { readonly member: string /** null: every element */; readonly is: string | null };
@@ -12,6 +14,7 @@ type PathToken = string | { readonly member: string /** null: every element */; 
 export type JsonPath = readonly (readonly PathToken[])[];
 
 const MAX_DEPTH = 32;
+const ANY_KEY = '*';
 /** A level of a dotted path, with its selectors. */
 const LEVEL = /^([^[\]]*)((?:\[[^[\]]+\])*)$/;
 const SELECTOR = /\[([^[\]=]+)(?:=([^[\]]+))?\]/g;
@@ -34,7 +37,10 @@ export function compilePath(path: string): JsonPath | null {
   }
   const dotted = path.split('.');
   if (dotted.length > MAX_DEPTH) return null;
-  return dotted.length === 1 || dotted.includes('') ? [[path]] : [[path], dotted];
+  if (dotted.length === 1 || dotted.includes('')) return [[path]];
+  const every = dotted.filter((key) => key === ANY_KEY).length;
+  if (every > 1) return null;
+  return [[path], dotted.map((key) => (key === ANY_KEY ? { member: ANY_KEY, is: null } : key))];
 }
 
 /** Tokens of `meters[meter=A].E`; null if the brackets are unbalanced. A value may contain dots. */
@@ -53,9 +59,28 @@ function withSelectors(path: string): PathToken[] | null {
   return tokens;
 }
 
-/** Whether a path selects several values: `meters[meter].E`. */
+/** Whether a path selects several values: `meters[meter].E`, `*.E`. */
 export const isMany = (path: JsonPath): boolean =>
   path.some((tokens) => tokens.some((token) => typeof token !== 'string' && token.is === null));
+
+/** For `*.E`, the text before and after the key that it selects; null for other paths. */
+export function aroundAnyKey(path: string): readonly [before: string, after: string] | null {
+  if (/[/[]/.test(path)) return null;
+  const keys = path.split('.');
+  const at = keys.length > 1 ? keys.indexOf(ANY_KEY) : -1;
+  return at < 0
+    ? null
+    : [
+        keys
+          .slice(0, at)
+          .map((key) => `${key}.`)
+          .join(''),
+        keys
+          .slice(at + 1)
+          .map((key) => `.${key}`)
+          .join(''),
+      ];
+}
 
 /** The value, or undefined if absent. Never uses the prototype chain. */
 export function lookUp(json: unknown, path: JsonPath): unknown {
@@ -118,10 +143,13 @@ function walk(
   if (token === undefined) found(value, identities);
   else if (typeof token === 'string' || token.is !== null)
     walk(step(value, token, tokens[at - 1]), tokens, at + 1, identities, found);
-  else if (Array.isArray(value))
+  else if (Array.isArray(value)) {
     for (const element of value)
       if (isSelected(element, token))
         walk(element, tokens, at + 1, [...identities, identityOf(element[token.member]) ?? ''], found);
+  } else if (token.member === ANY_KEY && isTree(value))
+    for (const key of Object.keys(value))
+      if (!isPoisonKey(key)) walk(value[key], tokens, at + 1, [...identities, key], found);
 }
 
 /** The field's part of a stream name: levels joined by dots, `meters[meter=A].E` as `meters.A.E`. */
@@ -137,6 +165,6 @@ export function pathName(path: string): string {
 export const nameOfOne = (name: string, identities: readonly string[]): string => {
   let next = 0;
   return name.includes('*')
-    ? name.replace(/(^|\.)\*(?=\.|$)/g, (_, dot: string) => `${dot}${identities[next++] ?? ''}`)
+    ? name.replace(/(^|[./])\*(?=[./]|$)/g, (_, dot: string) => `${dot}${identities[next++] ?? ''}`)
     : [...identities, name].join('.');
 };

@@ -47,6 +47,8 @@ export class PayloadShape {
   readonly pairs = new Map<string, Set<string>>();
   /** Lists, or objects of columns, whose readings have their own times; '' is the whole payload. */
   readonly batches = new Set<string>();
+  /** The last key of the path of each batch. */
+  readonly batchKeys = new Map<string, string>();
   /** Texts of the members of such readings, by key: values seen, and whether one was seen again. */
   readonly batchLabels = new Map<string, { readonly values: Set<string>; repeated: boolean }>();
   /** The members that tell devices of one batch apart. */
@@ -67,13 +69,13 @@ export class PayloadShape {
     if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
     else if (isTree(value)) {
       if (columnsOf(value) !== null || rowsWithTimes(value, null) !== null) {
-        this.note(this.batches, path);
+        this.noteBatch(path, key);
         return;
       }
       const columns = columnNames(value);
       for (const [name, inner] of Object.entries(value))
         if (columns !== null && rowsWithTimes(inner, columns) !== null)
-          this.note(this.batches, path === '' ? name : `${path}.${name}`);
+          this.noteBatch(path === '' ? name : `${path}.${name}`, name);
         else this.walkMember(path, name, inner, depth, arrivalMs);
     } else if (isTimeMember(key, value)) {
       if (path === key) this.stamp(path, value, arrivalMs);
@@ -110,7 +112,7 @@ export class PayloadShape {
   private walkList(path: string, key: string, list: readonly unknown[], depth: number, at: number | null) {
     const timeKey = batchTimeKey(list);
     if (timeKey !== null || rowsWithTimes(list, null) !== null) {
-      this.note(this.batches, path);
+      this.noteBatch(path, key);
       if (timeKey !== null) this.addRows(path, list.filter(isTree), timeKey);
       return;
     }
@@ -147,6 +149,11 @@ export class PayloadShape {
         else if (known.values.size < MAX_VALUES) known.values.add(text);
       }
     }
+  }
+
+  private noteBatch(path: string, key: string): void {
+    this.note(this.batches, path);
+    if (this.batches.has(path)) this.batchKeys.set(path, key);
   }
 
   private noteName(all: Map<string, Set<string>>, path: string, text: string): void {

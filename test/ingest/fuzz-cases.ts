@@ -201,6 +201,7 @@ const KINDS: readonly {
             't',
             'meters[meter].E',
             'meters[meter=B].E',
+            '*.t',
             'batch.0.t',
             'v',
             'nested.a.0',

@@ -617,6 +617,21 @@ describe('lists of devices', () => {
     );
   });
 
+  it('takes a field of every device that is a key of an object', () => {
+    const found = routed('{ match: m, name: "{field}", fields: [{ field: "*.E", name: "*/energy" }] }', [
+      ['m', '{"A":{"E":1,"P":5},"Meter 1.5":{"E":2},"site":"x"}'],
+      ['m', '{"C":{"E":3},"__proto__":{"E":4}}'],
+      ['m', '{"A":{"P":5}}'],
+    ]);
+    expect(found.samples).toEqual([
+      ['A/energy', 1],
+      ['Meter 1.5/energy', 2],
+      ['C/energy', 3],
+    ]);
+    expect(found.rejects).toEqual(['missing-field']);
+    expect(() => routed('{ match: m, fields: ["*.*.E"] }', [])).toThrow();
+  });
+
   it('distinguishes identifying integers from positions', () => {
     const found = routed('{ match: m, fields: ["meters.1.E", "meters.2.E"] }', [
       ['m', list([1, 10], [2, 20])],

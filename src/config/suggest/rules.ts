@@ -39,7 +39,7 @@ interface Field {
   readonly name: string;
   readonly names: readonly string[];
   readonly path: string;
-  /** Path of the list of readings that contains the field; '' for none. */
+  /** Path of the list of readings that contains the field; '' for none, `*` for one of several lists. */
   readonly records: string;
   /** Name in the stream name; null: the path. */
   readonly alias: string | null;
@@ -49,6 +49,8 @@ interface Field {
 
 /** With this many different first levels, the first level is treated as a device. */
 const MANY_ROOTS = 4;
+/** `records` of fields that are in several lists: each field has the path from the payload. */
+const SEVERAL_LISTS = '*';
 const MAX_RULES = 1000;
 const MAX_FIELDS = 256;
 const FIVE_MINUTES = 300_000;
@@ -195,7 +197,7 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
   if (name !== null) keys.name = name;
   const device = deviceOf(group);
   if (device !== null) keys.device = device;
-  if (first.records !== '') keys.records = first.records;
+  if (first.records !== '' && first.records !== SEVERAL_LISTS) keys.records = first.records;
   if (named.length > 0 && formatOf(kind).suggestion?.fields !== undefined)
     keys.fields = named.map(({ path, alias }, at) => {
       const own = Object.fromEntries(
@@ -233,7 +235,8 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
 const needsNumericStrings = (topics: readonly HeardTopic[], fields: readonly Field[]): boolean =>
   topics.some(({ numericStrings, shape, kind }) =>
     kind === 'json' || kind === 'zigbee2mqtt'
-      ? shape.quoted.size > 0 && fields.some(({ names }) => names.some((name) => shape.quoted.has(name)))
+      ? (shape.batches.size > 0 && numericStrings) ||
+        fields.some(({ names }) => names.some((name) => shape.quoted.has(name)))
       : numericStrings,
   );
 
@@ -264,6 +267,9 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
     const topic = texts.length > 0 ? '' : '{topic}/';
     return `${topic}${identity.map((member) => `{/${member}}`).join('-')}${field}`;
   }
+  // the keys of the payload name the devices
+  if (!group.match.includes('{') && fields.some(({ alias }) => alias?.startsWith('*/') === true))
+    return '{field}';
   if (claim?.topic.name === undefined) return null;
   const filled = fill(claim.topic.name, claim.parts, true);
   return claim.topic.shared === true || isDistinct(filled, claim, topics) ? filled : null;
@@ -404,9 +410,10 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
   const identity = new Set(claim?.topic.identity ?? varyingMembers(topics));
   for (const heard of topics) {
     const own = new Map<string, Field>();
+    const repeated = repeatedBatches(heard);
     for (const field of heard.fields.values()) {
       const { name } = field;
-      const place = placeOf(heard, name, claim);
+      const place = placeOf(heard, name, claim, repeated);
       if (place === null || (name !== '' && checkFieldPath(place.path) !== null)) continue;
       const range = ranged(field);
       const quantity =
@@ -508,6 +515,7 @@ function placeOf(
   { shape, kind }: HeardTopic,
   name: string,
   claim: Claim | null,
+  repeated: ReadonlySet<string>,
 ): Pick<Field, 'path' | 'records' | 'alias'> | null {
   const value = claim?.topic.value;
   if (value !== undefined) return name === value ? { path: name, records: '', alias: null } : null;
@@ -530,9 +538,11 @@ function placeOf(
     if (!name.startsWith(prefix)) continue;
     const inner = name.slice(prefix.length);
     const device = [...(shape.batchNames.get(batch) ?? [])].find((text) => inner.startsWith(`${text}.`));
+    const field = device === undefined ? inner : inner.slice(device.length + 1);
+    if (repeated.has(batch)) return placeInRepeated(name, batch, field, shape);
     if (batch !== '' || device !== undefined)
       return {
-        path: device === undefined ? inner : inner.slice(device.length + 1),
+        path: field,
         records: batch,
         alias: null,
       };
@@ -556,6 +566,41 @@ function placeOf(
     }
   }
   return { path: shape.pointers.get(name) ?? name, records: '', alias: null };
+}
+
+/** A member that says nothing about the quantity. */
+const GENERIC_VALUE = /^(?:v|val|value)$/i;
+
+/** A field in one of several lists of readings: `*.temperature` if the keys of the lists name devices. */
+function placeInRepeated(
+  name: string,
+  batch: string,
+  field: string,
+  { batchKeys }: HeardTopic['shape'],
+): Pick<Field, 'path' | 'records' | 'alias'> {
+  const aboveOf = (path: string): string => path.slice(0, path.length - (batchKeys.get(path) ?? '').length);
+  const above = aboveOf(batch);
+  const all = [...batchKeys.keys()].map(aboveOf);
+  const isQuantity = GENERIC_VALUE.test(field) && namesQuantity(batchKeys.get(batch) ?? '');
+  if (all.filter((other) => other === above).length === 1 || (isQuantity && !/[[\]]/.test(name)))
+    return { path: name, records: SEVERAL_LISTS, alias: null };
+  // without the members above the devices, if all have the same ones
+  const alias = `${new Set(all).size > 1 ? above : ''}*/${field.replace(/^values\./, '')}`;
+  return { path: `${above}*.${field}`, records: SEVERAL_LISTS, alias };
+}
+
+/** The lists of readings that have a field in common, such as one list for each device: `{"Device A":[…],"Device B":[…]}`. */
+function repeatedBatches({ fields, shape: { batches } }: HeardTopic): ReadonlySet<string> {
+  const byField = new Map<string, string[]>();
+  if (batches.size > 1)
+    for (const name of fields.keys()) {
+      const batch = [...batches].find((path) => name.startsWith(`${path}.`));
+      if (batch === undefined) continue;
+      const field = name.slice(batch.length + 1);
+      byField.set(field, [...(byField.get(field) ?? []), batch]);
+    }
+  const repeated = [...byField.values()].filter(({ length }) => length > 1);
+  return repeated.length > 0 ? batches : new Set();
 }
 
 const NO_MEASUREMENT: ReadonlySet<string> = new Set([

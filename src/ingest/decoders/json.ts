@@ -16,6 +16,7 @@ import {
   timeKeyOf,
 } from '../json-list.ts';
 import {
+  aroundAnyKey,
   compilePath,
   isMany,
   type JsonPath,
@@ -44,8 +45,10 @@ interface CompiledField {
   readonly path: JsonPath;
   /** The name of its readings when every number is read. */
   readonly source: string;
-  /** Selects several values: `meters[meter].E`. */
+  /** Selects several values: `meters[meter].E`, `*.E`. */
   readonly many: boolean;
+  /** For `*.E`, the text of `source` around the key. */
+  readonly around: readonly [before: string, after: string] | null;
 }
 
 /** The text of a member in a stream name; null: the member is absent; undefined: it identifies nothing. */
@@ -60,8 +63,18 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     const compiled = compilePath(path);
     return compiled === null
       ? []
-      : [{ name, unit, path: compiled, source: pathName(path), many: isMany(compiled) }];
+      : [
+          {
+            name,
+            unit,
+            path: compiled,
+            source: pathName(path),
+            many: isMany(compiled),
+            around: aroundAnyKey(path),
+          },
+        ];
   });
+  const anyKey = fields?.some(({ around }) => around !== null) === true;
   const fieldKeys = new Set(fields?.flatMap(({ path }) => path.map(([key]) => String(key))));
   const timeField = settings.time ?? options.defaultTime ?? null;
   const timePath = timeField === null ? null : compilePath(timeField);
@@ -190,7 +203,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     const batch = isTree(whole) ? batchOf(whole, timePath, false) : null;
     if (batch !== null) return readBatch(batch, { ...(whole as object) }, message, sink);
     const options = walkOptions(message.arrivalMs, null, timeName);
-    const selected = new SelectedFields(fields ?? [], sink);
+    const selected = new SelectedFields(fields ?? [], sink, whole);
     walkNumbers(whole, options, selected);
     return selected.found;
   };
@@ -208,9 +221,12 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     let found =
       batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
     // the fields may be in a nested batch
-    if (!found && fields !== undefined && isTree(json)) {
+    if ((!found || anyKey) && fields !== undefined && isTree(json)) {
       const inner = innerBatch(json, timePath);
-      if (inner !== null) found = readBatch(inner, json, message, sink);
+      // each field may be in a batch of its own
+      if (inner !== null && anyKey && readColumns(json, message, sink)) found = true;
+      if (inner !== null && !found)
+        found = readBatch(inner, json, message, sink) || readColumns(json, message, sink);
     }
     if (identity.length > 0) sink.identify?.(null);
     if (found) return;
@@ -239,6 +255,7 @@ class SelectedFields implements DecodeSink {
   constructor(
     private readonly fields: readonly CompiledField[],
     private readonly sink: DecodeSink,
+    private readonly whole: unknown,
   ) {}
 
   get full(): boolean {
@@ -246,21 +263,47 @@ class SelectedFields implements DecodeSink {
   }
 
   reading(name: string, value: number, timeMs: number | null, unit: string | null): void {
-    const field = this.fields.find((one) => one.source === name);
-    // without a time it is an element of a list that is no column
-    if (field === undefined || timeMs === null) return;
+    for (const field of this.fields) {
+      const key = field.around === null ? null : keyWithin(name, field.around);
+      if (field.source !== name && key === null) continue;
+      // without a time it is an element of a list that is no column
+      if (timeMs === null) {
+        if (key !== null) this.withoutTime(`${field.around?.[0] ?? ''}${key}`);
+        return;
+      }
+      this.found = true;
+      this.sink.reading(
+        key === null ? field.name : nameOfOne(field.name, [key]),
+        value,
+        timeMs,
+        field.unit ?? unit,
+      );
+      return;
+    }
+  }
+
+  /** Reports an element of a list; other members are read by their paths, with the time of the message. */
+  private withoutTime(path: string): void {
+    const list = compilePath(path.replace(/\.\d+$/, ''));
+    if (list === null || !Array.isArray(lookUp(this.whole, list))) return;
     this.found = true;
-    this.sink.reading(field.name, value, timeMs, field.unit ?? unit);
+    this.sink.reject('bad-time', `${excerpt(path, 60)} has no time`);
   }
 
   reject(reason: RejectReason, detail: string): void {
-    if (this.fields.some(({ source }) => detail.startsWith(source))) {
+    if (reason === 'bad-time' || this.fields.some(({ source }) => detail.startsWith(source))) {
       this.found = true;
       this.sink.reject(reason, detail);
     }
   }
 
   request(): void {}
+}
+
+/** The key that `*` selects in the name of a reading; null if the name does not fit. */
+function keyWithin(name: string, [before, after]: readonly [string, string]): string | null {
+  const fits = name.length > before.length + after.length && name.startsWith(before) && name.endsWith(after);
+  return fits ? name.slice(before.length, name.length - after.length) : null;
 }
 
 /** The sent time of a record: at the rule's path in the record, at the batch's key, or at the rule's path in the payload. */
@@ -347,12 +390,14 @@ function namedFields(
   columns: ((whole: unknown, message: Message, sink: DecodeSink) => boolean) | null,
 ): boolean {
   let found = false;
-  for (const { name, unit, path, many } of fields) {
+  for (const { name, unit, path, many, around } of fields) {
     if (sink.full === true) return true;
     const own = unit === null ? options : { ...options, unit };
     if (many) {
       lookUpEvery(json, path, (value, identities) => {
         if (value === null || sink.full === true) return;
+        // a list may be a column with times
+        if (columns !== null && around !== null && Array.isArray(value)) return;
         found = true;
         namedValue(nameOfOne(name, identities), value, own, sink);
       });
