@@ -184,13 +184,21 @@ function canRead(folder: string): boolean {
   }
 }
 
-/** Warns of unreadable secrets. Not an error, because a password or certificate may be installed later. */
+/** Warns of unreadable secrets and keys. Not an error, because a password, certificate or key may be installed later. */
 async function warnOfSecrets(config: Config, err: CommandOutput['err']): Promise<void> {
-  const { brokerOptions, readSecrets } = await import('../../mqtt/options.ts');
+  const [{ brokerOptions, readSecrets }, { loadKeys }] = await Promise.all([
+    import('../../mqtt/options.ts'),
+    import('../../remote/keys.ts'),
+  ]);
   const { passwordFile, ca, cert, key, ...others } = brokerOptions(config.mqtt, config.node);
-  for (const file of [{ passwordFile }, { ca }, { cert }, { key }])
+  const { remote_config: remote, requests } = config;
+  const reads: (() => unknown)[] = [{ passwordFile }, { ca }, { cert }, { key }].map(
+    (file) => () => readSecrets({ ...others, ...file }),
+  );
+  if (remote.enabled || requests.signed) reads.push(() => loadKeys(remote.keys));
+  for (const read of reads)
     try {
-      readSecrets({ ...others, ...file });
+      read();
     } catch (error) {
       if (!(error instanceof GatecastError) || error.code !== 'FILE_UNREADABLE') throw error;
       err(`warning: ${error.message}\n`);

@@ -83,6 +83,18 @@ describe('gatecast check', () => {
     expect((await run('-c', path)).err).toMatch(/^warning: mqtt\.password_file: .*\/none\/secret/);
   });
 
+  it('warns of a key file that does not exist: the daemon would not start', async () => {
+    const keysOf = async (enabled: boolean): Promise<string> => {
+      const path = write(
+        'keys.yaml',
+        `node: n\nmqtt: { url: mqtt://b }\nremote_config: { enabled: ${enabled}, keys: /none/keys.jwks }\nstreams: [{ match: s }]\n`,
+      );
+      return (await run('-c', path)).err;
+    };
+    expect(await keysOf(true)).toMatch(/^warning: remote_config\.keys: \/none\/keys\.jwks: ENOENT/m);
+    expect(await keysOf(false)).not.toContain('keys.jwks');
+  });
+
   it('warns of certificates that are not there, of a folder that cannot be used, and of the port', async () => {
     const path = write(
       'files.yaml',
