@@ -189,7 +189,7 @@ async function newestForecast(
     (await replayed(play, supposed, fromMs, true)) ?? (await replayed(play, supposed, fromMs, false));
   if (made !== null) return made;
   throw new GatecastError('NOT_ENOUGH_DATA', `There is no forecast of ${printable(play.stream)} yet.`, {
-    hint: 'A stream is forecast as soon as its interval is known; gatecast inspect shows its readings.',
+    hint: 'The first forecast is made at the end of the first interval; gatecast inspect shows the readings.',
   });
 }
 
