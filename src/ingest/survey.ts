@@ -29,7 +29,7 @@ const MAX_SENDERS = 64;
 const MAX_COMPARED = 512;
 /** Members that identify the devices of one topic. */
 const DEVICE_MEMBER =
-  /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
+  /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|slave|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
 /** Members that differ in each message. */
 const MESSAGE_MEMBER =
   /^(?:dedup\w*|correlation|message|msg|event|session|request|packet|transaction|frame|trace)_?(?:id|uid|uuid)$/i;

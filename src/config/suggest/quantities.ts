@@ -106,6 +106,10 @@ const QUANTITIES: readonly Known[] = [
 const HOUSEKEEPING =
   /^(?:.* )?(?:link ?quality|lqi|rssi|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num)?|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
 
+/** KNX data point types, quality codes and Modbus addresses. */
+const CODE =
+  /^(?:dpt|qc|quality ?codes?|slave(?: ?(?:id|addr|address))?|unit ?id|register(?: ?(?:addr|address|type))?|function ?code)$/;
+
 /** Units at the end of a name. A unit of one letter counts only after a quantity that is measured in it. */
 const SUFFIXES: readonly (readonly [RegExp, string])[] = [
   [/temp(?:erature)?\w* c$|\bdew ?point c$|\btemp ?c$/, '°C'],
@@ -235,7 +239,15 @@ export function namesQuantity(level: string): boolean {
   );
 }
 
+/** Quality codes of OPC: 0 bad, 64 uncertain, 192 good. */
+const isQuality = (value: number): boolean => value === 0 || value === 64 || value === 192;
+
+/** Whether a field is the quality of the readings beside it: `{"v":21.5,"q":192}`. */
+export function isQualityCode(name: string, { min, max }: Seen): boolean {
+  return /^q(?:uality)?$/.test(levelsOf(name)[0] ?? '') && isQuality(min) && isQuality(max) && max > 0;
+}
+
 export function isHousekeeping(name: string): boolean {
   const [last = '', before = ''] = levelsOf(name);
-  return HOUSEKEEPING.test(last) || /^(?:update|wifi|diagnostics)$/.test(before);
+  return HOUSEKEEPING.test(last) || CODE.test(last) || /^(?:update|wifi|diagnostics)$/.test(before);
 }

@@ -11,7 +11,14 @@ import { cadenceOf, stepsFor } from './cadence.ts';
 import { FAMILIES } from './families.ts';
 import { type Claim, claimTopic, factOf, fill } from './family.ts';
 import { withOwnNames } from './own-names.ts';
-import { counter, isHousekeeping, namesQuantity, type Quantity, quantityOf } from './quantities.ts';
+import {
+  counter,
+  isHousekeeping,
+  isQualityCode,
+  namesQuantity,
+  type Quantity,
+  quantityOf,
+} from './quantities.ts';
 import { type ReadingTime, readingTime } from './reading-time.ts';
 
 export interface SuggestedRule {
@@ -632,7 +639,9 @@ function measured(
   if (fact !== undefined) return unit === null ? fact : { ...fact, unit };
   if (total) return counter(unit);
   if (claim?.family.listedOnly === true && announced === null) return 'out';
-  if (isHousekeeping(subject)) return 'out';
+  if (isHousekeeping(subject) || isQualityCode(subject, range)) return 'out';
+  // sequence number and number of records of Advantech modules, beside `t` and `q`
+  if (/^[sc]$/.test(name) && ['s', 'q', 'c'].every((key) => heard.fields.has(key))) return 'out';
   const quantity = quantityOf(subject, range, unit);
   if (quantity === null && claim?.family.knownOnly === true && announced === null) return 'out';
   return quantity;

@@ -222,6 +222,35 @@ describe('a suggestion for unknown devices', () => {
     expect(streams['p/heading']).toMatch(/^- mean/);
   });
 
+  it('takes no address, data point type or quality code for a reading', () => {
+    const { config, streams } = suggested((at) => [
+      ['knx/living', { dpt: 9.001, value: 21 + at }],
+      ['wise/data', { s: at, t: stamp(at), q: 192, c: 1, ai1: 4 + at }],
+      ['siemens/tag', { val: 20 + at, qc: 3 }],
+      ['opc/tag', { v: 20 + at, quality: at === 3 ? 0 : 192 }],
+      ['modbus/in', { slave: 3, register: 40001, function_code: 3, power: 100 + at }],
+      // the same keys as readings
+      ['flow/q', { q: 190 + at, air_quality: 50 + at }],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual([
+      'flow/q/air_quality',
+      'flow/q/q',
+      'knx/living/value',
+      'modbus/in/power',
+      'opc/tag/v',
+      'siemens/tag/val',
+      'wise/data/ai1',
+    ]);
+    expect(config.streams).toHaveLength(6);
+  });
+
+  it('separates the slaves of a bus on one topic', () => {
+    const { streams } = suggested((at) =>
+      [1, 2, 3].map((slave) => ['modbus/in', { slave, power: at + slave }]),
+    );
+    expect(Object.keys(streams).sort()).toEqual(['1/power', '2/power', '3/power']);
+  });
+
   it('chooses a step that is not shorter than the cadence', () => {
     const step = (everyMs: number, topic = 'a/pump_speed'): string | undefined =>
       Object.values(suggested((at) => [[topic, String(at)]], everyMs).streams)[0]
