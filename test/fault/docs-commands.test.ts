@@ -48,7 +48,7 @@ function ready(command: string): string {
   line = line
     .replace(/--listen \S+/, '--listen 3s')
     .replace(/ -W \d+/, ' -W 2')
-    .replace('--speed 60', '--speed 3600000');
+    .replace(/--speed \d+/, '--speed 3600000');
   return /\bgatecast init\b(?!.*--listen)/.test(line)
     ? line.replace('gatecast init', 'gatecast init --listen 3s')
     : line;
