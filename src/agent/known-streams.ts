@@ -5,7 +5,7 @@
 import type { Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { StreamSpec } from '../series/spec.ts';
-import type { Store } from '../store/store-contract.ts';
+import type { MetaStore } from '../store/store-contract.ts';
 
 const KEY = 'agent.streams';
 const MARGIN_MS = 3_600_000;
@@ -26,11 +26,6 @@ export interface KnownStream {
   readonly firstMs: number;
 }
 
-interface KnownStreamsStore extends Pick<Store, 'getMeta' | 'setMeta'> {
-  /** Number of queries so far that could not read the store. Left out: `getMeta` throws then. */
-  readonly failedReads?: number;
-}
-
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
   private changed = false;
@@ -38,7 +33,7 @@ export class KnownStreams {
   gone: readonly string[] = [];
   private unread = false;
 
-  constructor(private readonly store: KnownStreamsStore) {}
+  constructor(private readonly store: MetaStore) {}
 
   /** Whether the stored list could not be read. It is not replaced until `readMissed` has read it. */
   get isUnread(): boolean {

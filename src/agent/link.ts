@@ -14,11 +14,11 @@ import { subscriptionsFor } from '../mqtt/subscriptions.ts';
 import { topicsOf } from '../mqtt/topics.ts';
 import { tryBroker } from '../mqtt/trial.ts';
 import type { Outputs } from '../outputs/outputs.ts';
-import type { Store } from '../store/store-contract.ts';
+import type { MetaStore } from '../store/store-contract.ts';
 import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 
 interface LinkParts extends Pick<Context, 'config' | 'clock' | 'log'> {
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
   /** The router with the filters of the sensors. */
   readonly streams: { readonly router: Pick<Router, 'filters'> };
@@ -158,12 +158,15 @@ const SESSION_KEY = 'agent.session';
  * this broker and client id.
  */
 export function sessionMemory(
-  store: Pick<Store, 'getMeta' | 'setMeta'>,
+  store: MetaStore,
   { url, clientId }: Pick<BrokerOptions, 'url' | 'clientId'>,
 ): SessionMemory {
+  const { failedReads } = store;
   let text = store.getMeta(SESSION_KEY);
+  // A record that cannot be read now must not cost the messages that the broker has kept.
+  const isUnread = text === null && store.failedReads !== failedReads;
   return {
-    former: filtersIn(text, url, clientId),
+    former: isUnread ? [] : filtersIn(text, url, clientId),
     remember: (filters) => {
       const now = JSON.stringify({ url, clientId, filters });
       if (now !== text) store.setMeta(SESSION_KEY, now);

@@ -89,6 +89,19 @@ test('the session is known to the data directory that has met this broker under 
   }
 });
 
+test('the session is kept if the store cannot be read', () => {
+  const here = { url: 'mqtt://here', clientId: 'a' };
+  const unreadable = {
+    failedReads: 0,
+    getMeta() {
+      this.failedReads++;
+      return null;
+    },
+    setMeta: () => {},
+  };
+  expect(sessionMemory(unreadable, here).former).toEqual([]);
+});
+
 test('a repeated log line is written at a limited rate, each kind by itself', () => {
   const clock = new FakeClock();
   const seldom = new RateLimitedLog(clock);
