@@ -56,7 +56,7 @@ export class KnownStreams {
 
   /**
    * Reads a list that could not be read before, and adds the streams that were found meanwhile.
-   * @returns all streams; null if the list still cannot be read
+   * @returns the streams of the list; null if it still cannot be read
    */
   readMissed(router: Pick<Router, 'adopt' | 'forget'>): KnownStream[] | null {
     const stored = this.read();
@@ -67,7 +67,8 @@ export class KnownStreams {
     for (const [, , , , name] of [...stored, ...this.rows.values()])
       if (name !== undefined) router.forget(name);
     this.changed ||= found.length > 0;
-    return this.adopt([...stored, ...found], router);
+    const foundNames = new Set(found.map(([, , , , name]) => name));
+    return this.adopt([...stored, ...found], router).filter(({ spec }) => !foundNames.has(spec.name));
   }
 
   private adopt(rows: readonly Row[], router: Pick<Router, 'adopt'>): KnownStream[] {

@@ -160,16 +160,19 @@ export class AgentStreams implements Part {
     return this.known.isUnread;
   }
 
-  /** If the list of streams could not be read at the start, reads it. All streams are restored then, as after a start. */
+  /** If the list of streams could not be read at the start, reads it. Its streams are then restored, as after a start. */
   readMissedList(): void {
     // Opens the database again, and reads the journal, which may have the newest list.
     if (!this.known.isUnread || !this.store.settle()) return;
     const before = this.specs();
-    const all = this.known.readMissed(this.router);
-    if (all === null) return;
-    for (const { name } of before) if (!this.known.has(name)) this.leave(name);
-    for (const { spec } of all) this.board.announce(spec.name, spec.unit, spec.device);
-    this.waitAgain(all);
+    const missed = this.known.readMissed(this.router);
+    if (missed === null) return;
+    for (const { name } of before) {
+      if (this.known.has(name)) this.checkpoints.add(name, 'new', 0);
+      else this.leave(name);
+    }
+    for (const { spec } of missed) this.board.announce(spec.name, spec.unit, spec.device);
+    this.waitAgain(missed);
     this.known.save();
     this.log.info('streams are restored after the start', { streams: this.size, waiting: this.late.size });
   }

@@ -516,6 +516,10 @@ test.each(['read later', 'unread until the end'])(
     if (how !== 'read later') await agent.start();
     const { streams } = agent.now;
     streams.readMissedList();
+    if (how === 'read later') {
+      expect(streams.late.size).toBe(PLACES.length);
+      expect(agent.buckets('newcomer')).toBeGreaterThanOrEqual(4);
+    }
     await agent.hear('newcomer', 20);
     const names = () => streams.specs().map(({ name }) => name);
     expect(names().sort()).toEqual([...PLACES, 'newcomer'].sort());
