@@ -9,6 +9,7 @@ import { createDecoder, type PayloadKind } from './decoders/index.ts';
 import { plainPayload } from './encoding.ts';
 import { isTree } from './json-list.ts';
 import { Message } from './message.ts';
+import { severalReadings } from './number-text.ts';
 import { OtherAgents } from './other-agents.ts';
 import { isTopic } from './pattern.ts';
 import { PayloadShape } from './payload-shape.ts';
@@ -124,7 +125,11 @@ export class Survey {
     const message = new Message(topic, payload, arrivalMs, MAX_DEPTH);
     if (OtherAgents.mayBe(topic) && this.otherAgents.sent(message)) return;
     const heard = this.topic(topic, payload);
-    if (heard === null) return;
+    if (heard === null) {
+      const form = severalReadings(message.text().slice(0, MAX_COMPARED));
+      if (form !== null && this.unread.size < MAX_UNREAD) this.unread.set(topic, form);
+      return;
+    }
     heard.messages += 1;
     const isJson = heard.kind === 'json' || heard.kind === 'zigbee2mqtt';
     const json = isJson ? message.peek() : undefined;

@@ -126,6 +126,7 @@ describe('the number decoder', () => {
     ['', 'empty'],
     ['  ', 'empty'],
     ['abc', 'bad-number'],
+    ['temp=21,5;hum=40,2', 'bad-number'],
     ['1e400', 'not-finite'],
     ['NaN', 'not-finite'],
     ['1'.repeat(5_000_000), 'bad-number'],

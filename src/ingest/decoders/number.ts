@@ -1,7 +1,13 @@
 /** A payload of one number: `21.5`, `on`, `true`; `21.5 °C` with `numeric_strings`. */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
-import { type NumberWithUnit, parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
+import {
+  type NumberWithUnit,
+  parseNumber,
+  parseNumberWithUnit,
+  parseSwitch,
+  severalReadings,
+} from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
 
 /** Longer payloads are rejected without decoding the text. */
@@ -19,7 +25,9 @@ export function numberDecoder(settings: DecoderSettings): Decoder {
 export function decodeNumber(message: Message, settings: DecoderSettings, sink: DecodeSink): void {
   const { length } = message.payload;
   if (length > MAX_BYTES) {
-    sink.reject('bad-number', `${length} bytes, too long for a number`, true);
+    const form = severalReadings(Buffer.from(message.payload.subarray(0, MAX_BYTES)).toString('latin1'));
+    const problem = form === null ? ', too long for a number' : `: ${form}`;
+    sink.reject('bad-number', `${length} bytes${problem}`, true);
     return;
   }
   const text = message.text();
@@ -39,7 +47,10 @@ export function decodeNumber(message: Message, settings: DecoderSettings, sink: 
   }
   const found = parsed === 'bad-number' ? otherNumber(text.trim(), settings) : parsed;
   if (typeof found === 'object') sink.reading('', found.value, null, found.unit);
-  else sink.reject(found, excerpt(text), true);
+  else {
+    const form = severalReadings(text);
+    sink.reject(found, form === null ? excerpt(text) : `${form}: ${excerpt(text, 60)}`, true);
+  }
 }
 
 /** A number in quotes, with a decimal comma, with a unit, or followed by a comma or semicolon. */
