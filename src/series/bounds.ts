@@ -29,6 +29,11 @@ const EPISODE = 48;
 /** A stream with a larger share of records rises (falls) permanently and has no bound. */
 const RISING = 0.03;
 const MEMORY = 256;
+/** Minimum published room of a stream that has come back to its bound, as a share of the range. */
+const USUAL = 0.125;
+/** A stream is away from a bound, and back, at these distances, as shares of the range. */
+const FAR = 0.5;
+const BACK = 0.25;
 
 const compressed = (beyond: number, room: number): number =>
   room > 0 ? room * (1 - Math.exp(-beyond / room)) : 0;
@@ -49,6 +54,10 @@ class Side {
   /** Visits since the last large record, each from near the bound until the stream has left it; and how far they fell short of it on average. */
   private returns = 0;
   private short = 0;
+  /** Whether the stream has come back from the other half of its range since a record exceeded the range of its time; the largest rise over an earlier maximum since. */
+  private returned = false;
+  private away = false;
+  private rise = 0;
   /** Highest value of the current visit, or of the last one; whether the stream has left since. */
   private top = Number.NEGATIVE_INFINITY;
   private left = true;
@@ -66,7 +75,13 @@ class Side {
         this.excess = Math.max(this.excess, x - this.base);
         if (x - this.bound > NEAR * range) this.visits = this.returns = 0;
         else this.short += x - this.bound;
+        if (x - this.bound > range) {
+          this.returned = this.away = false;
+          this.rise = 0;
+        } else if (this.returned) this.rise = Math.max(this.rise, x - this.base);
       }
+      if (x < this.bound - FAR * range) this.away = true;
+      else if (this.away && x > this.bound - BACK * range) this.returned = true;
       this.visit(x, range);
       const near = x > this.bound - NEAR * range;
       if (near && !this.near) this.visits++;
@@ -108,13 +123,14 @@ class Side {
     return this.sign * (this.bound + compressed(beyond, free));
   }
 
-  /** Returns the value, compressed towards a bound that many visits have reached, or almost. */
-  limit(value: number): number {
+  /** Returns the value, compressed towards a bound that many visits have reached, or almost, or that records exceed by little. */
+  limit(value: number, range: number): number {
     const beyond = this.sign * value - this.bound;
     if (beyond <= 0 || this.share > RISING) return value;
     if (this.exact >= ENOUGH_VISITS) return this.sign * this.bound;
-    if (this.returns < ENOUGH_VISITS) return value;
-    return this.sign * (this.bound + compressed(beyond, this.short));
+    if (this.returns >= ENOUGH_VISITS) return this.sign * (this.bound + compressed(beyond, this.short));
+    if (!this.returned) return value;
+    return this.sign * (this.bound + compressed(beyond, Math.max(this.rise, USUAL * range)));
   }
 
   persist(io: StateIo): void {
@@ -129,6 +145,10 @@ class Side {
     this.exact = Math.floor(visit / 4);
     this.share = io.number(this.share);
     this.short = io.number(this.short);
+    const flags = io.number((this.away ? 1 : 0) + (this.returned ? 2 : 0));
+    this.away = flags % 2 === 1;
+    this.returned = flags >= 2;
+    this.rise = io.number(this.rise);
     this.top = io.number(this.top);
     const returns = io.number(2 * this.returns + (this.left ? 1 : 0));
     this.left = returns % 2 === 1;
@@ -164,7 +184,8 @@ export class Bounds {
   /** Like `hold`, for a published value: beyond a level that was often reached there is less room, or none. */
   limit(value: number): number {
     const held = this.hold(value);
-    return held === value ? value : value > this.high ? this.above.limit(held) : this.below.limit(held);
+    if (held === value) return value;
+    return (value > this.high ? this.above : this.below).limit(held, this.high - this.low);
   }
 
   /** Whether `hold` and `limit` change no value from `low` to `high`. */

@@ -40,6 +40,16 @@ describe('each situation of a stream', () => {
     expect(outcome.beyond).toBeLessThan(0.2);
   });
 
+  it.each([
+    [1750, 300, 7, 250],
+    [1000, 100, 3, 100],
+    [100, 5, 0.5, 40],
+  ])('counts no refill twice in a tank that is filled to %i or less', async (top, bottom, fall, spread) => {
+    const outcome = await play(model, sawtooth(2, top, bottom, fall, 1600, spread), 60 * MINUTE);
+    expect(share(outcome, 'falling')).toBeGreaterThan(0.7);
+    expect(outcome.beyond).toBeLessThan(0.15);
+  });
+
   it('is held in a machine that is on for a quarter of its cycle', async () => {
     const outcome = await play(model, dutyCycle(1, 40, 10, 5, 1800), MINUTE);
     expect(share(outcome, 'off')).toBeGreaterThan(0.6);

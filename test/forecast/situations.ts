@@ -32,8 +32,15 @@ export function impulses(seed: number, period: number, low: number, high: number
   return make(steps, (t) => (t % period === 1 ? [rng.range(low, high), 'impulse'] : [0, 'zero']));
 }
 
-/** A tank that is emptied at a varying rate and filled at once when it is nearly empty. */
-export function sawtooth(seed: number, top: number, bottom: number, fall: number, steps = 1600): Shape {
+/** A tank that is emptied at a varying rate and filled at once when it is nearly empty, up to `spread` below its top. */
+export function sawtooth(
+  seed: number,
+  top: number,
+  bottom: number,
+  fall: number,
+  steps = 1600,
+  spread = 0,
+): Shape {
   const rng = new Random(seed);
   let level = rng.range(bottom, top);
   let since = 99;
@@ -41,7 +48,7 @@ export function sawtooth(seed: number, top: number, bottom: number, fall: number
     level -= fall * rng.range(0.5, 1.5);
     since++;
     if (level < bottom) {
-      level = top;
+      level = spread > 0 ? rng.range(top - spread, top) : top;
       since = 0;
     }
     return [level, since < 6 ? 'after the jump' : 'falling'];

@@ -78,6 +78,16 @@ describe('bounds', () => {
     expect(walk.hold(30)).toBeGreaterThan(25.5);
   });
 
+  it('limit what is published after a return by the size of earlier records, and of the first one not', () => {
+    // Begins at 300, is then filled to 1000 and 1040: the first rise, of 700, says nothing about the third.
+    const cycle = (top: number) => Array.from({ length: 60 }, (_, i) => top - 12 * i);
+    const bounds = shown([...Array.from({ length: 40 }, () => 300), ...cycle(1000), ...cycle(1040)]);
+    expect(bounds.limit(1800)).toBeGreaterThan(1040);
+    expect(bounds.limit(1800)).toBeLessThan(1040 + (1040 - 290) / 8);
+    const once = shown([...Array.from({ length: 40 }, () => 300), ...cycle(1000)]);
+    expect(once.limit(1800)).toBeGreaterThan(1300);
+  });
+
   it('keep the order of values, and are restored exactly', () => {
     const numbers = fc.array(fc.double({ min: -100, max: 100, noNaN: true }), {
       minLength: 40,
