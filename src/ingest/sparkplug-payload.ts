@@ -2,6 +2,7 @@
  * The Sparkplug B protobuf payload. Field numbers and types follow the Eclipse Sparkplug 3.0 specification, chapter 6.4.
  */
 import protobuf from 'protobufjs/light.js';
+import { plainPayload } from './encoding.ts';
 
 /** 64-bit integers of protobufjs. */
 type Long = number | { readonly low: number; readonly high: number };
@@ -63,7 +64,13 @@ const root = protobuf.Root.fromJSON({
   nested: {
     Payload: {
       edition: 'proto2',
-      fields: { timestamp: field(1, 'uint64'), metrics: list(2, 'Metric'), seq: field(3, 'uint64') },
+      fields: {
+        timestamp: field(1, 'uint64'),
+        metrics: list(2, 'Metric'),
+        seq: field(3, 'uint64'),
+        uuid: field(4, 'string'),
+        body: field(5, 'bytes'),
+      },
     },
     Metric: {
       edition: 'proto2',
@@ -108,17 +115,37 @@ const BOOLEAN = 11;
 /** From here on: String, DateTime, Text, UUID, DataSet, Bytes, File, Template, and arrays. */
 const FIRST_NOT_NUMERIC = 12;
 
+interface RawPayload {
+  readonly timestamp?: Long;
+  readonly seq?: Long;
+  readonly metrics?: readonly RawMetric[];
+  readonly uuid?: string;
+  readonly body?: Uint8Array;
+}
+
+/** `uuid` of a payload whose body is a compressed payload, as Eclipse Tahu sends it. */
+const COMPRESSED = 'SPBV1.0_COMPRESSED';
+/** Maximum size of a decompressed payload. */
+const MAX_PLAIN_BYTES = 1024 * 1024;
+
 /** null if the bytes are not a Sparkplug payload. */
 export function decodeSparkplug(bytes: Uint8Array): SparkplugPayload | null {
-  let raw: { timestamp?: Long; seq?: Long; metrics?: readonly RawMetric[] };
+  let outer: RawPayload;
+  let raw: RawPayload;
   try {
-    raw = payloadType.decode(bytes) as typeof raw;
+    outer = payloadType.decode(bytes) as RawPayload;
+    raw = outer;
+    if (own(outer, 'uuid') === COMPRESSED) {
+      const plain = plainPayload(own(outer, 'body') ?? new Uint8Array(), MAX_PLAIN_BYTES);
+      if ('reason' in plain || hasTooManyMetrics(plain)) return null;
+      raw = payloadType.decode(plain) as RawPayload;
+    }
   } catch {
     return null;
   }
   return {
-    timeMs: unsigned(own(raw, 'timestamp')),
-    seq: unsigned(own(raw, 'seq')),
+    timeMs: unsigned(own(raw, 'timestamp') ?? own(outer, 'timestamp')),
+    seq: unsigned(own(raw, 'seq') ?? own(outer, 'seq')),
     metrics: (own(raw, 'metrics') ?? []).map(metricOf),
   };
 }

@@ -1,10 +1,11 @@
+import { deflateSync, gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { createDecoder } from '../../src/ingest/decoders/index.ts';
 import { Router } from '../../src/ingest/router.ts';
 import { decodeSparkplug } from '../../src/ingest/sparkplug-payload.ts';
 import { ARRIVAL, decode, reasons, values } from './decode.ts';
 import { rule, settings } from './rules.ts';
-import { sparkplug, type TestMetric } from './sparkplug-messages.ts';
+import { bytes, integer, metric, sparkplug, type TestMetric, text } from './sparkplug-messages.ts';
 
 const FLOAT = 9;
 const at = (type: string, device = '') => `spBv1.0/plant/${type}/edge${device === '' ? '' : `/${device}`}`;
@@ -104,6 +105,30 @@ describe('the Sparkplug B decoder', () => {
       ['Node Control/Rebirth', 11, 1],
     ]);
     expect(decode(each, sparkplug([{ alias: 1, float: 1 }], 10), at('DDATA', 'pump')).requests).toEqual([]);
+  });
+
+  it.each([
+    ['GZIP', gzipSync],
+    ['DEFLATE', deflateSync],
+  ])('reads a payload compressed with %s, up to a size', (algorithm, compress) => {
+    const packed = (plain: Buffer, seq: number) =>
+      Buffer.from([
+        ...integer(1, ARRIVAL - 3),
+        ...bytes(2, metric({ name: 'algorithm', type: 12, string: algorithm })),
+        ...integer(3, seq),
+        ...text(4, 'SPBV1.0_COMPRESSED'),
+        ...bytes(5, [...compress(plain)]),
+      ]);
+    const { each } = born();
+    const read = decode(each, packed(sparkplug([{ alias: 1, float: 30 }]), 2), at('DDATA', 'pump'));
+    expect(read.readings).toEqual([{ field: 'Motor/Speed', value: 30, timeMs: ARRIVAL - 3, unit: 'rpm' }]);
+    expect([read.rejects, read.requests]).toEqual([[], []]);
+    const damaged = packed(sparkplug([{ alias: 1, float: 31 }]), 3);
+    damaged.fill(0, damaged.length - 12);
+    expect(reasons(decode(each, damaged, at('DDATA', 'pump')))).toEqual(['bad-payload']);
+    // zeros are compressed to a thousandth of their size
+    const bomb = packed(Buffer.alloc(32 * 1024 * 1024), 3);
+    expect(reasons(decode(each, bomb, at('DDATA', 'pump')))).toEqual(['bad-payload']);
   });
 
   it('detects a gap in the sequence once, requests a rebirth, and still reads the data', () => {
