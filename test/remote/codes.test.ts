@@ -27,6 +27,21 @@ const base = { aud: 'node:gatecast/cellar', iat, exp: iat + 3600, version: 5 };
 const GOOD = { config: { publish: { every: '2m' } } };
 
 const start = (folder = new MemoryFolder()): Gateway => new Gateway(folder, new FakeClock(NOW), keys);
+/** Two streams that forecast until the config is applied, however long the check of the signature takes. */
+function activeUntilApplied(gateway: Gateway, forecasts: number): void {
+  const activeMs = gateway.clock.monotonic();
+  Object.defineProperty(gateway, 'vitals', {
+    get: () => ({
+      ...NOBODY,
+      streams: ['a', 'b'].map((name) => ({
+        name,
+        intervalMs: 4000,
+        activeMs: gateway.life.phase === 'applying' ? gateway.clock.monotonic() : activeMs,
+        forecasts,
+      })),
+    }),
+  });
+}
 const encode = (value: unknown): string => Buffer.from(JSON.stringify(value)).toString('base64url');
 const push = (content: Record<string, unknown>, key: TestKey = ops): Promise<string> =>
   sign({ ...base, ...content }, key);
@@ -338,19 +353,7 @@ describe('codes of remote config', () => {
 
   it('500: streams without forecasts at the end of probation', async () => {
     const gateway = start();
-    // They forecast until the config is applied, however long the check of the signature takes.
-    const activeMs = gateway.clock.monotonic();
-    Object.defineProperty(gateway, 'vitals', {
-      get: () => ({
-        ...NOBODY,
-        streams: ['a', 'b'].map((name) => ({
-          name,
-          intervalMs: 4000,
-          activeMs: gateway.life.phase === 'applying' ? gateway.clock.monotonic() : activeMs,
-          forecasts: 5,
-        })),
-      }),
-    });
+    activeUntilApplied(gateway, 5);
     await gateway.push(await push({ ...GOOD, probation: '10s' }));
     await gateway.pass(11_000);
     expect(gateway.reported).toMatchObject({ status: 'rolled_back', code: 500 });
@@ -360,17 +363,14 @@ describe('codes of remote config', () => {
   it('500: a push that comes while streams are restored waits, so that its probation knows these streams', async () => {
     const gateway = start();
     gateway.restoring = true;
-    const restored = {
-      ...NOBODY,
-      streams: ['a', 'b'].map((name) => ({ name, intervalMs: 4000, activeMs: 5000, forecasts: 0 })),
-    };
     gateway.remote.receive('node', Buffer.from(await push({ ...GOOD, probation: '10s' })), true);
     for (let i = 0; i < 20; i++) {
       gateway.clock.advance(200);
       await new Promise<void>((resolve) => setImmediate(resolve));
     }
     expect(gateway.reported.version).not.toBe(5);
-    Object.assign(gateway, { vitals: restored, restoring: false });
+    activeUntilApplied(gateway, 0);
+    gateway.restoring = false;
     expect(await gateway.settle()).toMatchObject({ status: 'probation', version: 5 });
     await gateway.pass(11_000);
     expect(gateway.reported).toMatchObject({ status: 'rolled_back', code: 500 });

@@ -124,6 +124,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
       throw new Error('out of memory');
     });
     await waitFor('the failure', () => failing.mock.results.length > 0);
+    await waitFor('forecasts', () => new Set(seen.map(({ text }) => text)).size > 16);
     await feed.finish();
     const { violations, texts } = await verdict(observer, seen, fakeModel());
     expect(violations).toEqual([]);
