@@ -5,7 +5,8 @@
  * exceeded the records before them, reduced with every visit near the maximum that set no record; likewise below the
  * lowest value. The bound is soft: values beyond are compressed, not cut off. A highest value that was reached exactly on
  * many visits and never exceeded leaves no room for what is published; one that was almost reached on many visits leaves
- * as much room as these visits have fallen short of it.
+ * as much room as these visits have fallen short of it. In between, once the stream has come back to the edge of its range, a
+ * published value has as much room as the records since then have exceeded it.
  */
 import type { StateIo } from './state-io.ts';
 
@@ -30,7 +31,7 @@ const EPISODE = 48;
 const RISING = 0.03;
 const MEMORY = 256;
 /** Minimum published room of a stream that has come back to its bound, as a share of the range. */
-const USUAL = 0.125;
+const LEAST_RISE = 0.125;
 /** A stream is away from a bound, and back, at these distances, as shares of the range. */
 const FAR = 0.5;
 const BACK = 0.25;
@@ -54,9 +55,11 @@ class Side {
   /** Visits since the last large record, each from near the bound until the stream has left it; and how far they fell short of it on average. */
   private returns = 0;
   private short = 0;
-  /** Whether the stream has come back from the other half of its range since a record exceeded the range of its time; the largest rise over an earlier maximum since. */
-  private returned = false;
+  /** Since the last record that exceeded the maximum by more than the range: whether the stream has been in the other half of its range, */
   private away = false;
+  /** whether it has come back to the bound from there, */
+  private returned = false;
+  /** and by how much a later rise has exceeded the maximum before it, at most. */
   private rise = 0;
   /** Highest value of the current visit, or of the last one; whether the stream has left since. */
   private top = Number.NEGATIVE_INFINITY;
@@ -130,7 +133,7 @@ class Side {
     if (this.exact >= ENOUGH_VISITS) return this.sign * this.bound;
     if (this.returns >= ENOUGH_VISITS) return this.sign * (this.bound + compressed(beyond, this.short));
     if (!this.returned) return value;
-    return this.sign * (this.bound + compressed(beyond, Math.max(this.rise, USUAL * range)));
+    return this.sign * (this.bound + compressed(beyond, Math.max(this.rise, LEAST_RISE * range)));
   }
 
   persist(io: StateIo): void {
