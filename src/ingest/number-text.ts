@@ -63,6 +63,8 @@ export function parseNumberWithUnit(
   if (found === null) return 'bad-number';
   const [, number = '', space, unit = ''] = found;
   if (unit !== format.ownUnit && !isUnit(unit)) return 'bad-number';
+  // error codes (`0H`, `203T`) are more likely than henry and tesla
+  if (space === '' && /^[HJNST]$/.test(unit) && /^\d+$/.test(number)) return 'bad-number';
   // `00158d` and `1234F` are more likely hexadecimal than days and farads
   if (space === '' && /^[A-Fa-f]$/.test(unit) && /^(?:0\d|\d{4})\d*$/.test(number)) return 'bad-number';
   return looksLikeIdentifier(number) ? 'bad-number' : plain(number, unit);

@@ -2,6 +2,7 @@
  * Survey of a broker's topics: format, rate and range of values. Bounded: further topics and fields are only counted. Used
  * by `gatecast check --listen` and `gatecast init`.
  */
+import { MS_FROM } from '../series/calendar.ts';
 import { couldBeSentinel } from '../series/sentinels.ts';
 import { Announcements } from './announcements.ts';
 import { type Decoder, TAKE_ALL } from './decoder.ts';
@@ -28,6 +29,11 @@ const MAX_PLAIN_BYTES = 256 * 1024;
 const MAX_SENDERS = 64;
 /** Characters of a message's readings that are compared with the previous message. */
 const MAX_COMPARED = 512;
+/** What a sensor sends instead of a number. */
+const MISSING = /^\s*(?:nan|null|none|nil|undefined|unavailable|unknown|[+-]?inf(?:inity)?|n\/?a|-*)\s*$/i;
+const DAY_MS = 86_400_000;
+/** A smaller number is no time of this century, s. */
+const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic. */
 const DEVICE_MEMBER =
   /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|slave|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
@@ -48,6 +54,8 @@ export interface HeardField {
   rising: boolean;
   /** Whether the value fell by less than half, which a counter reset does not do. */
   backwards: boolean;
+  /** Whether every value was the time of arrival, within a day: `last_update`. */
+  isClock: boolean;
   /** Last value by device. */
   readonly lasts: Map<string, number>;
   /** Counts of values such as -127 and -999. */
@@ -77,6 +85,8 @@ interface Sender {
 export class Survey {
   /** Announced units and device classes. */
   readonly announcements = new Announcements();
+  /** Topics without a number, whose payload is not a word for a missing one. */
+  readonly texts = new Set<string>();
   /** Topics with payloads in an encoding that is not read, with its name. */
   readonly unread = new Map<string, string>();
   private readonly heard = new Map<string, HeardTopic>();
@@ -126,8 +136,10 @@ export class Survey {
     if (OtherAgents.mayBe(topic) && this.otherAgents.sent(message)) return;
     const heard = this.topic(topic, payload);
     if (heard === null) {
-      const form = severalReadings(message.text().slice(0, MAX_COMPARED));
+      const text = message.text().slice(0, MAX_COMPARED);
+      const form = severalReadings(text);
       if (form !== null && this.unread.size < MAX_UNREAD) this.unread.set(topic, form);
+      if (this.silent.has(topic) && !this.unread.has(topic) && !MISSING.test(text)) this.texts.add(topic);
       return;
     }
     heard.messages += 1;
@@ -142,7 +154,7 @@ export class Survey {
     this.decoder(heard).decode(message, {
       reading: (field, value, _timeMs, unit) => {
         if (readings.length < MAX_COMPARED) readings += `${field} ${value} `;
-        hearField(heard, field, value, unit, sender);
+        hearField(heard, field, value, unit, sender, arrivalMs);
       },
       reject: () => {},
       request: () => {},
@@ -194,6 +206,7 @@ export class Survey {
       return null;
     }
     this.silent.delete(topic);
+    this.texts.delete(topic);
     const heard: HeardTopic = {
       topic,
       ...guess,
@@ -232,6 +245,7 @@ function hearField(
   value: number,
   unit: string | null,
   sender: string,
+  arrivalMs: number,
 ): void {
   let field = heard.fields.get(name);
   if (field === undefined) {
@@ -244,6 +258,7 @@ function hearField(
       unit,
       rising: true,
       backwards: false,
+      isClock: true,
       lasts: new Map(),
       marks: new Map(),
     };
@@ -251,6 +266,7 @@ function hearField(
   }
   field.count += 1;
   field.unit ??= unit;
+  field.isClock &&= value > OLDEST_S && Math.abs(value * (value < MS_FROM ? 1000 : 1) - arrivalMs) < DAY_MS;
   if (couldBeSentinel(value)) {
     field.marks.set(value, (field.marks.get(value) ?? 0) + 1);
     return;

@@ -73,6 +73,7 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v|mv)\b/, gauge('mV', 0, 100_000), true),
   known(/\b(?:battery|batt|soc|state of charge|battery level|battery percent)\b/, PERCENT, true),
   known(/\b(?:pressure|barometer)\b/, HPA, true),
+  known(/\b(?:pressure|barometer)\b/, gauge('Pa', 30_000, 120_000), true),
   known(/\b(?:e?co2|carbon dioxide)\b/, gauge('ppm', 0, 50_000)),
   known(/\bt?voc\b/, gauge('ppb', 0)),
   known(/\bpm ?(?:1|2 ?5|4|10|25)\b/, gauge('µg/m³', 0, 5000)),
@@ -80,10 +81,14 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:irradiance|solar radiation|radiation)\b/, flow('W/m²', 2000)),
   known(/\buvi?(?: index)?\b/, gauge(null, 0, 50)),
   known(/\b(?:energy|kwh)\b/, counter('kWh')),
+  known(/\byield\b/, counter(null)),
   known(/\b(?:power|watts?|apower)\b/, flow('W')),
   known(/\b(?:voltage|volts?)\b/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
   known(/\b(?:voltage|volts?)\b/, gauge('mV', 0, 1_500_000), true),
-  known(/\b(?:current|amps?|ampere)\b/, flow('A')),
+  known(
+    /\bcurrent\b(?! (?:statistics?|consumption|value|state|reading|tariff|price|month|year|day|position|level|speed|rate|flow|program|usage|cost))|\b(?:amps?|ampere)\b/,
+    flow('A'),
+  ),
   known(/\b(?:frequency|freq)\b/, { ...gauge('Hz', 0, 1000), minStepMs: 0 }, true),
   known(
     /\bwind ?(?:dir|direction|bearing|deg)\b|\b(?:winddir|winddirection|bearing|heading|azimuth)\b/,
@@ -104,7 +109,7 @@ const QUANTITIES: readonly Known[] = [
 
 /** Words for the state or the settings of a device, not for measurements. */
 const HOUSEKEEPING =
-  /^(?:.* )?(?:link ?quality|lqi|rssi|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num)?|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
+  /^(?:.* )?(?:link ?quality|lqi|rssi(?: dbm)?|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num(?:ber)?)?|packet ?(?:id|count)|message ?id|part ?number|data format|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
 
 /** KNX data point types, quality codes and Modbus addresses. */
 const CODE =
@@ -155,11 +160,19 @@ const ENERGY_OR_VOLUME = /^(?:[kM]?Wh|Wmin|[kM]?VAh|k?varh|m³|m3|L|l|ft³|ft3|C
 const TOTAL =
   /\b(?:total|totals|sum|counter|count|consumption|consumed|import|imported|export|exported|delivered|returned|received|meter|index|reading|yield|forward|reverse|generated|produced|production|energy|gas|tariff ?\d?|t\d)\b/;
 
+/** Names of quantities at the end or start of a word: `outdoortemp`, `yieldtotal`, `powerdc`. */
+const COMPOUND_END =
+  /(?<![a-z])([a-z]{2,}?)(temperature|temp|humidity|voltage|current|power|energy|pressure|frequency|total|version)(?![a-z])/g;
+const COMPOUND_START =
+  /(?<![a-z])(temperature|humidity|voltage|power|energy|yield|battery)(ac|dc|in|out|factor|day|today|month|year|import|export|level|soc)(?![a-z])/g;
+
 /** The words of one level of a name: `windDir_deg` -> `wind dir deg`. */
 const wordsOf = (level: string): string =>
   level
     .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
     .toLowerCase()
+    .replaceAll(COMPOUND_END, '$1 $2')
+    .replaceAll(COMPOUND_START, '$1 $2')
     .replaceAll(/[^a-z0-9äöüß%°]+/g, ' ')
     .trim();
 
@@ -169,7 +182,10 @@ const levelsOf = (name: string): string[] =>
     .split(/[/.]/)
     .map(wordsOf)
     .filter((level) => level !== '' && !/^\d+$/.test(level))
+    .filter((level, at, all) => all.length === 1 || at < all.length - 1 || !/^(?:v|val|value)$/.test(level))
     .reverse();
+
+const TOTALIZER = /\btotal(?:s|izer)?\b|\bcounter\b/;
 
 interface Seen {
   readonly min: number;
@@ -191,8 +207,7 @@ export function quantityOf(name: string, seen: Seen, sentUnit: string | null = n
     if (found !== null) break;
   }
   if (unit === null) {
-    if (found === null && /\btotal(?:s|izer)?\b|\bcounter\b/.test(levels[0] ?? '') && seen.rising)
-      return counter(null);
+    if (found === null && TOTALIZER.test(levels[0] ?? '') && seen.rising) return counter(null);
     return found?.kind === 'counter' && !seen.rising && !TOTAL.test(levels[0] ?? '')
       ? { ...found, kind: 'gauge' }
       : found;
@@ -228,16 +243,19 @@ function byWords(level: string, { min, max }: Seen): Quantity | null {
 const suffixUnit = (level: string): string | null =>
   SUFFIXES.find(([suffix]) => suffix.test(` ${level}`))?.[1] ?? null;
 
-/** Whether a level of a topic names the quantity, so that topics that differ in it need separate rules. */
-export function namesQuantity(level: string): boolean {
+/** Whether a level of a topic names a measured quantity. */
+export function measures(level: string): boolean {
   const words = wordsOf(level);
   return (
     suffixUnit(words) !== null ||
     byWords(words, { min: 0, max: 0, rising: true }) !== null ||
     byWords(words, { min: 1000, max: 1000, rising: true }) !== null ||
-    HOUSEKEEPING.test(words)
+    TOTALIZER.test(words)
   );
 }
+
+/** Whether a level of a topic names the quantity, so that topics that differ in it need separate rules. */
+export const namesQuantity = (level: string): boolean => measures(level) || HOUSEKEEPING.test(wordsOf(level));
 
 /** Quality codes of OPC: 0 bad, 64 uncertain, 192 good. */
 const isQuality = (value: number): boolean => value === 0 || value === 64 || value === 192;

@@ -6,6 +6,7 @@ import { TopicIndex } from '../../ingest/topic-index.ts';
 import { isUnit } from '../../ingest/unit-names.ts';
 import { isSeparate } from '../../series/sentinels.ts';
 import { checkFieldPath } from '../checks.ts';
+import { covers } from '../filters.ts';
 import { formatDuration } from '../units.ts';
 import { cadenceOf, stepsFor } from './cadence.ts';
 import { FAMILIES } from './families.ts';
@@ -15,6 +16,7 @@ import {
   counter,
   isHousekeeping,
   isQualityCode,
+  measures,
   namesQuantity,
   type Quantity,
   quantityOf,
@@ -91,11 +93,25 @@ export function suggestRules(survey: Survey, existing: readonly string[] = []): 
     else addClaimed(claimed, topic, claim);
   }
   const found = [...claimed.values(), ...groupTopics(others)].map((group) => rulesOf(group, survey));
-  const rules = withOwnNames(found.flatMap((one) => one.rules).slice(0, MAX_RULES), byName, existing);
+  const ordered = narrowerFirst(found.flatMap((one) => one.rules).slice(0, MAX_RULES));
+  const rules = withOwnNames(ordered, byName, existing);
   const index = new TopicIndex(rules.map(({ keys }) => parsePattern(String(keys.match))));
   const read = (topic: string): boolean => index.match(topic.split('/')).length > 0;
   const idle = found.flatMap((one) => one.idle);
-  return { rules, ignore: [...idle, ...ignored.filter(read)].slice(0, MAX_RULES) };
+  const unused = new Set([...idle, ...ignored, ...survey.texts].filter(read));
+  return { rules, ignore: [...unused].slice(0, MAX_RULES) };
+}
+
+/** Of two rules for a topic the first takes a reading, so a rule comes before those that match all of its topics and more. */
+function narrowerFirst(rules: readonly SuggestedRule[]): SuggestedRule[] {
+  const filterOf = ({ keys }: SuggestedRule): string => parsePattern(String(keys.match)).filter;
+  const ordered: { rule: SuggestedRule; filter: string }[] = [];
+  for (const rule of rules) {
+    const filter = filterOf(rule);
+    const wider = ordered.findIndex((other) => other.filter !== filter && covers(other.filter, filter));
+    ordered.splice(wider < 0 ? ordered.length : wider, 0, { rule, filter });
+  }
+  return ordered.map(({ rule }) => rule);
 }
 
 /** Whether the topic repeats a member of its parent's payload, as Zigbee2MQTT can publish in addition. */
@@ -183,7 +199,7 @@ function rulesOf(group: Group, survey: Survey): { rules: SuggestedRule[]; idle: 
   const rules = [...parts.values()].map((members, at) => ruleOf(group, members, at === 0 ? leftOut : []));
   return {
     rules: [...apart.map(({ heard, fields: own }) => ruleOf(alone(group, heard), own, [])), ...rules],
-    idle: fields.length > 0 && group.kind === 'json' ? idle : [],
+    idle,
   };
 }
 
@@ -277,9 +293,27 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   // the keys of the payload name the devices
   if (!group.match.includes('{') && fields.some(({ alias }) => alias?.startsWith('*/') === true))
     return '{field}';
-  if (claim?.topic.name === undefined) return null;
+  if (claim === null) return nameOfValue(group, fields);
+  if (claim.topic.name === undefined) return null;
   const filled = fill(claim.topic.name, claim.parts, true);
   return claim.topic.shared === true || isDistinct(filled, claim, topics) ? filled : null;
+}
+
+/**
+ * For topics with one value each, of which the match tells the quantity or the place: its levels without the first, so that neither the
+ * device nor the quantity is lost. A quantity before the device comes last.
+ */
+function nameOfValue({ match, kind }: Group, fields: readonly Field[]): string | null {
+  const isValue =
+    formatOf(kind).single === true || (fields.length === 1 && GENERIC_VALUE.test(fields[0].path));
+  const levels = withoutGeneric(match).split('/');
+  const isOpen = (level: string): boolean => /^[{+]/.test(level);
+  const isQuantity = (level: string): boolean => !isOpen(level) && measures(level);
+  if (!isValue || !levels.some(isOpen) || levels.includes('+')) return null;
+  const own = isOpen(levels[0]) || isQuantity(levels[0]) ? levels : levels.slice(1);
+  if (own.every(isOpen)) return null;
+  const before = own.slice(0, own.findIndex(isOpen)).filter(isQuantity);
+  return [...own.filter((level) => !before.includes(level)), ...before].join('/');
 }
 
 function deviceOf(group: Group): string | null {
@@ -513,6 +547,7 @@ function mergeHeard(a: HeardField, b: HeardField): HeardField {
     max: Math.max(a.max, b.max),
     rising: a.rising && b.rising,
     backwards: a.backwards || b.backwards,
+    isClock: a.isClock && b.isClock,
     unit: a.unit ?? b.unit,
   };
 }
@@ -576,7 +611,7 @@ function placeOf(
 }
 
 /** A member that says nothing about the quantity. */
-const GENERIC_VALUE = /^(?:v|val|value)$/i;
+const GENERIC_VALUE = /^(?:v|val|value|payload)$/i;
 
 /** A field in one of several lists of readings: `*.temperature` if the keys of the lists name devices. */
 function placeInRepeated(
@@ -639,7 +674,7 @@ function measured(
   if (fact !== undefined) return unit === null ? fact : { ...fact, unit };
   if (total) return counter(unit);
   if (claim?.family.listedOnly === true && announced === null) return 'out';
-  if (isHousekeeping(subject) || isQualityCode(subject, range)) return 'out';
+  if (range.isClock || isHousekeeping(subject) || isQualityCode(subject, range)) return 'out';
   // sequence number and number of records of Advantech modules, beside `t` and `q`
   if (/^[sc]$/.test(name) && ['s', 'q', 'c'].every((key) => heard.fields.has(key))) return 'out';
   const quantity = quantityOf(subject, range, unit);
@@ -658,15 +693,19 @@ function subjectOf(
   const parts = claim?.parts;
   const named = parts?.get('quantity') ?? parts?.get('sensor') ?? parts?.get('entity');
   if (named !== undefined) return named;
-  if (name !== '') return shown.startsWith('/') ? shown.slice(1).replaceAll('/', '.') : shown;
-  return claim === null ? (match.includes('{') ? match : topic) : topic;
+  if (name !== '' && !(claim === null && GENERIC_VALUE.test(name)))
+    return shown.startsWith('/') ? shown.slice(1).replaceAll('/', '.') : shown;
+  return withoutGeneric(claim === null && match.includes('{') ? match : topic);
 }
+
+/** A topic without a last level that says nothing: `pv_power/state`. */
+const withoutGeneric = (topic: string): string => topic.replace(/(?<=.)\/(?:state|value|val|raw)$/i, '');
 
 /** Unit from a sibling member: `{"value":21.5,"unit":"°C"}`, and Tasmota's `TempUnit`. */
 function siblingUnit({ shape }: HeardTopic, name: string): string | null {
   const cut = name.lastIndexOf('.');
   const parent = cut < 0 ? '' : name.slice(0, cut + 1);
-  for (const key of ['unit', 'units', 'uom', 'unit_of_measurement']) {
+  for (const key of ['unit', 'units', 'uom', 'unit_of_measurement', 'Unit', 'Units', 'UNIT', 'u']) {
     const values = shape.labels.get(`${parent}${key}`);
     const [unit] = values ?? [];
     if (values?.size === 1 && unit !== undefined && isUnit(unit)) return unit;

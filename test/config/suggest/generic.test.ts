@@ -244,6 +244,64 @@ describe('a suggestion for unknown devices', () => {
     expect(config.streams).toHaveLength(6);
   });
 
+  it('reads topics with one number each by what they measure, with the device and the quantity in the name', () => {
+    const { config, streams, rejects } = suggested((at, nowMs) => [
+      ['solar/dtu/status', 'online'],
+      ['solar/1141/status/last_update', String(Math.floor(nowMs / 1000))],
+      ['solar/1141/device/bootloaderversion', '104'],
+      ...['0', '1', '2'].flatMap((input): [string, string][] => [
+        [`solar/1141/${input}/power`, String(200 + at * 3)],
+        [`solar/1141/${input}/yieldtotal`, String(1234.5 + at)],
+        [`solar/1141/${input}/irradiation`, '31.5'],
+        [`solar/1141/${input}/current`, '0.9'],
+      ]),
+      ['solar/1141/0/powerdc', '210'],
+      ['solar/1141/0/efficiency', '95.1'],
+    ]);
+    expect(rejects).toEqual([]);
+    expect(streams['1141/0/power']).toBe('W mean 0.. 1m/4h');
+    expect(streams['1141/2/yieldtotal']).toBe('- delta 5m/1d');
+    expect(streams['1141/2/current']).toBe('A mean 0.. 5m/1d');
+    expect(streams['1141/1/irradiation']).toBe('- mean 5m/1d');
+    expect(streams['solar/1141/0/powerdc']).toBe('W mean 0.. 5m/1d');
+    // A rule for several quantities would take them before the narrower ones.
+    expect(config.streams.at(-1)?.match).toBe('solar/1141/{group}/{device}');
+    expect(Object.keys(streams)).toHaveLength(14);
+  });
+
+  it('keeps topics without a number out of rules that match them, but not sensors without a reading for now', () => {
+    const { config, rejects } = suggested((at) => [
+      ['mbus/meter1/Import', String(1000 + at)],
+      ['mbus/meter1/Boiler', '5'],
+      ['mbus/meter1/phase', 'online'],
+      ['mbus/meter1/attic', 'unavailable'],
+      ['mbus/meter1/flag', 'on'],
+    ]);
+    expect(config.ignore).toEqual(['mbus/meter1/flag', 'mbus/meter1/phase']);
+    expect([...new Set(rejects)]).toEqual(['mbus/meter1/attic: bad-number unavailable']);
+  });
+
+  it('takes the quantity of a single value from the topic, and the unit from beside it', () => {
+    const { streams } = suggested((at) => [
+      ['zw/Kitchen/Air_temperature', { time: stamp(at), value: 21 + at }],
+      ['sa/inverter/pv_power/state', String(100 + at)],
+      ['fr/meter', { TOTAL_ENERGY: { Unit: 'Wh', Value: 1000 + at }, PAC: { Unit: 'W', Value: 5 } }],
+      ['hp/heat', { outdoortemp: 5.5, servicecode: '0H', nrgtotal: 10 + at, packetId: at }],
+      ['ru/tag', { pressure: 100_044, gwts: (START_MS + at * EVERY_MS) / 1000 }],
+      ['vac/CurrentStatistics/area', String(10_000 + at)],
+    ]);
+    expect(streams).toEqual({
+      'zw/Kitchen/Air_temperature/value': '°C mean -60..150 5m/1d',
+      'sa/inverter/pv_power/state': 'W mean 0.. 1m/4h',
+      'fr/meter/TOTAL_ENERGY.Value': 'Wh delta 5m/1d',
+      'fr/meter/PAC.Value': 'W mean 0.. 5m/1d',
+      'hp/heat/outdoortemp': '°C mean -60..150 5m/1d',
+      'hp/heat/nrgtotal': '- delta 5m/1d',
+      'ru/tag/pressure': 'Pa mean 30000..120000 5m/1d',
+      'vac/CurrentStatistics/area': '- mean 1m/4h',
+    });
+  });
+
   it('separates the slaves of a bus on one topic', () => {
     const { streams } = suggested((at) =>
       [1, 2, 3].map((slave) => ['modbus/in', { slave, power: at + slave }]),
