@@ -8,8 +8,8 @@ import type { GroupSlots } from '../model/slots.ts';
 import type { Alert } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { longestGapMs } from '../series/spec.ts';
-import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
+import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 import type { MetricFamily } from '../web/metrics.ts';
 import type { NewConnection, Part } from './part.ts';
 
@@ -58,12 +58,11 @@ interface ListedAlert extends Alert {
 }
 
 const MOST_CLEARED = 30;
-const KEY = 'agent.alerts';
 /** Not saved, because these alerts mean that the store cannot save them. */
 const NOT_KEPT: readonly AlertId[] = ['store', 'disk-full'];
 
 interface AlertsParts {
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
   readonly clock: Pick<Clock, 'now'>;
   readonly outputs: Pick<Outputs, 'alert'>;
 }
@@ -75,9 +74,17 @@ export class Alerts implements Part {
   private readonly cleared: ListedAlert[] = [];
   /** Ids raised by the former run and not yet checked. */
   private former: readonly string[] | null;
+  private readonly kept: StoredValue<readonly string[]>;
 
   constructor(private readonly parts: AlertsParts) {
-    this.former = [...new Set([...read(parts.store), ...NOT_KEPT])];
+    // Without a record, all ids are former ones, so nothing is missed if it is read later.
+    this.kept = new StoredValue<readonly string[]>(
+      parts.store,
+      'agent.alerts',
+      formerIds,
+      (_stored, own) => own,
+    );
+    this.former = [...new Set([...this.kept.read(), ...NOT_KEPT])];
   }
 
   /** @param conditions all conditions that hold now; the first one of each id counts */
@@ -101,7 +108,7 @@ export class Alerts implements Part {
       this.parts.outputs.alert(id, alert);
       changed ||= before === undefined;
     }
-    if (changed) this.parts.store.setMeta(KEY, JSON.stringify([...this.raised.keys()]));
+    if (changed || this.kept.isUnread) this.kept.save([...this.raised.keys()]);
   }
 
   private clear(id: AlertId): void {
@@ -144,15 +151,10 @@ export class Alerts implements Part {
   }
 }
 
-/** Ids raised by the former run; all ids if the store has no valid record. */
-function read(store: AlertsParts['store']): string[] {
+/** Ids raised by the former run; all ids without a valid record. */
+function formerIds(json: unknown): string[] {
   const all = Object.keys(ALERTS);
-  try {
-    const ids: unknown = JSON.parse(store.getMeta(KEY) ?? 'null');
-    return Array.isArray(ids) ? ids.filter((id) => all.includes(id)) : all;
-  } catch {
-    return all;
-  }
+  return Array.isArray(json) ? json.filter((id) => all.includes(id)) : all;
 }
 
 /** Reason in the slots for a rollback that the owner requested. */

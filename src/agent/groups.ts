@@ -70,6 +70,8 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
 
 /** Removes models without a slot, which a crash during a switch may leave. */
 function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: string): void {
+  // Without the slots, no model is known to be unused.
+  if (slots.isUnread) return;
   const { candidate, reason } = slots.get(GROUP, configured);
   if (candidate !== null) slots.drop(GROUP, configured, reason);
   const used = slots.inUse();

@@ -10,14 +10,15 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
-import type { Store } from '../store/store-contract.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
+import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 import type { Counts } from './drops.ts';
 import { every } from './every.ts';
 import type { Change, Context, Part } from './part.ts';
 
-/** Key for tables received on topics, by name: [alternating times and values]. */
-const KEY = 'agent.tables';
+/** Tables received on topics, by name: alternating times and values. */
+type Tables = Readonly<Record<string, readonly number[]>>;
+
 /** Interval of checking files and of saving received tables, ms. */
 const LOOK_MS = 60_000;
 
@@ -26,7 +27,7 @@ type Settings = Pick<Config, 'streams' | 'ingest'>;
 interface KnownAheadParts extends Pick<Context, 'clock' | 'log'> {
   readonly config: () => Settings;
   readonly engine: Pick<ForecastEngine, 'know'>;
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
 }
 
 export class KnownAhead implements Part {
@@ -44,11 +45,16 @@ export class KnownAhead implements Part {
   private heard: Map<string, Float64Array> | null = null;
   /** Whether a received table is not saved yet. */
   private fresh = false;
+  private readonly kept: StoredValue<Tables>;
 
   private unusable = 0;
   private readonly warnings: RateLimitedLog;
 
   constructor(private readonly parts: KnownAheadParts) {
+    this.kept = new StoredValue(parts.store, 'agent.tables', tablesOf, (stored, own) => ({
+      ...this.wanted(stored),
+      ...own,
+    }));
     this.warnings = new RateLimitedLog(parts.clock);
   }
 
@@ -78,12 +84,20 @@ export class KnownAhead implements Part {
   private use(config: Settings, tables = resolveTables(config)): void {
     this.tables = tables;
     this.maxPayloadBytes = config.ingest.max_payload;
-    this.heard ??= this.recall();
+    this.heard ??= this.recall(this.kept.read());
     for (const name of [...this.heard.keys()]) {
-      if (this.tables.some((table) => table.kind === 'topic' && table.name === name)) continue;
+      if (this.isHeard(name)) continue;
       this.heard.delete(name);
       this.fresh = true;
     }
+  }
+
+  private isHeard(name: string): boolean {
+    return this.tables.some((table) => table.kind === 'topic' && table.name === name);
+  }
+
+  private wanted(tables: Tables): Tables {
+    return Object.fromEntries(Object.entries(tables).filter(([name]) => this.isHeard(name)));
   }
 
   /**
@@ -91,24 +105,20 @@ export class KnownAhead implements Part {
    * again.
    */
   save(): void {
-    if (!this.fresh) return;
-    const heard = [...(this.heard ?? [])].map(([name, pairs]) => [name, [...pairs]] as const);
-    this.parts.store.setMeta(KEY, JSON.stringify(Object.fromEntries(heard)));
+    if (!this.fresh && !this.kept.isUnread) return;
+    const heard = this.heard ?? new Map<string, Float64Array>();
+    const own = Object.fromEntries([...heard].map(([name, pairs]) => [name, [...pairs]]));
+    const saved = this.kept.save(own);
+    if (saved === null) return;
     this.fresh = false;
+    const missed = Object.entries(saved).filter(([name]) => !heard.has(name));
+    this.recall(Object.fromEntries(missed), heard);
   }
 
-  private recall(): Map<string, Float64Array> {
-    const heard = new Map<string, Float64Array>();
-    let found: unknown = null;
-    try {
-      found = JSON.parse(this.parts.store.getMeta(KEY) ?? 'null');
-    } catch {
-      // Ignore damaged data: the tables will be received again.
-    }
-    for (const [name, pairs] of Object.entries(found ?? {})) {
-      if (!Array.isArray(pairs) || !pairs.every(Number.isFinite)) continue;
-      heard.set(name, Float64Array.from(pairs as number[]));
-      this.parts.engine.know(name, pointsOf(pairs as number[]));
+  private recall(tables: Tables, heard = new Map<string, Float64Array>()): Map<string, Float64Array> {
+    for (const [name, pairs] of Object.entries(tables)) {
+      heard.set(name, Float64Array.from(pairs));
+      this.parts.engine.know(name, pointsOf(pairs));
     }
     return heard;
   }
@@ -186,6 +196,14 @@ export class KnownAhead implements Part {
     }
   }
 }
+
+/** Skips damaged tables: they will be received again. */
+const tablesOf = (json: unknown): Tables =>
+  Object.fromEntries(
+    Object.entries(json ?? {}).filter(
+      (entry): entry is [string, number[]] => Array.isArray(entry[1]) && entry[1].every(Number.isFinite),
+    ),
+  );
 
 const pointsOf = (pairs: readonly number[]): TablePoint[] =>
   Array.from({ length: pairs.length >> 1 }, (_, i) => ({

@@ -5,9 +5,8 @@
 import type { Router } from '../ingest/router.ts';
 import type { DiscoveredStream } from '../ingest/rule.ts';
 import type { StreamSpec } from '../series/spec.ts';
-import type { MetaStore } from '../store/store-contract.ts';
+import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 
-const KEY = 'agent.streams';
 const MARGIN_MS = 3_600_000;
 
 /** Data to restore a stream in the router; `firstMs`: no sample is older; and its name. */
@@ -31,13 +30,17 @@ export class KnownStreams {
   private changed = false;
   /** Names of streams that the last `restore` dropped or renamed. */
   gone: readonly string[] = [];
-  private unread = false;
+  private readonly list: StoredValue<readonly Row[]>;
 
-  constructor(private readonly store: MetaStore) {}
+  constructor(store: MetaStore) {
+    const read = (rows: unknown): Row[] => (Array.isArray(rows) ? rows.filter(isRow) : []);
+    // `readMissed` merges: only the router knows which streams of both lists are the same.
+    this.list = new StoredValue<readonly Row[]>(store, 'agent.streams', read, (_stored, own) => own);
+  }
 
   /** Whether the stored list could not be read. It is not replaced until `readMissed` has read it. */
   get isUnread(): boolean {
-    return this.unread;
+    return this.list.isUnread;
   }
 
   has(stream: string): boolean {
@@ -51,7 +54,10 @@ export class KnownStreams {
 
   /** Keeps only streams that the config still reads, according to `router`; the others are removed from the list. */
   restore(router: Pick<Router, 'adopt'>): KnownStream[] {
-    return this.adopt(this.rows.size > 0 || this.unread ? [...this.rows.values()] : this.read(), router);
+    return this.adopt(
+      this.rows.size > 0 || this.isUnread ? [...this.rows.values()] : this.list.read(),
+      router,
+    );
   }
 
   /**
@@ -59,8 +65,8 @@ export class KnownStreams {
    * @returns the streams of the list; null if it still cannot be read
    */
   readMissed(router: Pick<Router, 'adopt' | 'forget'>): KnownStream[] | null {
-    const stored = this.read();
-    if (this.unread) return null;
+    const stored = this.list.read();
+    if (this.isUnread) return null;
     const sourceOf = ([topic, field]: Row): string => JSON.stringify([topic, field]);
     const sources = new Set(stored.map(sourceOf));
     const found = [...this.rows.values()].filter((row) => !sources.has(sourceOf(row)));
@@ -107,20 +113,8 @@ export class KnownStreams {
 
   /** Hands the list to the store when it has changed, unless `isUnread`; durable with the store's next flush. */
   save(): void {
-    if (!this.changed || this.unread) return;
-    this.store.setMeta(KEY, JSON.stringify([...this.rows.values()]));
+    if (!this.changed || this.isUnread) return;
+    this.list.save([...this.rows.values()]);
     this.changed = false;
-  }
-
-  private read(): Row[] {
-    const { failedReads } = this.store;
-    const text = this.store.getMeta(KEY);
-    this.unread = text === null && this.store.failedReads !== failedReads;
-    try {
-      const rows: unknown = JSON.parse(text ?? '[]');
-      return Array.isArray(rows) ? rows.filter(isRow) : [];
-    } catch {
-      return [];
-    }
   }
 }

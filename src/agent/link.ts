@@ -14,7 +14,7 @@ import { subscriptionsFor } from '../mqtt/subscriptions.ts';
 import { topicsOf } from '../mqtt/topics.ts';
 import { tryBroker } from '../mqtt/trial.ts';
 import type { Outputs } from '../outputs/outputs.ts';
-import type { MetaStore } from '../store/store-contract.ts';
+import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 
 interface LinkParts extends Pick<Context, 'config' | 'clock' | 'log'> {
@@ -151,7 +151,12 @@ export class Link implements Part {
 const optionsOf = ({ mqtt, base, node }: Config): BrokerOptions =>
   brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
 
-const SESSION_KEY = 'agent.session';
+/** The filters of the session that a broker keeps for a client id. */
+interface Session {
+  readonly url: string;
+  readonly clientId: string;
+  readonly filters: readonly string[];
+}
 
 /**
  * The filters of an earlier run, for which a kept session still delivers messages. Known only if the data directory was last used with
@@ -161,26 +166,27 @@ export function sessionMemory(
   store: MetaStore,
   { url, clientId }: Pick<BrokerOptions, 'url' | 'clientId'>,
 ): SessionMemory {
-  const { failedReads } = store;
-  let text = store.getMeta(SESSION_KEY);
-  // A record that cannot be read now must not cost the messages that the broker has kept.
-  const isUnread = text === null && store.failedReads !== failedReads;
+  const isHere = (session: Session | null): session is Session =>
+    session?.url === url && session.clientId === clientId;
+  /** Filters of an earlier run that were read too late to unsubscribe from them; the next run does. */
+  let missed: readonly string[] = [];
+  const kept = new StoredValue<Session | null>(store, 'agent.session', sessionOf, (stored, own) => {
+    if (isHere(stored)) missed = stored.filters;
+    return own && { ...own, filters: withAll(own.filters, missed) };
+  });
+  const stored = kept.read();
   return {
-    former: isUnread ? [] : filtersIn(text, url, clientId),
-    remember: (filters) => {
-      const now = JSON.stringify({ url, clientId, filters });
-      if (now !== text) store.setMeta(SESSION_KEY, now);
-      text = now;
-    },
+    // A record that cannot be read now must not cost the messages that the broker has kept.
+    former: kept.isUnread ? [] : isHere(stored) ? stored.filters : null,
+    remember: (filters) => void kept.save({ url, clientId, filters: withAll(filters, missed) }),
   };
 }
 
-function filtersIn(text: string | null, url: string, clientId: string): readonly string[] | null {
-  try {
-    const found = JSON.parse(text ?? 'null') as Record<string, unknown> | null;
-    if (found?.url !== url || found.clientId !== clientId || !Array.isArray(found.filters)) return null;
-    return found.filters.filter((filter) => typeof filter === 'string');
-  } catch {
-    return null;
-  }
+const withAll = (filters: readonly string[], others: readonly string[]): string[] =>
+  [...new Set([...filters, ...others])].sort();
+
+function sessionOf(json: unknown): Session | null {
+  const { url, clientId, filters } = (json ?? {}) as Record<string, unknown>;
+  if (typeof url !== 'string' || typeof clientId !== 'string' || !Array.isArray(filters)) return null;
+  return { url, clientId, filters: filters.filter((filter) => typeof filter === 'string') };
 }

@@ -211,7 +211,11 @@ export class AgentStreams implements Part {
       this.waitAgain(streams);
       return;
     }
-    if (!isIncomplete && this.store.failedReads === failedReads) return;
+    if (isIncomplete || this.store.failedReads !== failedReads) this.notRead(streams, isIncomplete);
+  }
+
+  /** Streams were restored while the store could not be read. Those in the engine have no state. */
+  private notRead(streams: readonly KnownStream[], isIncomplete = false): void {
     if (!isIncomplete && this.late.mustWait(this.parts.clock.monotonic())) {
       this.waitAgain(streams);
       return;
@@ -222,7 +226,7 @@ export class AgentStreams implements Part {
     this.log.error('streams begin without their stored readings', { streams: length });
   }
 
-  private waitAgain(streams: readonly Restorable[]): void {
+  private waitAgain(streams: readonly KnownStream[]): void {
     for (const { spec, firstMs } of streams) {
       this.engine.remove(spec.name);
       this.checkpoints.remove(spec.name);
@@ -363,7 +367,7 @@ export class AgentStreams implements Part {
     const snapshot = this.engine.snapshot(spec.name);
     if (before !== undefined && snapshot !== null && stateSettings(before) === stateSettings(spec)) {
       // The open bucket is restored from the samples, as after a restart.
-      if (this.store.saveSnapshots([snapshot])) return this.takeUp([{ spec, firstMs }]);
+      if (this.store.saveSnapshots([snapshot])) return this.takeUp([], [{ spec, firstMs }]);
       this.engine.add(spec, snapshot);
       this.board.announce(spec.name, spec.unit, spec.device);
       return;
@@ -371,12 +375,15 @@ export class AgentStreams implements Part {
     this.store.dropSnapshots(spec.name);
     const spanMs = spec.intervalMs === null ? DAY_MS : REBUILD_BUCKETS * spec.intervalMs;
     const fromMs = Math.max(firstMs, this.parts.clock.now() - spanMs);
-    await this.takeUp([{ spec, firstMs: fromMs }]);
+    await this.takeUp([], [{ spec, firstMs: fromMs }]);
   }
 
-  private async takeUp(streams: readonly KnownStream[]): Promise<void> {
+  /** @param stored streams with stored readings, which wait if these cannot be read now */
+  private async takeUp(found: readonly KnownStream[], stored: readonly KnownStream[] = []): Promise<void> {
+    const streams = [...found, ...stored];
     for (const { spec } of streams) this.board.announce(spec.name, spec.unit, spec.device);
     const linked = this.late.takeLinked([...this.specs(), ...streams.map(({ spec }) => spec)]);
+    const { failedReads } = this.store;
     try {
       await this.restore([...streams, ...linked]);
     } catch (error) {
@@ -384,6 +391,8 @@ export class AgentStreams implements Part {
       for (const stream of linked) this.late.put(stream);
       throw error;
     }
+    const former = [...stored, ...linked];
+    if (former.length > 0 && this.store.failedReads !== failedReads) this.notRead(former);
   }
 
   private async restore(streams: readonly Restorable[], pace?: RestorePace): Promise<void> {

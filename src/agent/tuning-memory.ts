@@ -1,6 +1,6 @@
 /** The state of fine-tuning that survives a restart of the agent: one value in the store's `meta`. */
 import { z } from 'zod';
-import type { Store } from '../store/store-contract.ts';
+import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 
 const trigger = z.enum(['request', 'drift', 'schedule', 'initial']).nullable();
 const time = z.number().nullable();
@@ -64,19 +64,16 @@ export type TuningMemory = z.output<typeof schema>;
 
 const FRESH: TuningMemory = { tuner: null, champion: null, live: null, runs: [] };
 
-const keyOf = (group: string): string => `agent.tuning.${group}`;
-
-/** Returns an empty memory if nothing readable is stored. */
-export function readMemory(store: Pick<Store, 'getMeta'>, group: string): TuningMemory {
-  try {
-    const parsed = schema.safeParse(JSON.parse(store.getMeta(keyOf(group)) ?? 'null'));
-    return parsed.success ? parsed.data : FRESH;
-  } catch {
-    return FRESH;
-  }
-}
-
-/** Durable with the store's next flush. */
-export function writeMemory(store: Pick<Store, 'setMeta'>, group: string, memory: TuningMemory): void {
-  store.setMeta(keyOf(group), JSON.stringify(memory));
-}
+/** The memory of a group; empty if nothing valid is stored. */
+export const tuningMemory = (store: MetaStore, group: string): StoredValue<TuningMemory> =>
+  new StoredValue(
+    store,
+    `agent.tuning.${group}`,
+    (json) => schema.safeParse(json).data ?? FRESH,
+    (stored, own) => ({
+      tuner: own.tuner ?? stored.tuner,
+      champion: own.champion ?? stored.champion,
+      live: own.live ?? stored.live,
+      runs: [...stored.runs, ...own.runs],
+    }),
+  );

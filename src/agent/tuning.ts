@@ -29,10 +29,10 @@ import { GROUP } from './groups.ts';
 import { type AgentModels, type ChosenModel, openModel, prepared } from './model.ts';
 import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
-import { readMemory, type TuningMemory, writeMemory } from './tuning-memory.ts';
+import { type TuningMemory, tuningMemory } from './tuning-memory.ts';
 
 export interface TuningParts extends Pick<Context, 'config' | 'clock' | 'log' | 'between'> {
-  readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta'>;
+  readonly store: Pick<SqliteStore, 'settle' | 'flush' | 'getMeta' | 'setMeta' | 'failedReads'>;
   readonly models: AgentModels;
   readonly engine: Pick<Engine, 'streams' | 'streamsInUse' | 'tables' | 'adopt' | 'networkScores'>;
   /** `late`: streams of the previous run that are still to be restored: they are missing from scores and history. */
@@ -91,12 +91,14 @@ export class Tuning implements Part {
   private renewed: Promise<void> = Promise.resolve();
   private readonly drift = new DriftWatch();
   private memory: TuningMemory;
+  private readonly kept: ReturnType<typeof tuningMemory>;
   private cancel: () => void = () => {};
 
   constructor(private readonly parts: TuningParts) {
     const { finetune, timezone } = parts.config();
     this.settings = finetune;
-    this.memory = readMemory(parts.store, GROUP);
+    this.kept = tuningMemory(parts.store, GROUP);
+    this.memory = this.kept.read();
     const { live } = this.memory;
     // The model was changed by a restart.
     if (live !== null && live.model !== parts.models.current.name)
@@ -420,7 +422,7 @@ export class Tuning implements Part {
 
   private remember(change: Partial<TuningMemory>): void {
     this.memory = { ...this.memory, ...change };
-    writeMemory(this.parts.store, GROUP, this.memory);
+    this.memory = this.kept.save(this.memory) ?? this.memory;
     this.parts.store.flush();
   }
 }

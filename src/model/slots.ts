@@ -6,11 +6,11 @@
  * Each configured model (`model.name`) has separate slots: while a pushed model is on probation, models fine-tuned
  * from its predecessor are kept, and are used again after a rollback.
  */
-import { existsSync, readFileSync, renameSync } from 'node:fs';
+import { readFileSync, renameSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { z } from 'zod';
 import { errorText, GatecastError } from '../errors.ts';
-import { makeFolder, writeFileAtomic } from '../system/files.ts';
+import { makeFolder, unlessAbsent, writeFileAtomic } from '../system/files.ts';
 import { MODEL_NAME } from './manifest.ts';
 
 /** A promoted model that is not confirmed after this many starts is rolled back. */
@@ -57,14 +57,17 @@ interface SlotsFile {
 
 export class ModelSlots {
   private file: SlotsFile;
-  /** Set if the file was damaged: every group then uses its configured model. */
+  /** Set if the file was damaged or cannot be read: every group then uses its configured model. */
   readonly problem: string | null;
+  /** Whether the file cannot be read. It is not replaced then, so that the next start finds the choice. */
+  readonly isUnread: boolean;
 
   /** @param path `<data_dir>/models/slots.json`; created at the first write */
   constructor(private readonly path: string) {
-    const { file, problem } = load(path);
+    const { file, problem, isUnread } = load(path);
     this.file = file;
     this.problem = problem;
+    this.isUnread = isUnread;
   }
 
   /** @param configured the config's `model.name` */
@@ -186,6 +189,7 @@ export class ModelSlots {
       configured: { ...this.file.configured, [group]: configured },
       groups: { ...this.file.groups, [group]: slots },
     };
+    if (this.isUnread) throw new GatecastError('FILE_UNREADABLE', this.problem ?? '');
     makeFolder(dirname(this.path));
     writeFileAtomic(this.path, `${JSON.stringify({ format: 2, ...file }, null, 2)}\n`);
     this.file = file;
@@ -212,28 +216,40 @@ const allSlots = (file: SlotsFile) =>
     Object.entries(byConfigured).map(([configured, slots]) => ({ group, configured, slots })),
   );
 
+interface SlotsRead {
+  readonly file: SlotsFile;
+  readonly problem: string | null;
+  readonly isUnread: boolean;
+}
+
 /** Reads the file without changing it. */
-export function readSlots(path: string): { file: SlotsFile; problem: string | null } {
-  if (!existsSync(path)) return { file: EMPTY, problem: null };
+export function readSlots(path: string): SlotsRead {
+  let text: string | null;
+  try {
+    text = unlessAbsent(() => readFileSync(path, 'utf8'));
+  } catch (error) {
+    return { file: EMPTY, problem: `${path} cannot be read (${errorText(error)})`, isUnread: true };
+  }
+  if (text === null) return { file: EMPTY, problem: null, isUnread: false };
   let reason: string;
   try {
-    const parsed = fileSchema.safeParse(JSON.parse(readFileSync(path, 'utf8')));
-    if (parsed.success) return { file: parsed.data, problem: null };
+    const parsed = fileSchema.safeParse(JSON.parse(text));
+    if (parsed.success) return { file: parsed.data, problem: null, isUnread: false };
     reason = parsed.error.issues.map((one) => `${one.path.join('.')} ${one.message}`).join('; ');
   } catch (error) {
     reason = errorText(error);
   }
-  return { file: EMPTY, problem: `${path} is damaged (${reason})` };
+  return { file: EMPTY, problem: `${path} is damaged (${reason})`, isUnread: false };
 }
 
-function load(path: string): ReturnType<typeof readSlots> {
-  const { file, problem } = readSlots(path);
-  if (problem === null) return { file, problem };
+function load(path: string): SlotsRead {
+  const read = readSlots(path);
+  if (read.problem === null || read.isUnread) return read;
   try {
     renameSync(path, `${path}.damaged`);
   } catch {
     // on a full or read-only disk the file stays; the next write replaces it
-    return { file, problem };
+    return read;
   }
-  return { file, problem: `${problem} and has been renamed` };
+  return { ...read, problem: `${read.problem} and has been renamed` };
 }

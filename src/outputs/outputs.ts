@@ -6,8 +6,8 @@ import type { Forecast } from '../forecast/forecast.ts';
 import type { LeadScore } from '../forecast/track.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import type { StreamSpec } from '../series/spec.ts';
-import type { Store } from '../store/store-contract.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
+import type { MetaStore } from '../system/stored-value.ts';
 import { HomeAssistant } from './home-assistant/home-assistant.ts';
 import { JsonTopics } from './json/json-topics.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output } from './output.ts';
@@ -16,7 +16,7 @@ import { Sparkplug, type SparkplugParts } from './sparkplug/sparkplug.ts';
 /** What an output may use, in addition to the context of every part. */
 interface OutputContext
   extends Omit<Context, 'store' | 'forget' | 'configure' | 'restart' | 'between' | 'resubscribe'> {
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly StreamSpec[];
   /** The model that forecasts. */

@@ -2,11 +2,11 @@
  * Opens remote config before the agent starts: reads the state of pushes, counts the start, and computes the effective
  * config. Falls back to the local file, which is always valid.
  */
-import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
 import { errorText } from '../errors.ts';
-import { makeFolder, writeFileAtomic } from '../system/files.ts';
+import { makeFolder, unlessAbsent, writeFileAtomic } from '../system/files.ts';
 import { effectiveConfig, type Layers, type LocalFile, layerOrder } from './layers.ts';
 import { PushLifecycle } from './push-lifecycle.ts';
 import { type Folder, LOCAL_FILE_ONLY, PushState } from './push-state.ts';
@@ -30,13 +30,13 @@ const MODE = 0o600;
 /** A folder on disk; made when first written to. */
 export function diskFolder(path: string): Folder {
   return {
-    read: (name) => (existsSync(join(path, name)) ? readFileSync(join(path, name)) : null),
+    read: (name) => unlessAbsent(() => readFileSync(join(path, name))),
     write: (name, bytes) => {
       makeFolder(path, 0o700);
       writeFileAtomic(join(path, name), bytes, MODE);
     },
     remove: (name) => rmSync(join(path, name), { force: true }),
-    list: () => (existsSync(path) ? readdirSync(path) : []),
+    list: () => unlessAbsent(() => readdirSync(path)) ?? [],
   };
 }
 

@@ -156,15 +156,21 @@ export class PushState {
   readonly damage: string | null;
   /** Whether only one copy had the current state when opened, because the process ended between two writes. */
   readonly uneven: boolean;
+  /** Whether no copy can be read. They are not replaced then, so that the next start finds the state. */
+  private readonly isUnread: boolean;
 
   constructor(private readonly folder: Folder) {
     const copies = COPIES.map((name) => readCopy(folder, name));
     const valid = copies.flatMap(({ state }) => state ?? []).sort((a, b) => b.sequence - a.sequence);
     const damaged = COPIES.filter((_, at) => copies[at]?.damaged);
-    this.damage = damaged.length === 0 ? null : `${damaged.join(' and ')} of remote config was damaged`;
     const [newest, older] = valid;
+    this.isUnread = newest === undefined && copies.some(({ isUnread }) => isUnread);
+    this.damage =
+      damaged.length === 0
+        ? null
+        : `${damaged.join(' and ')} of remote config ${this.isUnread ? 'cannot be read' : 'was damaged'}`;
     this.uneven = newest !== undefined && (older === undefined || !sameContent(newest, older));
-    this.state = newest ?? this.anew(damaged.length > 0);
+    this.state = newest ?? this.anew(damaged.length > 0 && !this.isUnread);
   }
 
   get now(): State {
@@ -233,6 +239,7 @@ export class PushState {
   }
 
   private write(state: State): void {
+    if (this.isUnread) throw new Error(this.damage ?? '');
     const body = JSON.stringify(state);
     const copy = COPIES[state.sequence % 2] ?? COPIES[0];
     this.folder.write(copy, Buffer.from(`${sha256(body)}\n${body}\n`));
@@ -279,6 +286,7 @@ export class PushState {
   }
 
   private removeAllUnused(): void {
+    if (this.isUnread) return;
     const { current, previous, candidate, incoming } = this.state;
     const used = new Set([current, previous, candidate].map((slot) => slot?.layers));
     for (const name of this.folder.list()) {
@@ -294,12 +302,18 @@ export class PushState {
 const sameContent = (a: State, b: State): boolean =>
   JSON.stringify({ ...a, sequence: 0 }) === JSON.stringify({ ...b, sequence: 0 });
 
-function readCopy(folder: Folder, name: string): { state: State | null; damaged: boolean } {
+interface Copy {
+  readonly state: State | null;
+  readonly damaged: boolean;
+  readonly isUnread?: boolean;
+}
+
+function readCopy(folder: Folder, name: string): Copy {
   let bytes: Uint8Array | null;
   try {
     bytes = folder.read(name);
   } catch {
-    return { state: null, damaged: true };
+    return { state: null, damaged: true, isUnread: true };
   }
   if (bytes === null) return { state: null, damaged: false };
   const text = Buffer.from(bytes).toString('utf8');

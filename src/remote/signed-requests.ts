@@ -40,12 +40,18 @@ export const looksSigned = (payload: Uint8Array): boolean =>
 export class SignedRequests {
   /** Key id -> version of its last request. */
   private readonly versions: Map<string, number>;
-  /** Requests issued before this are refused, ms, because the file of seen versions was damaged. */
+  private versionsUnread = false;
+  /** Requests issued before this are refused, ms, because the file of seen versions was damaged or could not be read. */
   private readonly notBeforeMs: number;
 
   constructor(private readonly parts: SignedRequestsParts) {
     const { folder, now } = parts;
-    const versions = readVersions(folder);
+    let versions: Map<string, number> | null = null;
+    try {
+      versions = readVersions(folder);
+    } catch {
+      this.versionsUnread = true;
+    }
     this.versions = versions ?? new Map();
     this.notBeforeMs = versions === null ? now() : 0;
   }
@@ -105,6 +111,11 @@ export class SignedRequests {
 
   /** @throws the system's error; the version then counts as unseen */
   private keep(kid: string, version: number): void {
+    // The versions of other keys must not be lost because they cannot be read now.
+    if (this.versionsUnread) {
+      for (const [other, seen] of readVersions(this.parts.folder) ?? []) this.versions.set(other, seen);
+      this.versionsUnread = false;
+    }
     const next = new Map(this.versions).set(kid, version);
     this.parts.folder.write(FILE, Buffer.from(`${JSON.stringify(Object.fromEntries(next))}\n`));
     this.versions.set(kid, version);
@@ -119,11 +130,11 @@ function refused({ code, problems }: Pick<Refusal, 'code' | 'problems'>): Checke
   return { claims: null, refusal: { code: kind, text, hint } };
 }
 
-/** null if the file is damaged. */
+/** null if the file is damaged. @throws the system's error */
 function readVersions(folder: Folder): Map<string, number> | null {
+  const bytes = folder.read(FILE);
+  if (bytes === null) return new Map();
   try {
-    const bytes = folder.read(FILE);
-    if (bytes === null) return new Map();
     const parsed = z
       .record(z.string(), z.int().min(0))
       .parse(JSON.parse(Buffer.from(bytes).toString('utf8')));

@@ -4,7 +4,7 @@
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
-import { type Database, isDamage, isDiskFull, openDatabase, quarantine } from './database.ts';
+import { type Database, isDamage, isDiskFull, openDatabase, quarantine, reservePath } from './database.ts';
 import { Reserve } from './reserve.ts';
 import { salvage } from './salvage.ts';
 import { trimSize, usedBytes } from './trimming.ts';
@@ -61,7 +61,7 @@ export class DatabaseConnection {
   private unanswered = 0;
 
   constructor(private readonly options: ConnectionOptions) {
-    this.reserve = new Reserve(`${options.path}-reserve`);
+    this.reserve = new Reserve(reservePath(options.path));
   }
 
   /** Null while the database is unavailable. */

@@ -9,6 +9,9 @@ import { GatecastError } from '../errors.ts';
 import { keepPrivate, makeFolder, openPrivate, PRIVATE_FOLDER, syncFolder } from '../system/files.ts';
 import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
+/** The file that holds space for the case of a full disk, beside the database at `path`. */
+export const reservePath = (path: string): string => `${path}-reserve`;
+
 export type Database = Sqlite.Database;
 export type Statement = Sqlite.Statement;
 
@@ -123,6 +126,8 @@ class Damaged extends Error {}
 
 function openChecked(path: string): Database {
   const isNew = !existsSync(path) || statSync(path).size === 0;
+  // The reserve is made after the first success: a file without content is what a power cut or a repaired disk has left.
+  if (isNew && existsSync(path) && existsSync(reservePath(path))) throw new Damaged('it is empty');
   makePrivate(path);
   const db = new Sqlite(path);
   try {

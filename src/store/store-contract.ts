@@ -56,9 +56,3 @@ export interface Store {
   };
   close(): void;
 }
-
-/** Texts that parts of the agent keep. */
-export interface MetaStore extends Pick<Store, 'getMeta' | 'setMeta'> {
-  /** Number of queries so far that could not read the store and found nothing; left out where `getMeta` throws then. */
-  readonly failedReads?: number;
-}

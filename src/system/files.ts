@@ -120,6 +120,19 @@ export function keepPrivate(path: string): void {
   if ((stats.mode & 0o777) !== PRIVATE_FILE) tryChmod(() => chmodSync(path, PRIVATE_FILE));
 }
 
+/**
+ * The result of reading a file or folder; null if it does not exist. Throws the system's error if it cannot be read: `existsSync` answers
+ * false then, and a file that only seems to be absent is soon replaced.
+ */
+export function unlessAbsent<T>(read: () => T): T | null {
+  try {
+    return read();
+  } catch (error) {
+    if ((error as { code?: unknown }).code === 'ENOENT') return null;
+    throw error;
+  }
+}
+
 /** Maximum time to read a pipe or a device, ms. */
 const PIPE_MS = 5000;
 const PIPE_PAUSE_MS = 20;

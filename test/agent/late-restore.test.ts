@@ -494,6 +494,32 @@ describe('a store that cannot be read', () => {
   });
 });
 
+test('streams that a new stream brings along wait on if their states cannot be read', async () => {
+  const agent = new Agent(0);
+  await agent.start();
+  // The last of the linked streams is found only after the next start.
+  const former = PLACES.slice(0, -1);
+  for (let i = 0; i < 12; i++) {
+    for (const place of former) await agent.hear(place, 20 + (i % 5));
+    await agent.second();
+  }
+  agent.stop();
+  await agent.start();
+  const { streams, engine } = agent.now;
+  for (const { spec } of engine.streams()) streams.late.put({ spec, firstMs: START });
+  for (const { name } of streams.late.specs()) engine.remove(name);
+  const waiting = streams.late.size;
+  const end = failQueries('bytes FROM snapshot');
+  await agent.hear(PLACES.at(-1) ?? '', 20);
+  expect(streams.late.size).toBe(waiting);
+  end();
+  agent.clock.advance(20_000);
+  await agent.restoreAll();
+  for (const place of former) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
+  expect(streams.dropped()).toEqual({});
+  agent.stop();
+});
+
 test.each(['read later', 'unread until the end'])(
   'a list of streams that cannot be read at the start is not replaced: %s',
   async (how) => {

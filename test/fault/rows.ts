@@ -577,6 +577,19 @@ export const ATTACKS: readonly Attack[] = [
     ],
   },
   {
+    attack:
+      'files and values that could not be read for a while were taken as absent, and then replaced: choice of the model (fine-tuned models were removed), remote config, versions of signed requests, history of fine-tuning, tables, what was announced to Home Assistant; an emptied database was taken as new',
+    holds: 'nothing replaces what could not be read; both are merged once it is read',
+    tests: [
+      ['agent/unread-values.test.ts', ''],
+      ['agent/late-restore.test.ts', 'streams that a new stream brings along wait on'],
+      ['model/registry-slots.test.ts', 'does not replace or rename a file that it cannot read'],
+      ['remote/attacks.test.ts', 'is not replaced: the local file applies until the next start'],
+      ['remote/signed-requests.test.ts', 'versions that cannot be read at the start are not replaced'],
+      ['store/sqlite-store.test.ts', 'reports a database that is empty although the store was in use'],
+    ],
+  },
+  {
     attack: 'a healthy broker and many streams: forecasts were dropped while the state was `ok`',
     holds: 'while connected nothing is dropped; any drop that breaks a promise degrades the state',
     tests: [

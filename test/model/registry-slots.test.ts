@@ -1,4 +1,13 @@
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
@@ -68,6 +77,23 @@ describe('ModelSlots', () => {
     slots.promote('g', 'base', 0, '');
     slots.confirm('g', 'base');
     for (let start = 0; start < 10; start++) expect(slots.noteStart('g', 'base').slots.current).toBe('good');
+  });
+
+  it('does not replace or rename a file that it cannot read', () => {
+    const first = new ModelSlots(path);
+    first.stage('g', 'base', 'tuned');
+    first.promote('g', 'base', 0, '');
+    renameSync(path, `${path}.away`);
+    // Reading it fails, also for root.
+    mkdirSync(path);
+    const unread = new ModelSlots(path);
+    expect(unread).toMatchObject({ isUnread: true, problem: expect.stringMatching(/cannot be read/) });
+    expect(unread.get('g', 'base').current).toBe('base');
+    expect(() => unread.stage('g', 'base', 'other')).toThrow(/cannot be read/);
+    expect(readdirSync(dirname(path)).sort()).toEqual(['slots.json', 'slots.json.away']);
+    rmSync(path, { recursive: true });
+    renameSync(`${path}.away`, path);
+    expect(new ModelSlots(path).get('g', 'base').current).toBe('tuned');
   });
 
   it('drops a refused candidate and says why', () => {

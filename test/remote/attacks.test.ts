@@ -469,6 +469,35 @@ describe('a disk that takes nothing', () => {
   });
 });
 
+describe('a state that cannot be read for a while', () => {
+  /** All files of the folder, whose reading fails. */
+  const unreadable = (folder: MemoryFolder): MemoryFolder =>
+    Object.assign(Object.create(folder) as MemoryFolder, {
+      read: (): Uint8Array => {
+        throw new Crash('EIO');
+      },
+    });
+
+  it('is not replaced: the local file applies until the next start, and pushes are refused', async () => {
+    const folder = new MemoryFolder();
+    const clock = new FakeClock(NOW);
+    const gateway = new Gateway(folder, clock, keys);
+    const local = gateway.runningHash;
+    await gateway.push(await at(1));
+    await gateway.pass(11_000);
+    const { last_good: good } = gateway.reported;
+    expect(good.hash).not.toBe(local);
+    const files = new Map(folder.files);
+    const blind = new Gateway(unreadable(folder), clock, keys);
+    expect(blind.runningHash).toBe(local);
+    expect(blind.life.current().damage).toMatch(/cannot be read/);
+    expect(await blind.push(await at(7))).toMatchObject({ status: 'rejected', code: 503 });
+    await blind.pass(600_000);
+    expect(folder.files).toEqual(files);
+    expect(new Gateway(folder, clock, keys).reported.last_good).toEqual(good);
+  });
+});
+
 describe('a hostile transfer of a model', () => {
   const files = modelFiles('one');
   const others = modelFiles('two', { seed: 2 });

@@ -235,3 +235,24 @@ describe.skipIf(!hasMosquitto)('gatecast request', () => {
     }
   });
 });
+
+it('versions that cannot be read at the start are not replaced', async () => {
+  const folder = new MemoryFolder();
+  folder.write('requests.json', Buffer.from('{"other":9}'));
+  let isReadable = false;
+  const blind = Object.assign(Object.create(folder) as MemoryFolder, {
+    read: (name: string) => {
+      if (!isReadable) throw new Error('EIO');
+      return folder.read(name);
+    },
+  });
+  const { ask } = gateway({ folder: blind });
+  expect(await ask(await request({}))).toMatchObject({ error: expect.stringMatching(/^STORE_FAILED: /) });
+  expect(Buffer.from(folder.read('requests.json') ?? []).toString()).toBe('{"other":9}');
+  isReadable = true;
+  expect(await ask(await request({ transaction: 't-2' }))).toMatchObject({ status: 'ok' });
+  expect(JSON.parse(Buffer.from(folder.read('requests.json') ?? []).toString())).toEqual({
+    desk: 1,
+    other: 9,
+  });
+});

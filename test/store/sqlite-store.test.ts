@@ -52,6 +52,22 @@ function crashed(dir: string): string {
   return copy;
 }
 
+it('reports a database that is empty although the store was in use', () => {
+  const dir = temp();
+  const { store } = open(dir);
+  store.append(sample('a', 0));
+  store.close();
+  for (const suffix of ['-wal', '-shm']) rmSync(join(dir, `gatecast.db${suffix}`), { force: true });
+  truncateSync(join(dir, 'gatecast.db'));
+  const again = open(dir);
+  again.store.append(sample('a', 1));
+  again.store.settle();
+  expect(again.kinds()).toEqual(['quarantined']);
+  expect([...again.store.samples('a', T0)].length).toBe(1);
+  again.store.close();
+  expect(open(dir).kinds()).toEqual([]);
+});
+
 describe('SqliteStore', () => {
   it('counts a sample that has no number or no time', () => {
     const { store } = open(temp());

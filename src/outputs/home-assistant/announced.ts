@@ -2,24 +2,28 @@
  * Records what was announced to Home Assistant: for each discovery message, its streams and their components. Stored, so that a later
  * run can remove what no longer exists. The agent's own device is a message with the stream ''.
  */
-import type { Store } from '../../store/store-contract.ts';
+import { type MetaStore, StoredValue } from '../../system/stored-value.ts';
 import type { ComponentId } from './discovery.ts';
-
-const KEY = 'agent.home-assistant';
 
 type Rows = Map<string, ReadonlyMap<string, readonly ComponentId[]>>;
 
+/** `Rows` as JSON. */
+type StoredRows = readonly (readonly [string, readonly (readonly [string, readonly ComponentId[]])[]])[];
+
 export class Announced {
-  private readonly rows: Rows;
+  private rows: Rows;
+  private readonly kept: StoredValue<StoredRows>;
   private readonly byStream = new Map<string, string>();
   private changed = false;
 
   /** @param formerId object id of a stream in old versions, which announced a device per stream */
-  constructor(
-    private readonly store: Pick<Store, 'getMeta' | 'setMeta'>,
-    formerId: (stream: string) => string,
-  ) {
-    this.rows = read(store.getMeta(KEY), formerId);
+  constructor(store: MetaStore, formerId: (stream: string) => string) {
+    const read = (json: unknown): StoredRows => rowsOf(json, formerId);
+    this.kept = new StoredValue(store, 'agent.home-assistant', read, (stored, own) => {
+      const known = new Set(own.map(([id]) => id));
+      return [...stored.filter(([id]) => !known.has(id)), ...own];
+    });
+    this.rows = mapOf(this.kept.read());
     for (const [id, streams] of this.rows) for (const stream of streams.keys()) this.byStream.set(stream, id);
   }
 
@@ -66,38 +70,29 @@ export class Announced {
 
   save(): void {
     if (!this.changed) return;
+    const saved = this.kept.save([...this.rows].map(([id, streams]) => [id, [...streams]]));
+    if (saved === null) return;
     this.changed = false;
-    this.store.setMeta(KEY, JSON.stringify([...this.rows].map(([id, streams]) => [id, [...streams]])));
+    // What was read only now is removed by the next run if it no longer exists.
+    if (saved.length > this.rows.size) this.rows = mapOf(saved);
   }
 }
 
+const mapOf = (rows: StoredRows): Rows => new Map(rows.map(([id, streams]) => [id, new Map(streams)]));
+
 /** Skips damaged rows. Rows of old versions are `[stream, component keys]`. */
-function read(text: string | null, formerId: (stream: string) => string): Rows {
-  const rows: Rows = new Map();
-  let found: unknown;
-  try {
-    found = JSON.parse(text ?? '[]');
-  } catch {
-    return rows;
-  }
-  for (const row of Array.isArray(found) ? found : []) {
-    if (!Array.isArray(row) || typeof row[0] !== 'string' || !Array.isArray(row[1])) continue;
+function rowsOf(json: unknown, formerId: (stream: string) => string): StoredRows {
+  return (Array.isArray(json) ? json : []).flatMap((row): StoredRows => {
+    if (!Array.isArray(row) || typeof row[0] !== 'string' || !Array.isArray(row[1])) return [];
     const [name, list] = row as [string, unknown[]];
     if (list.every((one) => typeof one === 'string'))
-      rows.set(formerId(name), new Map([[name, list.map((key) => `sensor:${key}`)]]));
-    else
-      rows.set(
-        name,
-        new Map(
-          list.filter(
-            (one): one is [string, string[]] =>
-              Array.isArray(one) &&
-              typeof one[0] === 'string' &&
-              Array.isArray(one[1]) &&
-              one[1].every((id) => typeof id === 'string'),
-          ),
-        ),
-      );
-  }
-  return rows;
+      return [[formerId(name), [[name, list.map((key) => `sensor:${key}` as ComponentId)]]]];
+    return [[name, list.filter(isStream)]];
+  });
 }
+
+const isStream = (one: unknown): one is [string, ComponentId[]] =>
+  Array.isArray(one) &&
+  typeof one[0] === 'string' &&
+  Array.isArray(one[1]) &&
+  one[1].every((id) => typeof id === 'string');

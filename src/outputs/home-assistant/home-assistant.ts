@@ -9,7 +9,7 @@ import type { Config } from '../../config/index.ts';
 import type { Forecast } from '../../forecast/forecast.ts';
 import type { Incoming } from '../../mqtt/connection.ts';
 import { StreamTopics } from '../../mqtt/topics.ts';
-import type { Store } from '../../store/store-contract.ts';
+import type { MetaStore } from '../../system/stored-value.ts';
 import { alertMessage } from '../json/messages.ts';
 import type { Alert, Output } from '../output.ts';
 import { Pace } from '../pace.ts';
@@ -29,7 +29,7 @@ interface HomeAssistantParts
   readonly config: () => Pick<Config, 'base' | 'node' | 'publish' | 'home_assistant' | 'http' | 'requests'>;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly AnnouncedSpec[];
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
   /** Group of the streams that share a model. */
   readonly group: string;
 }

@@ -9,7 +9,7 @@ import type { Forecast } from '../../forecast/forecast.ts';
 import type { LeadScore } from '../../forecast/track.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { StreamTopics, type Topics } from '../../mqtt/topics.ts';
-import type { Store } from '../../store/store-contract.ts';
+import { type MetaStore, StoredValue } from '../../system/stored-value.ts';
 import type { Alert, GroupInput, HealthInput, ModelName, Output, StatusState } from '../output.ts';
 import { Pace } from '../pace.ts';
 import { ForecastText } from './forecast-text.ts';
@@ -29,7 +29,7 @@ type PublishSettings = Pick<Config['publish'], 'quantiles' | 'every' | 'at'>;
 export interface JsonTopicsParts
   extends Pick<Context, 'topics' | 'send' | 'version' | 'since' | 'session' | 'maxMessageBytes'> {
   readonly config: () => { readonly publish: PublishSettings };
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly { readonly name: string }[];
   /** The model that forecasts. */
@@ -37,8 +37,6 @@ export interface JsonTopicsParts
 }
 
 /** Key for the leads published as plain numbers: their retained messages remain after the run and after a change of the config. */
-const LEADS_KEY = 'agent.leads';
-
 export class JsonTopics implements Output {
   readonly name = 'JSON topics';
   private readonly topics: Topics;
@@ -51,10 +49,17 @@ export class JsonTopics implements Output {
   private readonly resumed = new Set<string>();
   /** Leads that this run or the one before published as plain numbers. */
   private readonly leads = new Set<string>();
+  private readonly keptLeads: StoredValue<readonly string[]>;
   private notFinite = 0;
 
   constructor(private readonly parts: JsonTopicsParts) {
     this.topics = parts.topics;
+    this.keptLeads = new StoredValue<readonly string[]>(
+      parts.store,
+      'agent.leads',
+      leadsOf,
+      (stored, own) => [...new Set([...stored, ...own])],
+    );
     this.forecastTopics = new StreamTopics(parts.topics.forecast);
   }
 
@@ -66,6 +71,11 @@ export class JsonTopics implements Output {
   prepare(next: Config, running: Config): Change | null {
     if (next.publish.at.join() === running.publish.at.join()) return null;
     return { settle: () => this.clearFormerLeads() };
+  }
+
+  /** Leads of earlier runs that could not be read at the start are kept for the next one. */
+  stop(): void {
+    if (this.keptLeads.isUnread) this.keptLeads.save([...this.leads]);
   }
 
   birth(): Outgoing[] {
@@ -151,7 +161,8 @@ export class JsonTopics implements Output {
   /** Clears the plain numbers of leads that an earlier config published and this one does not. */
   private clearFormerLeads(): void {
     const leads = this.parts.config().publish.at.map(formatDuration);
-    const before = swapLeads(this.parts.store, leads);
+    const before = this.keptLeads.read();
+    this.keptLeads.save(leads);
     for (const lead of [...before, ...leads]) this.leads.add(lead);
     const former = before.filter((lead) => !leads.includes(lead));
     if (former.length > 0) for (const { name } of this.parts.streams()) this.clearLeads(name, former);
@@ -187,15 +198,5 @@ export class JsonTopics implements Output {
   }
 }
 
-/** Stores `leads`. @returns the leads stored before */
-function swapLeads(store: JsonTopicsParts['store'], leads: readonly string[]): readonly string[] {
-  const before = store.getMeta(LEADS_KEY);
-  const now = JSON.stringify(leads);
-  if (before !== now) store.setMeta(LEADS_KEY, now);
-  try {
-    const found: unknown = JSON.parse(before ?? '[]');
-    return Array.isArray(found) ? found.filter((value) => typeof value === 'string') : [];
-  } catch {
-    return [];
-  }
-}
+const leadsOf = (json: unknown): string[] =>
+  Array.isArray(json) ? json.filter((value) => typeof value === 'string') : [];

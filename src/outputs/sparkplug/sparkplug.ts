@@ -14,9 +14,9 @@ import { type BrokerOptions, brokerOptions } from '../../mqtt/options.ts';
 import type { Outgoing } from '../../mqtt/outbox.ts';
 import { MEDIAN, Q, QUANTILES } from '../../quantiles.ts';
 import type { StreamSpec } from '../../series/spec.ts';
-import type { Store } from '../../store/store-contract.ts';
 import { isClockSet } from '../../system/clock.ts';
 import { RateLimitedLog } from '../../system/rate-limited-log.ts';
+import { type MetaStore, StoredValue } from '../../system/stored-value.ts';
 import { digitsOf, QUANTILE_NAMES } from '../json/messages.ts';
 import type { HealthInput, Output } from '../output.ts';
 import { Pace } from '../pace.ts';
@@ -39,12 +39,11 @@ export interface SparkplugParts extends Pick<Context, 'clock' | 'log' | 'version
   readonly config: () => Config;
   /** Streams that the agent forecasts. */
   readonly streams: () => readonly SparkplugSpec[];
-  readonly store: Pick<Store, 'getMeta' | 'setMeta'>;
+  readonly store: MetaStore;
   /** Makes the connection; default: a real one. */
   readonly edgeClient?: (parts: ClientParts) => EdgeClient;
 }
 
-const KEY = 'agent.sparkplug.bdSeq';
 /** New streams arrive in bursts: their births are collected for this time, ms. */
 const GATHER_MS = 100;
 /** Hints for STATE messages that are ignored. */
@@ -97,17 +96,13 @@ export class Sparkplug implements Output {
     const { config, store, version, clock, log, edgeClient = (parts) => new Client(parts) } = this.parts;
     const { sparkplug, node } = config();
     if (!sparkplug.enabled) return;
-    const before = Number.parseInt(store.getMeta(KEY) ?? '', 10);
+    const kept = new StoredValue(store, 'agent.sparkplug.bdSeq', sessionOf, (_stored, own) => own);
     const own: DeclaredMetric[] = [
       { name: 'Properties/version', type: 'string', unit: null },
       { name: HEALTH, type: 'boolean', unit: null },
     ];
     const name = { group: sparkplug.group, node: sparkplug.node ?? node };
-    const edge = new EdgeNode(
-      name,
-      own,
-      Number.isInteger(before) && before >= 0 && before < 256 ? before : null,
-    );
+    const edge = new EdgeNode(name, own, kept.read());
     edge.data(null, [{ name: 'Properties/version', value: version }], clock.now());
     const host = sparkplug.primary_host === undefined ? null : new PrimaryHost(sparkplug.primary_host);
     this.node = edge;
@@ -119,7 +114,7 @@ export class Sparkplug implements Output {
       log: log.with({ output: this.name }),
       will: () => {
         const death = edge.nextDeath(clock.now());
-        store.setMeta(KEY, String(edge.session));
+        kept.save(edge.session);
         return death;
       },
       // With a primary host, the births wait for its STATE message.
@@ -401,3 +396,7 @@ function optionsOf({ mqtt, base, node }: Config): BrokerOptions {
   const options = brokerOptions(mqtt, `${base}-${node}`.replaceAll('/', '-'));
   return { ...options, clientId: `${options.clientId}-sparkplug`, sessionExpiryMs: 0 };
 }
+
+/** The number of a session, which its births and its death carry. */
+const sessionOf = (json: unknown): number | null =>
+  typeof json === 'number' && Number.isInteger(json) && json >= 0 && json < 256 ? json : null;

@@ -1,0 +1,60 @@
+/**
+ * A value that a part of the agent keeps in the store under one key. While the stored value cannot be read, nothing replaces it: the
+ * part works with its own value, and the first save after that merges both.
+ */
+/** Texts that parts of the agent keep. */
+export interface MetaStore {
+  getMeta(key: string): string | null;
+  setMeta(key: string, value: string): void;
+  /** Number of queries so far that could not read the store and found nothing; left out where `getMeta` throws then. */
+  readonly failedReads?: number;
+}
+
+export class StoredValue<T> {
+  private unread = false;
+
+  /**
+   * @param read gets null if nothing is stored, else parsed JSON, or undefined if it is damaged
+   * @param merge the value of this run, with what it lacks from the stored one
+   */
+  constructor(
+    private readonly store: MetaStore,
+    private readonly key: string,
+    private readonly readFrom: (json: unknown) => T,
+    private readonly merge: (stored: T, own: T) => T,
+  ) {}
+
+  /** Whether the last `read` could not read the store; it then returned the value of an empty store. */
+  get isUnread(): boolean {
+    return this.unread;
+  }
+
+  read(): T {
+    const { failedReads } = this.store;
+    const text = this.store.getMeta(this.key);
+    this.unread = text === null && this.store.failedReads !== failedReads;
+    let json: unknown;
+    try {
+      json = JSON.parse(text ?? 'null');
+    } catch {
+      // Damaged: `json` stays undefined.
+    }
+    return this.readFrom(json);
+  }
+
+  /**
+   * Hands the value to the store; durable with the store's next flush.
+   * @returns the saved value, which has more than `own` if the stored one was read only now; null if it still cannot be read, and
+   * nothing was saved
+   */
+  save(own: T): T | null {
+    let value = own;
+    if (this.unread) {
+      const stored = this.read();
+      if (this.unread) return null;
+      value = this.merge(stored, own);
+    }
+    this.store.setMeta(this.key, JSON.stringify(value));
+    return value;
+  }
+}
