@@ -23,7 +23,7 @@ interface RuleDraft {
 }
 
 /** Payload formats whose members can be used in a name. */
-const READS_JSON: readonly PayloadKind[] = ['auto', 'json', 'zigbee2mqtt'];
+const READS_JSON: readonly PayloadKind[] = ['auto', 'json', 'text', 'zigbee2mqtt'];
 
 type Report = (path: string, message: string) => void;
 

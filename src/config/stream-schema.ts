@@ -88,7 +88,7 @@ export const streamSchema = z
     payload: note(
       z.enum(PAYLOAD_KINDS).default('auto'),
       'hot',
-      'Format of the payloads. `auto`: JSON if the payload looks like JSON, else one number.',
+      'Format of the payloads. `auto`: JSON if the payload looks like JSON, else one number, or a text with several readings (`text`: `temp=21.5,hum=40`, `21.5;40`).',
     ),
     fields: note(
       z

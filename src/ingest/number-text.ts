@@ -95,18 +95,6 @@ function withPoint(text: string): string | null {
   );
 }
 
-/** `temp=21.5;hum=40`, `tempf=70.2&humidity=40` (a form), `temp=21,5 hum=40`. */
-const PAIRS = /^\s*[\w.-]{1,40}\s*=\s*[^\s=]/;
-/** `21.5;40.2`, `21,5|40,2`, and with commas only if a number has a point. */
-const SEVERAL =
-  /^\s*[+-]?[\d.,]{1,32}\s*[;|\t]\s*[+-]?[\d.,]{1,32}\s*(?:[;|\t]|$)|^\s*[+-]?\d{1,16}\.\d{1,16},\s*[+-]?\d{1,16}(?:[.,]|$)/;
-
-/** The form of a text with several readings, which no format reads; null for any other text. */
-export function severalReadings(text: string): string | null {
-  const found = PAIRS.test(text) ? 'key=value pairs' : SEVERAL.test(text) ? 'several numbers' : null;
-  return found === null ? null : `${found} in one text; let the sender use JSON`;
-}
-
 const SWITCH_WORDS = new Map<string, 0 | 1>([
   ['on', 1],
   ['off', 0],

@@ -10,6 +10,9 @@ const MAX_DEPTH = 16;
 /** `21,5` and `1.234,5`, with or without a unit. */
 const COMMA = /^[+-]?\d{1,9}(?:\.\d{3})*,\d{1,6}(?!\d|,)/;
 
+/** A decimal comma in a text with several readings: `temp=21,5 hum=40`, `21,5;40`. */
+const CELL_COMMA = /(?:^|[=:;|\t])\s*[+-]?\d{1,9},\d{1,6}\s*(?:[;|&\t%°a-z]|,\s*[a-z_]|$)/im;
+
 interface Sniffed {
   readonly kind: PayloadKind;
   /** Numbers are in quotes or have a unit. */
@@ -30,6 +33,7 @@ export function sniff(topic: string, payload: Uint8Array): Sniffed | null {
   const kind = bestFormat({ topic, text, json });
   if (kind === null) return null;
   if (json === undefined) {
+    if (kind === 'text') return { kind, numericStrings: false, decimalComma: CELL_COMMA.test(text) };
     const decimalComma = COMMA.test(text);
     const number = parseNumberWithUnit(text, { decimalComma });
     return { kind, numericStrings: typeof number === 'object' && number.unit !== null, decimalComma };

@@ -10,13 +10,13 @@ import { createDecoder, type PayloadKind } from './decoders/index.ts';
 import { plainPayload } from './encoding.ts';
 import { isTree } from './json-list.ts';
 import { Message } from './message.ts';
-import { severalReadings } from './number-text.ts';
 import { OtherAgents } from './other-agents.ts';
 import { isTopic } from './pattern.ts';
 import { PayloadShape } from './payload-shape.ts';
 import { newSession } from './session.ts';
 import { sniff } from './sniff.ts';
 import { SPARKPLUG_PREFIX } from './sparkplug-payload.ts';
+import { textReadings, unreadForm } from './text-readings.ts';
 
 const MAX_TOPICS = 5000;
 const MAX_FIELDS = 64;
@@ -137,14 +137,19 @@ export class Survey {
     const heard = this.topic(topic, payload);
     if (heard === null) {
       const text = message.text().slice(0, MAX_COMPARED);
-      const form = severalReadings(text);
+      const form = unreadForm(text);
       if (form !== null && this.unread.size < MAX_UNREAD) this.unread.set(topic, form);
       if (this.silent.has(topic) && !this.unread.has(topic) && !MISSING.test(text)) this.texts.add(topic);
       return;
     }
     heard.messages += 1;
     const isJson = heard.kind === 'json' || heard.kind === 'zigbee2mqtt';
-    const json = isJson ? message.peek() : undefined;
+    const isText = heard.kind === 'text';
+    const json = isJson
+      ? message.peek()
+      : isText
+        ? (textReadings(message.text(), heard.decimalComma) ?? undefined)
+        : undefined;
     const documents = json !== undefined ? [json] : isJson ? message.documents : [];
     for (const document of documents) heard.shape.add(document, arrivalMs, !retained);
     if (documents.length === 0 && /^[a-z]+$/i.test(message.text().trim().slice(0, 16)))

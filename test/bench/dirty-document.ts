@@ -61,6 +61,7 @@ ${refusalTable()}
 | columns whose times are one or two levels above, below or beside them, or in a list of series | each reading is used at its own time; a list of numbers of another length is refused as \`bad-time\` |
 | a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); by two members, such as device and channel, if only both are unique (\`meters.A-1.E\`); otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
+| several readings in one text: \`temp=21.5,hum=40\`, \`temp:21.5 hum:40\`, a form, one row of numbers (\`21.5;40\`), rows with a time or a header, the telegram of a meter | with \`payload: text\` or \`auto\` read like the JSON that they stand for; a row's readings are named by their position, from 0. Rows of several times without a time, NMEA 0183 and XML are refused, the latter two by name |
 | several JSON objects in one payload, one a line or without a separator | each is read like a separate message, up to the first that is broken |
 | numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; with a unit also with thousands separators ("1,234.5 W"); \`decimal_comma\` for "21,5" |
 | JSON within JSON: a payload encoded twice, or a text member at any depth that is an object or a list of objects | read like the rest of the payload |

@@ -1,18 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { autoDecoder } from '../../src/ingest/decoders/auto.ts';
-import { numberDecoder } from '../../src/ingest/decoders/number.ts';
-import {
-  parseNumber,
-  parseNumberWithUnit,
-  parseSwitch,
-  severalReadings,
-} from '../../src/ingest/number-text.ts';
+import { parseNumber, parseNumberWithUnit, parseSwitch } from '../../src/ingest/number-text.ts';
 import { payloadZone } from '../../src/ingest/payload-zone.ts';
-import { Survey } from '../../src/ingest/survey.ts';
 import { isLocalTime, parseTime } from '../../src/series/time-stamp.ts';
-import { decode } from './decode.ts';
-import { settings } from './rules.ts';
 
 describe('thousands separators', () => {
   it.each([
@@ -258,31 +248,5 @@ describe('a time stamp', () => {
       { numRuns: 2000 },
     );
     expect(parseTime('2026-11-29T01:44:4xZ')).toBeNull();
-  });
-});
-
-describe('a text with several readings', () => {
-  it.each([
-    ['temp=21,5;hum=40,2', 'key=value pairs'],
-    ['tempf=70.2&humidity=40', 'key=value pairs'],
-    [`PASSKEY=0A1B&stationtype=GW1000&${'tempf=70.2&humidity=40&'.repeat(20)}`, 'key=value pairs'],
-    ['21.5;40.2', 'several numbers'],
-    ['21,5 | 40,2 | 1013', 'several numbers'],
-    ['21.5,40.2', 'several numbers'],
-  ])('is refused by its form: %s', (text, form) => {
-    for (const create of [numberDecoder, autoDecoder]) {
-      const { readings, rejects } = decode(create(settings(null)), text);
-      expect(readings).toEqual([]);
-      expect(rejects).toHaveLength(1);
-      expect(rejects[0]?.reason).toBe('bad-number');
-      expect(rejects[0]?.detail).toContain(`${form} in one text; let the sender use JSON`);
-    }
-    const survey = new Survey();
-    survey.hear('weather/all', Buffer.from(text), 0, false);
-    expect(survey.unread.get('weather/all')).toContain(form);
-  });
-
-  it.each(['21,5', '1,234.5 kg', 'YWJj=', 'sunny', '12:30', '21.5;'])('is not %j', (text) => {
-    expect(severalReadings(text)).toBe(null);
   });
 });

@@ -277,7 +277,10 @@ const DSMR_NAMES = fields(
   ['actual_consumption actual_returndelivery l*_instant_power_usage', flow('W')],
   ['l*_voltage', VOLT],
   ['gas_meter_m3', METER_M3],
-  ['1-?:1.8.*', counter('kWh')],
+  // OBIS codes, as in the telegram itself
+  ['*-*:1.8.* *-*:2.8.*', counter('kWh')],
+  ['*-*:1.7.* *-*:2.7.*', flow('kW')],
+  ['*-*:24.2.*', METER_M3],
 );
 const DSMR_QUANTITY = new RegExp(
   `^(?:${DSMR_NAMES.map(([glob]) => glob.replaceAll(/[.?-]/g, '\\$&').replaceAll('*', '\\w*')).join('|')})$`,
@@ -297,7 +300,7 @@ const DSMR: Family = {
     },
     {
       template: '<path...>',
-      payloads: ['json'],
+      payloads: ['json', 'text'],
       has: DSMR_NAMES.map(([glob]) => glob),
       hasAtLeast: 2,
     },

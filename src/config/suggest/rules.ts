@@ -571,7 +571,7 @@ function placeOf(
       alias: short.replaceAll(/:(\d+)\./g, ':$1/'),
     };
   }
-  if (kind !== 'json' && kind !== 'zigbee2mqtt') {
+  if (kind !== 'json' && kind !== 'zigbee2mqtt' && kind !== 'text') {
     const path = formatOf(kind).suggestion?.fields?.([name])[0] ?? name;
     return { path, records: '', alias: null };
   }

@@ -1,7 +1,10 @@
-/** Reads JSON if the payload starts like JSON, otherwise one number. */
-import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
+/** Reads JSON if the payload starts like JSON, otherwise one number, or a text with several readings. */
+import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
+import type { Message } from '../message.ts';
+import { textReadings } from '../text-readings.ts';
 import { jsonDecoder } from './json.ts';
 import { decodeNumber } from './number.ts';
+import { textDecoder } from './text.ts';
 
 const OPEN_BRACKET = 91;
 const OPEN_BRACE = 123;
@@ -12,6 +15,12 @@ const ENCODED_TWICE = /^\s*"\s*\[?\s*\{/;
 
 export function autoDecoder(settings: DecoderSettings): Decoder {
   const json = jsonDecoder(settings);
+  const text = textDecoder(settings);
+  const other = (message: Message, sink: DecodeSink): boolean => {
+    if (textReadings(message.text(), settings.decimalComma) === null) return false;
+    text.decode(message, sink);
+    return true;
+  };
   return {
     selects: (field) => field === '' || json.selects(field),
     decode(message, sink) {
@@ -22,7 +31,7 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
         first === BYTE_ORDER_MARK ||
         (first === QUOTE && ENCODED_TWICE.test(message.text()));
       if (isJson) json.decode(message, sink);
-      else decodeNumber(message, settings, sink);
+      else decodeNumber(message, settings, sink, other);
     },
   };
 }

@@ -8,9 +8,20 @@ import { JSON_FORMAT } from './json.ts';
 import { NUMBER } from './number.ts';
 import { SENML } from './senml.ts';
 import { SPARKPLUG } from './sparkplug.ts';
+import { TEXT } from './text.ts';
 import { ZIGBEE2MQTT } from './zigbee2mqtt.ts';
 
-const FORMATS = [AUTO, JSON_FORMAT, NUMBER, ZIGBEE2MQTT, HOME_ASSISTANT, SENML, INFLUX, SPARKPLUG] as const;
+const FORMATS = [
+  AUTO,
+  JSON_FORMAT,
+  NUMBER,
+  TEXT,
+  ZIGBEE2MQTT,
+  HOME_ASSISTANT,
+  SENML,
+  INFLUX,
+  SPARKPLUG,
+] as const;
 
 export type PayloadKind = (typeof FORMATS)[number]['kind'];
 

@@ -58,7 +58,12 @@ function nameOf(sent: unknown): string | null | undefined {
   return isFraction ? String(sent) : (identityOf(sent) ?? undefined);
 }
 
-export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}): Decoder {
+export interface JsonDecoder extends Decoder {
+  /** Reads a value that stands for the payload. */
+  decodeDocument(json: unknown, message: Message, sink: DecodeSink): void;
+}
+
+export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}): JsonDecoder {
   const fields = settings.fields?.flatMap(({ path, name, unit }): CompiledField[] => {
     const compiled = compilePath(path);
     return compiled === null
@@ -235,6 +240,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 
   return {
+    decodeDocument,
     selects: (field) =>
       fields?.some((one) => (one.many ? couldBe(one, field) : one.name === field)) ?? !skip.has(field),
     decode(message, sink) {
@@ -291,7 +297,7 @@ class SelectedFields implements DecodeSink {
   }
 
   reject(reason: RejectReason, detail: string): void {
-    if (reason === 'bad-time' || this.fields.some(({ source }) => detail.startsWith(source))) {
+    if (reason === 'bad-time' || this.fields.some(({ source }) => isAbout(detail, source))) {
       this.found = true;
       this.sink.reject(reason, detail);
     }
@@ -299,6 +305,10 @@ class SelectedFields implements DecodeSink {
 
   request(): void {}
 }
+
+/** Whether a reject is about this reading, and not about one whose name is longer. */
+const isAbout = (detail: string, source: string): boolean =>
+  detail.startsWith(source) && /^(?:$|[ :])/.test(detail.slice(source.length));
 
 /** The key that `*` selects in the name of a reading; null if the name does not fit. */
 function keyWithin(name: string, [before, after]: readonly [string, string]): string | null {

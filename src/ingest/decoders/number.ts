@@ -1,14 +1,9 @@
 /** A payload of one number: `21.5`, `on`, `true`; `21.5 °C` with `numeric_strings`. */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
-import {
-  type NumberWithUnit,
-  parseNumber,
-  parseNumberWithUnit,
-  parseSwitch,
-  severalReadings,
-} from '../number-text.ts';
+import { type NumberWithUnit, parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
+import { textReadings, unreadForm } from '../text-readings.ts';
 
 /** Longer payloads are rejected without decoding the text. */
 const MAX_BYTES = 256;
@@ -22,12 +17,17 @@ export function numberDecoder(settings: DecoderSettings): Decoder {
   };
 }
 
-export function decodeNumber(message: Message, settings: DecoderSettings, sink: DecodeSink): void {
+/** @param other reads a text that is no number; false: it cannot */
+export function decodeNumber(
+  message: Message,
+  settings: DecoderSettings,
+  sink: DecodeSink,
+  other: ((message: Message, sink: DecodeSink) => boolean) | null = null,
+): void {
   const { length } = message.payload;
   if (length > MAX_BYTES) {
-    const form = severalReadings(Buffer.from(message.payload.subarray(0, MAX_BYTES)).toString('latin1'));
-    const problem = form === null ? ', too long for a number' : `: ${form}`;
-    sink.reject('bad-number', `${length} bytes${problem}`, true);
+    if (other?.(message, sink) === true) return;
+    sink.reject('bad-number', `${length} bytes${hintOf(message.text()) ?? ', too long for a number'}`, true);
     return;
   }
   const text = message.text();
@@ -47,10 +47,17 @@ export function decodeNumber(message: Message, settings: DecoderSettings, sink: 
   }
   const found = parsed === 'bad-number' ? otherNumber(text.trim(), settings) : parsed;
   if (typeof found === 'object') sink.reading('', found.value, null, found.unit);
-  else {
-    const form = severalReadings(text);
-    sink.reject(found, form === null ? excerpt(text) : `${form}: ${excerpt(text, 60)}`, true);
+  else if (other?.(message, sink) !== true) {
+    const hint = hintOf(text);
+    sink.reject(found, hint === null ? excerpt(text) : `${excerpt(text, 60)}${hint}`, true);
   }
+}
+
+/** How a text with several readings can be read; null for any other text. */
+function hintOf(text: string): string | null {
+  if (textReadings(text, true) !== null) return ': several readings in one text; "payload: text" reads them';
+  const form = unreadForm(text);
+  return form === null ? null : `: ${form}`;
 }
 
 /** A number in quotes, with a decimal comma, with a unit, or followed by a comma or semicolon. */

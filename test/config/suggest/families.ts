@@ -691,6 +691,20 @@ export const CASES: Readonly<Record<string, Case>> = {
       'A4:C1:38:00:00:0A/hum': '% mean 0..100 5m/1d',
     },
   },
+  'The telegram of a meter as it is': {
+    messages: (at) => [
+      [
+        'p1/telegram',
+        `/ISK5\\2M550T-1012\r\n\r\n0-0:96.1.1(4530303434303037)\r\n1-0:1.8.1(001234.5${at}7*kWh)\r\n1-0:1.7.0(00.321*kW)\r\n0-1:24.2.1(261129124000W)(01234.890*m3)\r\n!ABCD\r\n`,
+      ],
+    ],
+    matches: ['p1/telegram', 'p1/telegram'],
+    streams: {
+      'p1/telegram/1-0:1.8.1': 'kWh delta 5m/1d',
+      'p1/telegram/1-0:1.7.0': 'kW mean 0.. 5m/1d',
+      'p1/telegram/0-1:24.2.1': 'm3 delta 1h/1d',
+    },
+  },
   'HomeWizard P1': {
     messages: (at) => [
       [

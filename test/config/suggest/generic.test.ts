@@ -302,6 +302,28 @@ describe('a suggestion for unknown devices', () => {
     });
   });
 
+  it('reads texts with several readings', () => {
+    const { config, streams, rejects } = suggested((at) => [
+      ['shed/pairs', `temp=${21.5 + at},hum=40`],
+      ['hall/comma', `temp:${21 + at},5 hum:40,2`],
+      ['csv/row', `${21.5 + at};40`],
+    ]);
+    expect(rejects).toEqual([]);
+    expect(streams).toEqual({
+      'shed/pairs/temp': '°C mean -60..150 5m/1d',
+      'shed/pairs/hum': '% mean 0..100 5m/1d',
+      'hall/comma/temp': '°C mean -60..150 5m/1d',
+      'hall/comma/hum': '% mean 0..100 5m/1d',
+      'csv/row/0': '- mean 1m/4h',
+      'csv/row/1': '- mean 1m/4h',
+    });
+    expect(config.streams.map(({ payload, decimal_comma }) => [payload, decimal_comma])).toEqual([
+      ['text', false],
+      ['text', true],
+      ['text', false],
+    ]);
+  });
+
   it('separates the slaves of a bus on one topic', () => {
     const { streams } = suggested((at) =>
       [1, 2, 3].map((slave) => ['modbus/in', { slave, power: at + slave }]),
