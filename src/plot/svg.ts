@@ -133,7 +133,6 @@ export const INK = {
   line: '#1f5f8b',
   accent: '#b3412e',
   grid: '#e3e3de',
-  panel: '#f7f7f5',
   faint: '#bbb',
 } as const;
 

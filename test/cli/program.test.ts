@@ -104,7 +104,7 @@ describe('the command line', () => {
     for (const argv of [
       ['model', 'export', 'base', '--out', out],
       ['train', '--generated', '3', '--out', out],
-      ['train', '--preview', out],
+      ['train', '--generated', '3', '--diagnose', out],
     ]) {
       const { code, err } = await run(...argv);
       expect(code).toBe(1);

@@ -212,12 +212,6 @@ describe('gatecast train', () => {
     expect(existsSync(join(folder, 'models'))).toBe(false);
   });
 
-  it('draws the generated series', async () => {
-    const file = join(folder, 'p.svg');
-    await train('--generated', '5', '--preview', file);
-    expect(readFileSync(file, 'utf8').match(/<path/g)).toHaveLength(5);
-  });
-
   it('draws the gradient norm by time lag', async () => {
     const file = join(folder, 'g.svg');
     const { out: text } = await train(

@@ -15,7 +15,6 @@ export interface TrainFlags extends SearchFlags, TableFlags {
   out?: string;
   from?: string;
   widen?: number;
-  preview?: string;
   diagnose?: string;
   interval?: number[];
   horizon: number[];

@@ -4,10 +4,8 @@ import { basename, resolve } from 'node:path';
 import { GatecastError } from '../../errors.ts';
 import { MODEL_NAME } from '../../model/manifest.ts';
 import { type ModelRegistry, writeModel } from '../../model/registry.ts';
-import { prepareFolderOf, prepareOutput, writeOutput } from '../../system/output-file.ts';
+import { prepareFolderOf, prepareOutput } from '../../system/output-file.ts';
 import { startTraining } from '../../training/client.ts';
-import { generateMixture } from '../../training/generate/mixture.ts';
-import { previewSvg } from '../../training/generate/preview.ts';
 import { forecastSpec, type JobResult, type TrainingJob } from '../../training/job.ts';
 import { ProgressBar, type ProgressTarget } from '../shared/progress.ts';
 import { onSignal } from '../shared/until-signal.ts';
@@ -33,14 +31,6 @@ export async function runTrain(
   streams: Streams,
   command: string,
 ): Promise<void> {
-  if (flags.preview) {
-    writeOutput(
-      flags.preview,
-      previewSvg(generateMixture(flags.seed, flags.generated || 30, flags.generatedSteps)),
-    );
-    streams.out.write(`${flags.preview}\n`);
-    return;
-  }
   // Checks the command line before it reads the data.
   const folder = flags.diagnose ? '' : outFolder(flags);
   checkSettings(flags);

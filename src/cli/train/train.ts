@@ -44,7 +44,6 @@ export function registerTrain(program: Command): void {
       'with --from: grow to this hidden size without changing its forecasts, then train',
       whole,
     )
-    .option('--preview <file>', 'only draw the generated series as an SVG')
     .option(
       '--diagnose <file>',
       'only draw the gradient norm by time lag, for the chosen cell and others, as an SVG',
@@ -118,7 +117,6 @@ Examples:
   $ gatecast train --data plant.csv --time time --interval 5m --horizon 48 --out models/plant
   $ gatecast train --generated 300 --cell gru --hidden 32 --max-time 5m --out models/first
   $ gatecast train --data plant.csv --time time --interval 5m --search --search-hidden 16,32,64 --out models/plant
-  $ gatecast train --generated 30 --preview series.svg
   $ gatecast train --generated 40 --max-steps 200 --diagnose gradients.svg
 
 Ctrl-C stops the training and keeps the best weights; a second Ctrl-C exits at once. --resume continues from the last checkpoint.

@@ -1,7 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { DAY_MS } from '../../../src/training/generate/frame.ts';
 import { generateMixture, generateSeries, RECIPE_NAMES } from '../../../src/training/generate/mixture.ts';
-import { previewSvg } from '../../../src/training/generate/preview.ts';
 import { Random } from '../../../src/training/random.ts';
 
 const finite = (values: Float32Array) => Array.from(values).filter(Number.isFinite);
@@ -81,15 +80,5 @@ describe('generateSeries', () => {
 
   it('refuses a recipe it does not know', () => {
     expect(() => generateSeries(new Random(1), { steps: 10, recipe: 'nonsense' })).toThrow(RangeError);
-  });
-});
-
-describe('previewSvg', () => {
-  it('draws one panel per series and breaks the line at a gap', () => {
-    const values = Float32Array.of(1, 2, Number.NaN, 3, 4);
-    const svg = previewSvg([{ name: 'a<b', intervalMs: 90_000, startMs: 0, values }]);
-    expect(svg).toContain('a&#60;b, 1.5 min, 5 steps');
-    expect(svg.match(/M/g)).toHaveLength(2);
-    expect(svg).not.toContain('NaN');
   });
 });
