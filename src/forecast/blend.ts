@@ -175,6 +175,11 @@ export class Blend {
     this.young.tell(this.features, this.parts.scratch.young);
   }
 
+  /** The stream has another unit: its values are `factor` times the former ones. */
+  rescale(factor: number): void {
+    this.young.rescale(factor);
+  }
+
   /** The parts of the newest forecast, in the unit of the features. Call before another stream makes a forecast. */
   explain(): LeadView[] {
     return this.track.explain().map((view) => {

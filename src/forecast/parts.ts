@@ -101,7 +101,7 @@ export class StreamParts {
   persist(io: StateIo): void {
     const { step } = this;
     step.features.persist(io);
-    step.quality.persist(io);
+    step.persistQuality(io);
     step.marks = io.number(step.marks);
     this.anomalies.persist(io);
     step.blend?.persist(io);

@@ -12,8 +12,10 @@ import { zoneOffset } from '../series/calendar.ts';
 import type { Covariates } from '../series/covariates.ts';
 import { AHEAD, Features, I, type KeptExpert } from '../series/features.ts';
 import { fillValue } from '../series/fill.ts';
-import { JUMP, MASKED, OUT_OF_RANGE, Quality, TOO_FAST } from '../series/quality.ts';
+import { JUMP, MASKED, OUT_OF_RANGE, Quality, SPIKE, STEP, TOO_FAST } from '../series/quality.ts';
+import { ScaleChange } from '../series/scale-change.ts';
 import type { StreamSpec } from '../series/spec.ts';
+import type { StateIo } from '../series/state-io.ts';
 import { Blend } from './blend.ts';
 import { naiveQuantiles } from './candidates.ts';
 import type { ForecastExplanation, IntervalView, Provenance } from './explanation.ts';
@@ -61,6 +63,7 @@ export class StreamStep {
   readonly features: Features;
   readonly blend: Blend | null;
   readonly quality: Quality;
+  private readonly scaleChange: ScaleChange;
   /** Whether the newest bucket had a value that is used for learning. */
   observed = false;
   /** Quality marks of the newest bucket. */
@@ -78,6 +81,7 @@ export class StreamStep {
     const { scratch, memory, forecasts } = parts;
     this.leads = leads;
     this.quality = new Quality(memory);
+    this.scaleChange = new ScaleChange(memory);
     const zone = zoneOffset(settings.timeZone);
     this.features = new Features(intervalMs, leads, zone, {
       scratch: scratch.features,
@@ -167,7 +171,26 @@ export class StreamStep {
     expected.high = this.toUnit(expected.high);
     expected.point = this.toUnit(features.anchor[0]);
     expected.error = features.line.sizeInUnit(features.scale[0]);
+    const factor = features.line.isCircle ? 1 : this.scaleChange.observe(value, expected);
+    if (factor !== 1) {
+      this.rescale(factor);
+      return marks | STEP;
+    }
+    if (this.scaleChange.isWaiting) return marks | SPIKE;
     return marks | this.quality.judge(features.line.near(value, expected.point), expected, features.gapAge);
+  }
+
+  /** The stream has another unit: what has been learnt stays right, in the unit of `features`. */
+  private rescale(factor: number): void {
+    this.features.line.rescale(factor);
+    this.quality.rescale(factor);
+    this.blend?.rescale(factor);
+  }
+
+  /** Saves and restores what judges the readings. */
+  persistQuality(io: StateIo): void {
+    this.quality.persist(io);
+    this.scaleChange.persist(io);
   }
 
   /** Writes the network's inputs, [inputs], from `offset`. Call right after `take`. */

@@ -351,7 +351,8 @@ export class Stream {
   }
 
   get scores(): ReturnType<Track['scores']> {
-    return this.step?.blend?.track.scores() ?? [];
+    const { step } = this;
+    return step?.blend?.track.scores(step.features.line.sizeInUnit(1)) ?? [];
   }
 
   get about(): StreamAbout {

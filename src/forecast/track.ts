@@ -549,21 +549,24 @@ export class Track {
     return this.state[j * KNOT];
   }
 
-  /** Scores by lead, without leads that have no scored forecast yet. */
-  scores(): LeadScore[] {
+  /**
+   * Scores by lead, without leads that have no scored forecast yet.
+   * @param unit of the track, in the unit of the result
+   */
+  scores(unit = 1): LeadScore[] {
     const scored = this.knots.map((lead, j) => {
       const s = this.state.subarray(j * KNOT, j * KNOT + FACTOR);
       return {
         lead,
         n: s[0],
-        mae: s[1],
-        bias: s[2],
+        mae: unit * s[1],
+        bias: unit * s[2],
         coverage: s[3],
-        loss: s[4],
-        lossSeasonal: s[5],
-        lossNaive: s[6],
-        maeSeasonal: s[7],
-        maeNaive: s[8],
+        loss: unit * s[4],
+        lossSeasonal: unit * s[5],
+        lossNaive: unit * s[6],
+        maeSeasonal: unit * s[7],
+        maeNaive: unit * s[8],
       };
     });
     return scored.filter(({ n }) => n > 0);

@@ -283,6 +283,11 @@ export class Young {
     return true;
   }
 
+  /** The stream has another unit: its values are `factor` times the former ones. */
+  rescale(factor: number): void {
+    this.state[0] += Math.log(factor);
+  }
+
   persist(io: StateIo): void {
     io.array(this.state);
   }

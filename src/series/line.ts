@@ -24,7 +24,7 @@ export class Line {
   private readonly circular: boolean;
   /** The value at 0 of the line, in the stream's unit. */
   private origin = 0;
-  /** Unit of the line in the stream's unit; a power of two. */
+  /** Unit of the line in the stream's unit; a power of two, unless the stream has changed its unit. */
   private unit = 1;
   /** Whether origin and unit are fixed, which happens at the first value other than 0. */
   private fixed = false;
@@ -55,6 +55,12 @@ export class Line {
     this.fixed = size > 0;
     this.origin = size < LARGE ? 0 : Math.round(value);
     this.unit = size > 0 && size < SMALL ? 2 ** Math.floor(Math.log2(size)) : 1;
+  }
+
+  /** The stream has another unit: its values are `factor` times the former ones, and stay the same on the line. */
+  rescale(factor: number): void {
+    this.origin *= factor;
+    this.unit *= factor;
   }
 
   /** Whether a value is too large for the unit, so that everything must be transformed to a larger one. */

@@ -246,6 +246,17 @@ export class Quality {
     return (this.quiet / usual) * Math.log10(Math.max(2, this.count));
   }
 
+  /** The stream has another unit: its values are `factor` times the former ones. */
+  rescale(factor: number): void {
+    for (let i = 0; i < WINDOW; i++) this.recent[i] *= factor;
+    this.deviation.value *= factor;
+    this.change.value *= factor;
+    this.low *= factor;
+    this.high *= factor;
+    this.previous *= factor;
+    this.run = 0;
+  }
+
   persist(io: StateIo): void {
     io.array(this.recent);
     this.count = io.number(this.count);

@@ -84,6 +84,11 @@ A stretch of readings that is far from all that a stream has shown (beyond three
 probably wrong: an unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended it is replaced in what later forecasts look back
 to, so that it is not repeated a day later. The stored readings stay as they are.
 
+Three readings in a row that are far outside everything a stream has shown, and that are what was expected times a usual factor between units (10 to
+1,000,000, 60, 3,600, 3.6, or their inverses), are a change of the unit: W to kW, Pa to hPa. The first two are masked, the third is marked
+\`step\`, and from then on everything learnt applies in the new unit. The stored readings stay as they are. If the former unit returns, the stream
+has two levels, and no more such changes are looked for.
+
 Regular impulses are not spikes: a reading similar to earlier ones at the same phase of the season (within twice the range of the last
 four seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices
 then have separate forecast intervals for the impulses and for the time between.
