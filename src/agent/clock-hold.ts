@@ -46,13 +46,14 @@ interface ClockHoldParts {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
   /** The streams that are forecast. */
   readonly streams: () => readonly Pick<StreamView, 'lastObservedMs'>[];
-  /** Sends a ping to the broker; `answered` is called when the answer is here. Does nothing without a connection. */
-  readonly probe: (answered: () => void) => void;
+  /** `ping` of the MQTT client. */
+  readonly probe: (answered: (holdsBack: boolean) => void) => void;
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
   /**
    * True for a bridge of a site, by whose times the workers close buckets. It waits for the answer of the broker as long as the broker may
-   * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone.
+   * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone. While
+   * the broker holds messages back until others are acknowledged, its answer proves nothing.
    */
   readonly isBridge?: boolean;
 }
@@ -94,6 +95,8 @@ export class ClockHold implements Part {
   private answeredMs: number | null = null;
   /** When that probe or those subscriptions were sent. */
   private askedMs = 0;
+  /** When the broker was last found to hold back messages. */
+  private heldMs = Number.NEGATIVE_INFINITY;
   /** When the last reading of the backlog arrived. */
   private backlogMs = Number.NEGATIVE_INFINITY;
   /** When the connection was last known to deliver. */
@@ -136,7 +139,9 @@ export class ClockHold implements Part {
   }
 
   subscribed(): void {
-    if (this.phase === 'backlog') this.answeredMs ??= this.parts.clock.monotonic();
+    // The answer to a bridge comes later: its next probe is sent after the subscriptions.
+    if (this.phase === 'backlog' && this.parts.isBridge !== true)
+      this.answeredMs ??= this.parts.clock.monotonic();
   }
 
   disconnected(): void {
@@ -216,7 +221,7 @@ export class ClockHold implements Part {
     if (this.phase === 'starting')
       return { reason: 'start', untilMs: at(this.startedMs + this.longestStartMs()) };
     if (this.phase === 'away') return { reason: 'away', untilMs: at(this.provenMs + this.longestAwayMs()) };
-    return { reason: 'backlog', untilMs: at(this.sinceMs + this.longestBacklogMs()) };
+    return { reason: 'backlog', untilMs: at(this.longSinceMs() + this.longestBacklogMs()) };
   }
 
   /** Call when `closeUntil` does not allow a due bucket to close: sends a probe to find out whether messages are still on their way. */
@@ -229,25 +234,29 @@ export class ClockHold implements Part {
    * and once when it has ended.
    */
   heldBack(): void {
-    if (this.phase === 'live' || this.phase === 'backlog') this.suspect(this.parts.clock.monotonic());
+    if (this.phase === 'live') this.suspect(this.parts.clock.monotonic());
   }
 
   private update(nowMs: number): void {
-    if (this.phase !== 'backlog' || (this.needsProof && this.answeredMs === null)) return;
+    if (this.phase !== 'backlog') return;
+    const isBridge = this.parts.isBridge === true;
+    if (this.needsProof && this.answeredMs === null) {
+      if (isBridge) this.sendProbe(nowMs);
+      return;
+    }
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
-    const isLong = nowMs - this.sinceMs >= this.longestBacklogMs();
+    const isLong = nowMs - this.longSinceMs() >= this.longestBacklogMs();
     const isQuiet = nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS;
     if (!isLong && !isQuiet) return;
-    if (this.parts.isBridge === true && !isLong && this.backlogMs >= this.askedMs) {
+    if (isBridge && !isLong && this.backlogMs >= this.askedMs) {
       // Since then, acknowledgements may have let the broker send more. It answers after that.
       this.answeredMs = null;
-      this.needsProof = true;
       this.sendProbe(nowMs);
       return;
     }
     this.phase = 'live';
     this.probe = null;
-    this.prove(nowMs);
+    this.prove(isBridge ? this.askedMs : nowMs);
   }
 
   private longestStartMs(): number {
@@ -256,6 +265,11 @@ export class ClockHold implements Part {
 
   private longestAwayMs(): number {
     return Math.min(this.parts.keptMs(), MAX_AWAY_MS);
+  }
+
+  /** Begin of the limit for streams whose readings always arrive late: what arrives while the broker holds messages back is a backlog. */
+  private longSinceMs(): number {
+    return Math.max(this.sinceMs, this.heldMs);
   }
 
   private longestBacklogMs(): number {
@@ -291,11 +305,15 @@ export class ClockHold implements Part {
     if (this.probe !== null) return;
     const probe = { sentMs: nowMs };
     this.probe = probe;
-    this.parts.probe(() => {
+    this.parts.probe((holdsBack) => {
       if (this.probe !== probe) return;
       const answeredMs = this.parts.clock.monotonic();
       const late = answeredMs - probe.sentMs > SILENT_MS;
       this.probe = null;
+      if (holdsBack && this.parts.isBridge === true) {
+        this.heldMs = answeredMs;
+        return;
+      }
       // The network was away and is back; readings that were kept may come after this answer.
       if (this.phase === 'live' && late) this.beginBacklog(answeredMs);
       else if (this.phase === 'live') this.prove(probe.sentMs);

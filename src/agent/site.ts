@@ -55,7 +55,6 @@ const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
 const BEAT_MS = 1000;
 /** Messages that have waited this long for JetStream may keep the MQTT broker from sending others, ms. */
 const STALL_MS = 500;
-const BACKLOG_STALL_MS = 100;
 /** Time that a stop may take, ms: less than any part may take (`stops.ts`). */
 const STOP_MS = 1800;
 /** A server that does not answer for this long raises an alert, ms. */
@@ -326,8 +325,7 @@ export class SitePart implements Part {
   /** Whether JetStream does not answer: then nothing is acknowledged, and the broker delays further messages. */
   private isHeldBack(bridge: SiteBridge): boolean {
     const before = this.heldBack;
-    // A backlog comes in portions, each of which may stall again: less than the quiet time after which it counts as over.
-    this.heldBack = bridge.waitingMs() >= (this.parts.hold.inBacklog ? BACKLOG_STALL_MS : STALL_MS);
+    this.heldBack = bridge.waitingMs() >= STALL_MS;
     return this.heldBack || before;
   }
 

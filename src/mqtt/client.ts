@@ -274,8 +274,11 @@ export class Client {
     this.subscribe(added);
   }
 
-  /** Calls `answered` when the broker has answered a ping: everything it sent before has then arrived. Does nothing without a connection. */
-  ping(answered: () => void): void {
+  /**
+   * Calls `answered` when the broker has answered a ping: everything it sent before has then arrived. Does nothing without a connection.
+   * @param answered `holdsBack`: other messages may wait at the broker until those that have arrived are acknowledged
+   */
+  ping(answered: (holdsBack: boolean) => void): void {
     if (this.open) this.connection?.ping(answered);
   }
 

@@ -106,6 +106,10 @@ export class Connection {
   private closeReason: string | null = null;
   /** Callbacks for the answers to pings, with the number of each ping: those of mqtt.js for the keepalive count, too. */
   private readonly pings: { readonly number: number; readonly answered: () => void }[] = [];
+  /** Messages at QoS 1 that have arrived, and those of them that were acknowledged. */
+  private arrivals = 0;
+  private acknowledgements = 0;
+  private mostInFlight = 0;
   private pingsSent = 0;
   private pingsAnswered = 0;
   private readonly redelivery: Redelivery | undefined;
@@ -225,12 +229,23 @@ export class Connection {
     return Math.max(MIN_RECEIVE_MAXIMUM, this.client.serverProperties?.receiveMaximum ?? 65_535);
   }
 
-  /** Calls `answered` when the broker has read all messages sent before; not if the connection ends first. */
-  ping(answered: () => void): void {
+  /**
+   * Calls `answered` when the broker has read all messages sent before; not if the connection ends first. `holdsBack`: messages may wait
+   * at the broker for acknowledgements of others. It sends as many as its window allows before it answers, so nothing waits if fewer
+   * are in flight than once were.
+   */
+  ping(answered: (holdsBack: boolean) => void): void {
     if (this.state !== 'open') return;
     this.writer.flush();
+    const { acknowledgements } = this;
     this.client.sendPing();
-    this.pings.push({ number: this.pingsSent, answered });
+    this.pings.push({
+      number: this.pingsSent,
+      answered: () => {
+        const inFlight = this.arrivals - acknowledgements;
+        answered(inFlight > 0 && inFlight >= this.mostInFlight);
+      },
+    });
   }
 
   /**
@@ -328,7 +343,26 @@ export class Connection {
       return;
     }
     const again = packetId !== null && (this.redelivery?.again(packetId, dup, topic, payload) ?? false);
-    this.events.message({ topic, payload, retained, again, acknowledge: acknowledge && once(acknowledge) });
+    this.events.message({
+      topic,
+      payload,
+      retained,
+      again,
+      acknowledge: acknowledge && this.once(acknowledge),
+    });
+  }
+
+  /** Counts the message as in flight until it is acknowledged. */
+  private once(acknowledge: () => void): () => void {
+    this.arrivals++;
+    this.mostInFlight = Math.max(this.mostInFlight, this.arrivals - this.acknowledgements);
+    let done = false;
+    return () => {
+      if (done) return;
+      done = true;
+      this.acknowledgements++;
+      acknowledge();
+    };
   }
 
   private end(end: ConnectionEnd): void {
@@ -369,15 +403,6 @@ const refusalOf = (reason: number): PublishRefusal => ({
   reason: `Publish error: ${ReasonCodes[reason as keyof typeof ReasonCodes] ?? `reason ${reason}`}`,
   tooLarge: reason === OVERSIZE,
 });
-
-function once(action: () => void): () => void {
-  let done = false;
-  return () => {
-    if (done) return;
-    done = true;
-    action();
-  };
-}
 
 const codeOf = (error: Error): unknown => (error as { code?: unknown }).code;
 

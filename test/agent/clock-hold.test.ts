@@ -4,7 +4,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 
 function setUp(isBridge = false, keptMs = 3_600_000) {
   const clock = new FakeClock();
-  const probes: (() => void)[] = [];
+  const probes: ((holdsBack: boolean) => void)[] = [];
   const hold = new ClockHold({
     clock,
     streams: () => [],
@@ -67,17 +67,59 @@ describe('ClockHold', () => {
     hold.subscribed();
     hold.arrived(20_000);
     pass(2000);
-    // Acknowledged meanwhile: the broker may send more before it answers.
     expect(probes).toHaveLength(1);
     expect(behind()).toBeNull();
-    hold.arrived(20_000);
-    probes[0]();
+    // Acknowledged meanwhile: the broker may send more before it answers.
+    probes[0](false);
     pass(2000);
     expect(probes).toHaveLength(2);
+    hold.arrived(20_000);
+    probes[1](false);
+    pass(600);
+    expect(probes).toHaveLength(3);
     expect(behind()).toBeNull();
-    probes[1]();
+    probes[2](false);
     pass(300);
+    // Up to when it was asked, 500 ms after the last old reading.
+    expect(behind()).toBe(400);
+  });
+
+  test('a bridge vouches for no time while its broker holds messages back, however long that takes, and then up to its last question', () => {
+    const { clock, hold, probes, pass, behind } = setUp(true);
+    hold.connected({ resumed: true });
+    for (let i = 0; i < 600; i++) {
+      hold.arrived(20_000);
+      pass(100);
+      for (const answered of probes.splice(0)) answered(true);
+      expect(behind()).toBeNull();
+    }
+    // The broker has sent all. Then the process does not run for a while, and looks at the clock before it reads from its socket.
+    for (const answered of probes.splice(0)) answered(false);
+    clock.advance(4000);
+    expect(behind()).toBeGreaterThanOrEqual(4000);
+    for (const holdsBack of [true, false]) {
+      expect(behind()).toBeGreaterThanOrEqual(4000);
+      hold.wantProof();
+      for (const answered of probes.splice(0)) answered(holdsBack);
+    }
     expect(behind()).toBe(0);
+  });
+
+  test('a bridge whose readings are always old vouches 15 s after its broker held back the last', () => {
+    const { hold, probes, pass, behind } = setUp(true);
+    hold.connected({ resumed: true });
+    const arrive = (ms: number, holdsBack: boolean): void => {
+      for (let left = ms; left > 0; left -= 100) {
+        hold.arrived(300_000);
+        for (const answered of probes.splice(0)) answered(holdsBack);
+        pass(100);
+      }
+    };
+    arrive(30_000, true);
+    arrive(14_000, false);
+    expect(behind()).toBeNull();
+    arrive(1200, false);
+    expect(behind()).not.toBeNull();
   });
 
   test('a bridge that never finds a broker, or whose readings are always old, closes buckets in the end', () => {
@@ -88,7 +130,7 @@ describe('ClockHold', () => {
     hold.subscribed();
     for (let i = 0; i < 160; i++) {
       hold.arrived(2000);
-      probes.shift()?.();
+      probes.shift()?.(false);
       pass(100);
     }
     expect(behind()).toBe(0);
@@ -246,7 +288,7 @@ describe('ClockHold', () => {
     hold.wantProof();
     expect(probes.length).toBe(1);
     pass(10);
-    probes[0]?.();
+    probes[0]?.(false);
     expect(behind()).toBe(0);
     pass(1000);
     hold.heard();
@@ -264,12 +306,12 @@ describe('ClockHold', () => {
       pass(24_000);
       expect(behind()).toBe(25_000);
       if (first === 'reading') hold.heard();
-      for (const answered of probes.splice(0)) answered();
+      for (const answered of probes.splice(0)) answered(false);
       expect(hold.backlogFrom()).toBe(provenAt);
       hold.arrived(24_000);
       pass(400);
       expect(behind()).toBeNull();
-      for (const answered of probes.splice(0)) answered();
+      for (const answered of probes.splice(0)) answered(false);
       pass(400);
       expect(behind()).toBe(300);
     }

@@ -337,7 +337,7 @@ describe('streams that are restored after the start', () => {
     const hold = new ClockHold({
       clock,
       streams: () => streams.lastReadings(),
-      probe: (a) => a(),
+      probe: (a) => a(false),
       keptMs: () => 0,
     });
     // The messages have waited at the broker since the end of the former run.

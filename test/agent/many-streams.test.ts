@@ -60,7 +60,7 @@ class Run {
     const hold = new ClockHold({
       clock,
       streams: () => [],
-      probe: (answered) => answered(),
+      probe: (answered) => answered(false),
       keptMs: () => 0,
     });
     this.pipeline = new Pipeline({

@@ -37,7 +37,12 @@ function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
   const disk = { failing: false, flushes: 0 };
   const forecasts: Forecast[] = [];
   const errors: unknown[] = [];
-  const hold = new ClockHold({ clock, streams: () => [], probe: (answered) => answered(), keptMs: () => 0 });
+  const hold = new ClockHold({
+    clock,
+    streams: () => [],
+    probe: (answered) => answered(false),
+    keptMs: () => 0,
+  });
   const store = {
     append: (sample: Sample, mark = 0) => void stored.push(mark === 0 ? sample : { ...sample, mark }),
     mark: (stream: string, span: MarkSpan) => void marked.push({ stream, ...span }),

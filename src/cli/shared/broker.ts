@@ -195,7 +195,7 @@ async function attempt(
       if (refused.length > 0) throw refusal(`the broker refused the subscription to ${refused.join(', ')}`);
     },
     trySubscribe,
-    settled: () => answer<void>((done) => connection.ping(done)),
+    settled: () => answer<void>((done) => connection.ping(() => done())),
     get lost() {
       return lost !== null;
     },
