@@ -146,6 +146,8 @@ export class OwnedPartition {
   private lastSeq = 0;
   /** Number of the last message that could not be taken; 0: none. */
   private failedSeq = 0;
+  /** Numbers of the messages that are left out because taking them failed twice. */
+  private readonly leftOut = new Set<number>();
   private savedAtMs: number;
   private saving: Promise<void> | null = null;
   private ends: (() => void)[] = [];
@@ -244,6 +246,9 @@ export class OwnedPartition {
     const loading = this.parts.loads.take(async () => (this.stopping ? null : this.load(file)));
     const loaded = await Promise.race([loading, this.released]);
     if (loaded === null || this.stopping) return null;
+    // Counters never fall; messages that are read again count again, as after a takeover.
+    loaded.samples = this.counts.samples;
+    Object.assign(loaded.refused, this.counts.refused);
     this.partition = loaded;
     this.lastSeq = loaded.seq;
     return loaded;
@@ -379,7 +384,10 @@ export class OwnedPartition {
     if (this.isSaveDue()) await this.save();
   }
 
-  /** @throws NotTaken when it fails for the first time: it is then tried again from the last checkpoint */
+  /**
+   * @throws NotTaken when it fails: the states are then made again from the last checkpoint, and the message is tried once more, then
+   *   left out
+   */
   private async forecast(
     loaded: Partition,
     seq: number,
@@ -388,23 +396,29 @@ export class OwnedPartition {
   ): Promise<Forecast[]> {
     let batch: Batch | null = null;
     try {
-      batch = decodeBatch(bytes);
-      return await loaded.take(seq, loggedMs, batch, this.parts.breathe);
+      if (!this.leftOut.has(seq)) {
+        batch = decodeBatch(bytes);
+        return await loaded.take(seq, loggedMs, batch, this.parts.breathe);
+      }
     } catch (error) {
       // Without the model the partition stops here and tries again: the forecasts must not depend on who reads the log.
       if (batch?.model !== undefined) throw error;
-      if (batch !== null && this.failedSeq !== seq) {
-        this.failedSeq = seq;
-        throw new NotTaken(errorText(error), { cause: error });
-      }
-      this.counts[batch === null ? 'unreadable' : 'failed']++;
-      loaded.seq = seq;
-      loaded.loggedMs = loggedMs;
-      const { partition, log } = this.parts;
-      if (batch !== null || this.counts.unreadable === 1)
-        log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
-      return [];
+      const isFirst = batch !== null && this.failedSeq !== seq;
+      if (!isFirst) this.leaveOut(seq, batch === null ? 'unreadable' : 'failed', error);
+      this.failedSeq = seq;
+      if (batch !== null) throw new NotTaken(errorText(error), { cause: error });
     }
+    loaded.seq = seq;
+    loaded.loggedMs = loggedMs;
+    return [];
+  }
+
+  private leaveOut(seq: number, reason: 'unreadable' | 'failed', error: unknown): void {
+    const { partition, log } = this.parts;
+    this.counts[reason]++;
+    if (reason === 'failed') this.leftOut.add(seq);
+    if (reason === 'failed' || this.counts.unreadable === 1)
+      log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
   }
 
   private missing(seq: number): void {

@@ -141,13 +141,24 @@ describe.skipIf(!hasNats)('workers of a site', () => {
       });
       return observer.js.publish(inputSubject(config.name, partitionOf(spec.name, PARTITIONS)), text);
     };
-    await write(Date.now(), { timeZone: 'Nowhere/Town' });
+    const { samples } = a.worker.counts();
+    const names = Array.from({ length: 100 }, (_, at) => `poison ${at}`);
+    const poison = names.find((name) => partitionOf(name, PARTITIONS) === partitionOf(spec.name, PARTITIONS));
+    // Again the states have changed when it fails: what the message brought must not stay in them.
+    failing.mockImplementation(async function (this: Partition, ...args) {
+      const made = await take.apply(this, args);
+      if (args[2].specs.some(({ name }) => name === poison)) throw new Error('no such thing');
+      return made;
+    });
+    await write(Date.now(), { name: poison ?? '' });
     await write(Date.now(), { horizonMs: 6000 });
     await waitFor(
       'the next one',
       () => a.worker.counts().failed === 1 && a.worker.states().every(({ lag }) => lag === 0),
     );
     expect(a.worker.counts()).toMatchObject({ failed: 1, unreadable: 0 });
+    expect(a.worker.counts().samples).toBeGreaterThanOrEqual(samples);
+    expect(a.worker.states().reduce((sum, { streams }) => sum + streams, 0)).toBe(specs.length);
     failing.mockRestore();
   });
 
