@@ -251,7 +251,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(seen(f.nodes)).toBe(2);
     // Nothing was left on the topic of the fleet.
     const watcher = await watch(url(), `gatecast/fleet/${f.group}/config/desired`);
-    await new Promise((resolve) => setTimeout(resolve, 300));
+    await watcher.caughtUp();
     expect(watcher.seen).toEqual([]);
     await watcher.close();
     await f.close();
@@ -378,7 +378,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       { stdio: 'ignore' },
     );
     const ended = new Promise((resolve) => child.on('close', resolve));
-    await waitFor('two gateways', () => seen(f.nodes) === 2);
+    await waitFor('two gateways', () => seen(f.nodes) >= 2);
     child.kill('SIGKILL');
     await ended;
     const { rmSync } = await import('node:fs');
@@ -405,7 +405,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const patch = f.file('p.json', { a: 1 });
     const words = ['--fleet', f.group, '--patch', patch, '--rate', '2/1s', '--broker', proxy.url];
     const pushing = run('config', 'push', ...words, '--operator-dir', f.dir, '--wait', '3s');
-    await waitFor('the first gateway', () => seen(f.nodes) === 1);
+    await waitFor('the first gateway', () => seen(f.nodes) >= 1);
     proxy.cut();
     // Longer than a gateway may take to answer: nobody is given up for the operator's own outage.
     await new Promise((resolve) => setTimeout(resolve, 4000));
@@ -427,7 +427,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const patch = f.file('p.json', { a: 1 });
     const words = ['--fleet', f.group, '--patch', patch, '--rate', '1/2s', '--broker', proxy.url];
     const pushing = run('config', 'push', ...words, '--operator-dir', f.dir);
-    await waitFor('the first gateway', () => seen(f.nodes) === 1);
+    await waitFor('the first gateway', () => seen(f.nodes) >= 1);
     proxy.cut();
     await new Promise((resolve) => setTimeout(resolve, 1000));
     process.emit('SIGINT');

@@ -76,16 +76,17 @@ async function gateway(
     watcher.client.publish('s/a', JSON.stringify({ v: 20 + Math.sin(at / 7), t: Date.now() }));
   }, 250);
   cleanups.push(async () => clearInterval(feeding));
-  const reported = (): Reported =>
-    JSON.parse(watcher.on('gatecast/cellar/config/reported').at(-1)?.text ?? '{}') as Reported;
+  const reports = (): Reported[] =>
+    watcher.on('gatecast/cellar/config/reported').map(({ text }) => JSON.parse(text) as Reported);
+  const reported = (): Reported => reports().at(-1) ?? ({} as Reported);
   const push = async (version: number, content: object, retain = true): Promise<void> => {
     const payload = await signed(ops, { nowMs: Date.now(), version }, { ...content });
     await watcher.client.publishAsync(DESIRED, payload, { qos: 1, retain });
   };
+  /** Also a state that another one has followed since. */
   const untilReported = (status: string, version: number | null): Promise<unknown> =>
-    waitFor(
-      `version ${version} ${status}`,
-      () => reported().status === status && reported().version === version,
+    waitFor(`version ${version} ${status}`, () =>
+      reports().some((one) => one.status === status && one.version === version),
     ).catch((error: unknown) => {
       throw new Error(`${error}; last: ${JSON.stringify(reported())}`);
     });

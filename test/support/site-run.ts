@@ -6,10 +6,10 @@ import { type Daemon, ensureBuilt } from './daemon.ts';
 import { type Mosquitto, startMosquitto } from './mosquitto.ts';
 import { type NatsServer, startNatsServer } from './nats.ts';
 import {
+  LoggedReadings,
   listen,
   type Outage,
   type Published,
-  readingsIn,
   siteConfig,
   textOf,
   type Undisturbed,
@@ -125,10 +125,11 @@ export class SiteRun {
 
   /** Every reading that the MQTT broker has acknowledged is in the logs, once. */
   async allLogged(): Promise<void> {
+    const readings = new LoggedReadings(this.observer);
     let logged = -1;
     await waitFor('all readings in the logs', async () => {
       await sleep(300);
-      logged = await readingsIn(this.observer).catch(() => -1);
+      logged = await readings.count().catch(() => -1);
       return logged === this.sensors.sent;
     }).catch((cause) => {
       const bridge = this.members.get('bridge')?.output().slice(-4000);

@@ -161,30 +161,45 @@ export interface Undisturbed {
 
 const keyOf = ({ stream, timeMs }: Sample): string => `${stream} ${timeMs}`;
 
-/** All messages that the log of a partition has now. */
-async function* messagesOf({ js, jsm, name }: Pick<Site, 'js' | 'jsm' | 'name'>, partition: number) {
+type Logs = Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>;
+
+/** The messages that the log of a partition has now. @param fromSeq earlier ones are left out */
+async function* messagesOf({ js, jsm, name }: Logs, partition: number, fromSeq = 1) {
   const log = inputStream(name, partition);
   const { state } = await jsm.streams.info(log);
-  if (state.messages === 0) return;
-  const consumer = await js.consumers.get(log);
-  for await (const message of await consumer.fetch({ max_messages: state.messages, expires: 10_000 })) {
+  const count = Math.min(state.messages, state.last_seq - fromSeq + 1);
+  if (count <= 0) return;
+  const consumer = await js.consumers.get(log, { opt_start_seq: fromSeq });
+  for await (const message of await consumer.fetch({ max_messages: count, expires: 10_000 })) {
     yield message;
     if (message.seq === state.last_seq) return;
   }
 }
 
-/** Number of readings in the logs, each counted once however often it was sent. */
-export async function readingsIn(site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>): Promise<number> {
-  const known = new Set<string>();
-  for (let at = 0; at < site.partitions; at++)
-    for await (const { data } of messagesOf(site, at))
-      for (const sample of decodeBatch(data).samples) known.add(keyOf(sample));
-  return known.size;
+/** Counts the readings in the logs, each once however often it was sent. */
+export class LoggedReadings {
+  private readonly known = new Set<string>();
+  /** The first message of each partition that is not counted. */
+  private readonly next: number[];
+
+  constructor(private readonly site: Logs) {
+    this.next = Array.from({ length: site.partitions }, () => 1);
+  }
+
+  /** Reads only the messages that have come since the last call. */
+  async count(): Promise<number> {
+    for (const at of this.next.keys())
+      for await (const { seq, data } of messagesOf(this.site, at, this.next[at])) {
+        for (const sample of decodeBatch(data).samples) this.known.add(keyOf(sample));
+        this.next[at] = seq + 1;
+      }
+    return this.known.size;
+  }
 }
 
 /** What one process that reads all logs from their beginning publishes. */
 export async function undisturbed(
-  site: Pick<Site, 'js' | 'jsm' | 'name' | 'partitions'>,
+  site: Logs,
   model: Model | null,
   text: TextOf = textOf(),
   openModel?: OpenModel,
