@@ -54,9 +54,13 @@ export const textOf =
       Number.POSITIVE_INFINITY,
     );
 
+/** Greatest age of a reading of `Feed`, ms. */
+const SPREAD_MS = 100;
+
 /** Plays a bridge: readings of all streams, every 200 ms of real time, and a beat for partitions without any. */
 export class Feed {
   sent = 0;
+  private writtenMs = 0;
   private timer: NodeJS.Timeout | null = null;
   private readonly next = uniform(7);
   private readonly announced = new Set<string>();
@@ -86,6 +90,9 @@ export class Feed {
   private async write(readings: boolean): Promise<void> {
     const { site } = this;
     const nowMs = Date.now();
+    // On a busy machine several turns come at once: two readings of a stream must not have one time.
+    if (readings && nowMs - this.writtenMs < SPREAD_MS) return;
+    this.writtenMs = nowMs;
     const parts = Array.from({ length: site.partitions }, () => ({
       samples: [] as Sample[],
       specs: [] as StreamSpec[],
@@ -95,7 +102,7 @@ export class Feed {
       const part = parts[partitionOf(spec.name, site.partitions)];
       if (!this.announced.has(spec.name)) part.specs.push(spec);
       this.announced.add(spec.name);
-      const timeMs = nowMs - Math.floor(this.next() * 100);
+      const timeMs = nowMs - Math.floor(this.next() * SPREAD_MS);
       part.samples.push({ stream: spec.name, timeMs, value: 20 + this.next(), arrivalMs: nowMs });
     }
     for (const [partition, { samples, specs }] of parts.entries()) {
