@@ -4,7 +4,7 @@
  * always give the same streams.
  */
 
-import { epochToMs, parseTime } from '../series/time-stamp.ts';
+import { couldBeTime, epochToMs, parseTime } from '../series/time-stamp.ts';
 import { parseSwitch } from './number-text.ts';
 
 type Tree = Readonly<Record<string, unknown>>;
@@ -23,7 +23,7 @@ const IDENTITY_KEYS =
   `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
 line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
-datapoint measurand register`.split(/\s+/);
+datapoint measurand register topic`.split(/\s+/);
 /** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
 const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
 /** How many of the first keys say nothing about what they identify: `id _id uid uuid`. */
@@ -41,7 +41,9 @@ export function isTimeMember(key: string, value: unknown): boolean {
     // a number in quotes is treated like a number
     if (!TIME_KEY.test(key) || !/\d{4}/.test(value)) return false;
     return plausible(
-      /^\d{1,14}(?:\.\d+)?$/.test(value) ? (parseTime(value) ?? epochToMs(Number(value))) : parseTime(value),
+      /^\d{1,14}(?:\.\d+)?$/.test(value)
+        ? (parseTime(value) ?? epochToMs(Number(value)))
+        : couldBeTime(value),
     );
   }
   return (

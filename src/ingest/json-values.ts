@@ -1,6 +1,6 @@
 /** Converts JSON values to readings. Shared by the decoders of JSON payloads. */
 import type { ZoneOffset } from '../series/calendar.ts';
-import { parseTime } from '../series/time-stamp.ts';
+import { parseTime, timeProblem } from '../series/time-stamp.ts';
 import type { DecodeSink } from './decoder.ts';
 import {
   batchIdentityKey,
@@ -226,7 +226,7 @@ function walkRows(
     }
     const timeMs = parseTime(row[timeKey], options.zone, options.arrivalMs);
     if (timeMs === null) {
-      sink.reject('bad-time', `${excerpt(timeKey, 40)} is ${shownValue(row[timeKey])}`);
+      sink.reject('bad-time', `${excerpt(timeKey, 40)} is ${shownTime(row[timeKey])}`);
       found = true;
       continue;
     }
@@ -247,5 +247,8 @@ function walkRows(
 /** Text of a value for a reject. Objects are not converted, because they may contain a `toString` member. */
 export const shownValue = (value: unknown): string =>
   typeof value === 'object' ? 'an object' : value === undefined ? 'missing' : excerpt(String(value), 60);
+
+/** A time that is not understood, and why. */
+export const shownTime = (value: unknown): string => `${shownValue(value)}${timeProblem(value)}`;
 
 const NOTHING: ReadonlySet<string> = new Set();

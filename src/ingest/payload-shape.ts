@@ -32,6 +32,14 @@ interface TimeMember {
   local: boolean;
 }
 
+/** The members of a row and, by path, of the objects in it. */
+const textsOf = (row: Readonly<Record<string, unknown>>): [string, unknown][] =>
+  Object.entries(row).flatMap(([key, value]): [string, unknown][] =>
+    isTree(value)
+      ? Object.entries(value).map(([inner, text]): [string, unknown] => [`${key}.${inner}`, text])
+      : [[key, value]],
+  );
+
 export class PayloadShape {
   /** Booleans and on/off words. */
   readonly switches = new Set<string>();
@@ -137,7 +145,7 @@ export class PayloadShape {
     for (const key of mixingKeys(rows, timeKey)) this.note(this.mixing, key);
     const named = batchIdentityKey(rows);
     for (const row of rows.slice(0, MAX_MEMBERS)) {
-      for (const [key, value] of Object.entries(row)) {
+      for (const [key, value] of textsOf(row)) {
         const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
         if (text === null) continue;
         if (key === named) this.noteName(this.batchNames, path, text);

@@ -36,12 +36,28 @@ const DAY_MS = 86_400_000;
 const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic. */
 const DEVICE_MEMBER =
-  /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|slave|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
+  /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|topic|slave|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
 /** Members that differ in each message. */
 const MESSAGE_MEMBER =
   /^(?:dedup\w*|correlation|message|msg|event|session|request|packet|transaction|frame|trace)_?(?:id|uid|uuid)$/i;
 
-export const isDeviceMember = (key: string): boolean => DEVICE_MEMBER.test(key) && !MESSAGE_MEMBER.test(key);
+/** Objects whose members are all part of an identity. */
+const TAGS = /^(?:tags|labels|dimensions)\.[^.]+$/;
+/** Objects about the device that sent a message. */
+const ABOUT_DEVICE = /^(?:\w*dev(?:ice)?\w*|\w*sensor\w*|node|source|meta(?:data)?|header|\w*[pP]roperties)$/;
+
+/** @param path joined by dots */
+export function isDeviceMember(path: string): boolean {
+  if (TAGS.test(path)) return true;
+  const keys = path.split('.');
+  const key = keys.pop() ?? '';
+  return (
+    DEVICE_MEMBER.test(key) &&
+    !MESSAGE_MEMBER.test(key) &&
+    keys.length < 3 &&
+    keys.every((one) => ABOUT_DEVICE.test(one))
+  );
+}
 
 export interface HeardField {
   readonly name: string;
@@ -236,12 +252,14 @@ export class Survey {
   }
 }
 
-function senderOf(json: Readonly<Record<string, unknown>>): string {
+function senderOf(json: Readonly<Record<string, unknown>>, above = ''): string {
   const parts: string[] = [];
-  for (const [key, value] of Object.entries(json))
-    if (isDeviceMember(key) && (typeof value === 'string' || Number.isSafeInteger(value)))
+  for (const [key, value] of Object.entries(json)) {
+    if (above === '' && isTree(value)) parts.push(senderOf(value, `${key}.`));
+    else if ((typeof value === 'string' || Number.isSafeInteger(value)) && isDeviceMember(`${above}${key}`))
       parts.push(String(value));
-  return parts.join('\u001f').slice(0, 256);
+  }
+  return parts.filter(Boolean).join('\u001f').slice(0, 256);
 }
 
 function hearField(

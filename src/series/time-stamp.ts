@@ -19,6 +19,11 @@ const YEAR_FIRST =
 /** `29.11.2026 01:44:45`. With slashes, day and month would be ambiguous. */
 const DAY_FIRST =
   /^(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
+/** `29-11-2026 01:44`, `11/29/2026 01:44:45`: which of the first two is the day depends on the country. */
+const DAY_AND_MONTH =
+  /^(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
+/** A date this near to the arrival is right; with day and month swapped it would be farther away. */
+const NEAR_DATE_MS = 7 * 24 * 3_600_000;
 /** `20261129014445`, `202611290144`, `20261129014445Z`. */
 const DIGITS = /^(20\d{2}|19\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})?([Zz])?$/;
 /** `Sun, 29 Nov 2026 01:44:45 +0100` (RFC 2822, HTTP), `29-Nov-2026 01:44`. */
@@ -26,13 +31,25 @@ const DAY_MONTH =
   /^(?:[a-z]{3,9},?\s+)?(\d{1,2})[\s-]([a-z]{3})[a-z]{0,6}[\s-](\d{4}),?\s+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/i;
 /** `Sun Nov 29 01:44:45 2026` (C's `ctime`), `Sun Nov 29 01:44:45 UTC 2026` (`date`). */
 const YEAR_LAST =
-  /^(?:[a-z]{3}\s+)?([a-z]{3})\s+(\d{1,2})\s+(\d{1,2}):(\d{2}):(\d{2})\s+(?:(UTC|GMT|Z)\s+)?(\d{4})$/i;
+  /^(?:[a-z]{3}\s+)?([a-z]{3})\s+(\d{1,2})\s+(\d{1,2}):(\d{2}):(\d{2})\s+(?:([A-Z]{1,5})\s+)?(\d{4})$/i;
 /** `Sun Nov 29 2026 01:44:45 +0100`: a `Date` of JavaScript as text. */
 const MONTH_DAY =
   /^(?:[a-z]{3},?\s+)?([a-z]{3})\s+(\d{1,2}),?\s+(\d{4}),?\s+(\d{1,2}):(\d{2})(?::(\d{2}))?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/i;
 const MONTHS = 'jan feb mar apr may jun jul aug sep oct nov dec'.split(' ');
 /** A named UTC at the end, with or without an offset and the zone's name in brackets: ` UTC`, ` GMT+0100 (CET)`, ` UTC+1`. */
 const UTC_NAME = /(?<=\d)\s*(?:UTC|GMT|UT)\s*(?:([+-])(\d{1,2})(?::?(\d{2}))?)?\s*(?:\([^()]{0,60}\))?$/i;
+/** `1:44 PM`, `01:44:45.5 am`. */
+const HALF_DAY = /(?<!\d)(1[0-2]|0?[1-9])(:\d{2}(?::\d{2}(?:[.,]\d{1,12})?)?)\s*([ap])\.?m\b\.?/i;
+/** Abbreviations with one usual meaning: hours from UTC. Others, such as CST and IST, have several. */
+const ABBREVIATIONS = new Map(
+  (
+    'WET 0 WEST 1 CET 1 CEST 2 MET 1 MEST 2 EET 2 EEST 3 MSK 3 JST 9 KST 9 AEST 10 AEDT 11 NZST 12 NZDT 13 ' +
+    'EST -5 EDT -4 CDT -5 MDT -6 PST -8 PDT -7'
+  )
+    .match(/\S+ \S+/g)
+    ?.map((pair): [string, number] => [pair.split(' ')[0] as string, Number(pair.split(' ')[1])]),
+);
+const ABBREVIATION = /(?<=\d)\s*([A-Z]{3,4})$/;
 /** A comment, or the name of the zone behind an offset (RFC 9557): `2026-11-29T01:44:45+01:00[Europe/Berlin]`. */
 const BRACKETS = /(?<=[\dZz])\s*\([^()]{0,60}\)$|(?<=[Zz]|[+-]\d{2}:?\d{2})(?:\[!?[\w/+=-]{1,60}\])+$/;
 const LONGEST = 100;
@@ -61,7 +78,7 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
   if (typeof value !== 'string' || value.length > LONGEST) return null;
   const usual = usualIsoToMs(value);
   if (usual !== null) return usual;
-  const text = withoutZoneName(value.trim());
+  const text = plainTime(value);
   return (
     isoToMs(text, zone, nearMs) ??
     digitsToMs(text, zone, nearMs) ??
@@ -74,15 +91,17 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
 /** Whether a value is a time without a zone or offset. */
 export function isLocalTime(value: unknown): boolean {
   if (typeof value !== 'number' && typeof value !== 'string') return false;
-  const text = withoutZoneName(String(value).trim());
+  const text = plainTime(String(value));
   const zoned =
     (ISO.exec(text) ?? YEAR_FIRST.exec(text) ?? DAY_FIRST.exec(text))?.[8] ??
+    DAY_AND_MONTH.exec(text)?.[9] ??
     DIGITS.exec(text)?.[7] ??
     namedMonth(text)?.offset;
   if (zoned !== undefined) return false;
   return (
-    parseTime(value) !== null &&
-    (DIGITS.test(text) ||
+    couldBeTime(value) !== null &&
+    (DAY_AND_MONTH.test(text) ||
+      DIGITS.test(text) ||
       YEAR_FIRST.test(text) ||
       DAY_FIRST.test(text) ||
       namedMonth(text) !== null ||
@@ -148,6 +167,11 @@ function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): 
     const [, day, month, year, ...rest] = dayFirst;
     return civilToMs(zone, nearMs, dayFirst[8], year, month, day, ...rest.slice(0, 4));
   }
+  const candidates = dayAndMonth(text, zone, nearMs);
+  if (candidates.length > 0) {
+    const near = candidates.filter((ms) => nearMs !== undefined && Math.abs(ms - nearMs) <= NEAR_DATE_MS);
+    return (candidates.length === 1 ? candidates : near)[0] ?? null;
+  }
   const named = namedMonth(text);
   if (named !== null) return civilToMs(zone, nearMs, named.offset, ...named.parts);
   const dsmr = DSMR.exec(text);
@@ -155,6 +179,58 @@ function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): 
   const [, year, ...rest] = dsmr;
   return civilToMs(zone, nearMs, rest[5] === 'S' ? '+02' : '+01', `20${year}`, ...rest.slice(0, 5));
 }
+
+/** The instants that a date may mean whose day and month may be swapped; empty if the text has another form. */
+function dayAndMonth(text: string, zone: ZoneOffset, nearMs: number | undefined): number[] {
+  const found = DAY_AND_MONTH.exec(text);
+  if (found === null) return [];
+  const [, one, , other, year, ...rest] = found;
+  const orders =
+    one === other
+      ? [[one, other]]
+      : [
+          [one, other],
+          [other, one],
+        ];
+  return orders
+    .map(([day, month]) => civilToMs(zone, nearMs, rest[4], year, month, day, ...rest.slice(0, 4)))
+    .filter((ms) => ms !== null);
+}
+
+/** As `parseTime`, but also for a date whose day and month may be swapped. */
+export function couldBeTime(value: unknown): number | null {
+  return (
+    parseTime(value) ??
+    (typeof value === 'string' ? (dayAndMonth(plainTime(value), UTC, undefined)[0] ?? null) : null)
+  );
+}
+
+/** Why a time is not understood, as the end of a sentence; empty if nothing more is known. */
+export function timeProblem(value: unknown): string {
+  if (typeof value !== 'string' || value.length > LONGEST || parseTime(value) !== null) return '';
+  if (couldBeTime(value) !== null)
+    return ': day and month may be swapped, and neither date is near the arrival; let the sender use 2026-11-29 or 29.11.2026';
+  const name = /[\d\s]([A-Z]{2,5})(?:\s+\d{4})?\s*$/.exec(value)?.[1];
+  return name === undefined || ABBREVIATIONS.has(name)
+    ? ''
+    : `: ${name} is not a zone with one meaning; let the sender use an offset, or omit it and set time_zone`;
+}
+
+/** With hours up to 24, and an offset instead of the name of a zone. */
+function plainTime(sent: string): string {
+  let text = sent.trim();
+  if (/[ap]\.?m/i.test(text))
+    text = text.replace(HALF_DAY, (_, hour: string, rest: string, half: string) => {
+      const hours = (Number(hour) % 12) + (half.toLowerCase() === 'p' ? 12 : 0);
+      return `${String(hours).padStart(2, '0')}${rest}`;
+    });
+  text = withoutZoneName(text);
+  const hours = ABBREVIATIONS.get(ABBREVIATION.exec(text)?.[1] ?? '');
+  return hours === undefined ? text : text.replace(ABBREVIATION, offsetOf(hours));
+}
+
+const offsetOf = (hours: number): string =>
+  `${hours < 0 ? '-' : '+'}${String(Math.abs(hours)).padStart(2, '0')}`;
 
 /** `2026-11-29 01:44 UTC` as `2026-11-29 01:44Z`; a text without a named UTC is returned as it is. */
 function withoutZoneName(text: string): string {
@@ -188,8 +264,16 @@ function namedMonth(text: string): NamedMonth | null {
   }
   const yearLast = YEAR_LAST.exec(text);
   if (yearLast === null) return null;
-  const [, month, day, hour, minute, second, utc, year] = yearLast;
-  return monthParts(month, utc === undefined ? undefined : 'Z', [year, day, hour, minute, second]);
+  const [, month, day, hour, minute, second, zone, year] = yearLast;
+  const hours = /^(?:UTC|GMT|Z)$/i.test(zone ?? '') ? 0 : ABBREVIATIONS.get(zone ?? '');
+  if (zone !== undefined && hours === undefined) return null;
+  return monthParts(month, hours === undefined ? undefined : offsetOf(hours), [
+    year,
+    day,
+    hour,
+    minute,
+    second,
+  ]);
 }
 
 function monthParts(

@@ -67,7 +67,8 @@ ${refusalTable()}
 | JSON within JSON: a payload encoded twice, or a text member at any depth that is an object or a list of objects | read like the rest of the payload |
 | identifiers that are integers beyond 2^53 | keep all digits |
 | time stamps without a zone | in the \`time_zone\` of the rule; if all readings of a stream are refused because of their time, the log, the alert \`dropped\` and \`check --listen\` report the offset of its clock and the setting to change; in the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
-| time stamps such as \`2026-11-29 01:44 UTC\`, \`Sun, 29 Nov 2026 01:44:45 +0100\` (RFC 2822, HTTP) and \`Sun Nov 29 01:44:45 2026\` (\`ctime\`) | read, also in batches; other zone names are refused as \`bad-time\` |
+| time stamps such as \`2026-11-29 01:44 UTC\`, \`Sun, 29 Nov 2026 01:44:45 +0100\` (RFC 2822, HTTP) and \`Sun Nov 29 01:44:45 2026\` (\`ctime\`) | read, also in batches, and abbreviations of zones with one meaning (CET, EST); other names are refused as \`bad-time\` |
+| \`11/29/2026 1:44 PM\`, \`29-11-2026 13:44\` | read; if day and month may be swapped (\`03/04/2026\`), the date within a week of the arrival is taken, and without one the reading is refused as \`bad-time\`, with the reason |
 | a retained message | creates no stream; with a time stamp it waits for the first live reading, up to a day |
 | a message of another agent | recognised by its form, refused as \`other-agent\` |
 | a costly message | decoding stops after \`ingest.max_readings\` readings or 1,024 rejects; further messages of a topic that sends more than 2 MB per second without readings are refused in that second |

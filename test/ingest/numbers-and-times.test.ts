@@ -1,5 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
+import { createRouter, parseConfig } from '../../src/config/index.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from '../../src/ingest/number-text.ts';
 import { payloadZone } from '../../src/ingest/payload-zone.ts';
 import { isLocalTime, parseTime } from '../../src/series/time-stamp.ts';
@@ -101,6 +102,23 @@ describe('a time stamp', () => {
     ['Thu Feb 29 12:00:00 UTC 2024', noon],
     ['Thu Feb 29 2024 13:00:00 GMT+0100 (Central European Standard Time)', noon],
     ['Feb 29, 2024 12:00:00', noon],
+    ['2024-02-29 13:00:00 CET', noon],
+    ['Thu, 29 Feb 2024 07:00:00 EST', noon],
+    ['Thu Feb 29 13:00:00 CET 2024', noon],
+    ['2024-02-29 12:00 PM', noon],
+    ['29.02.2024 12:00:00 am', noon - 12 * 3_600_000],
+    ['2/29/2024 12:00:00 PM', noon],
+    ['2/29/2024 1:00 p.m. CET', noon],
+    ['02/29/2024, 01:30:15.5 PM', noon + 5_415_500],
+    ['29-02-2024 12:00', noon],
+    ['29/02/2024 12:00:00Z', noon],
+    ['02/02/2024 12:00', noon - 27 * 24 * 3_600_000],
+    ['03/04/2024 12:00', null],
+    ['31/31/2024 12:00', null],
+    ['29/02-2024 12:00', null],
+    ['2024-02-29 13:00 PM', null],
+    ['2024-02-29 12:00:00 CST', null],
+    ['Thu Feb 29 12:00:00 IST 2024', null],
     ['Thu, 30 Feb 2024 12:00:00 GMT', null],
     ['Thu, 29 Foo 2024 12:00:00 GMT', null],
     ['Thu, 29 Feb 2024 12:00:00 XYZ', null],
@@ -127,6 +145,38 @@ describe('a time stamp', () => {
   ])('%j has a zone', (sent) => {
     expect(isLocalTime(sent)).toBe(false);
     expect(parseTime(sent, payloadZone('Asia/Tokyo'))).toBe(noon);
+  });
+
+  it('with day and month that may be swapped is the one near the arrival', () => {
+    const [april, march] = [Date.UTC(2026, 3, 3, 13, 44), Date.UTC(2026, 2, 4, 13, 44)];
+    for (const near of [april, march]) {
+      expect(parseTime('03/04/2026 1:44 PM', undefined, near + 3_600_000)).toBe(near);
+      expect(parseTime('03-04-2026 13:44', undefined, near - 24 * 3_600_000)).toBe(near);
+    }
+    expect(parseTime('03/04/2026 1:44 PM', undefined, april + 30 * 24 * 3_600_000)).toBe(null);
+    expect(isLocalTime('03/04/2026 1:44 PM')).toBe(true);
+    expect(isLocalTime('03/04/2026 1:44 PM EST')).toBe(false);
+    expect(parseTime('29-02-2024 13:00', payloadZone('Europe/Berlin'))).toBe(noon);
+  });
+
+  it('that is not read is refused with the reason, and never taken for another batch form', () => {
+    const router = createRouter(
+      parseConfig('node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: w, time: time }, { match: b }]'),
+    );
+    const sent = (topic: string, payload: object) =>
+      router.message(topic, Buffer.from(JSON.stringify(payload)), noon);
+    expect(sent('w', { time: '03/04/2025 12:00', t: 1 }).rejects[0]?.detail).toContain(
+      'day and month may be swapped',
+    );
+    expect(sent('w', { time: '2024-02-29 12:00 CST', t: 1 }).rejects[0]?.detail).toContain(
+      'CST is not a zone with one meaning',
+    );
+    const batch = sent('b', [
+      { time: '03/04/2025 12:00', t: 1 },
+      { time: '29/02/2024 11:59', t: 2 },
+    ]);
+    expect(batch.samples).toMatchObject([{ stream: 'b/t', value: 2, timeMs: noon - 60_000 }]);
+    expect(batch.rejects.map(({ reason }) => reason)).toEqual(['bad-time']);
   });
 
   it('with the name of a zone, but without its offset, is not read', () => {

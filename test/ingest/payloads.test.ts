@@ -963,7 +963,7 @@ describe('times without a zone', () => {
       expect(router.message('s', payload, at(utc) + 1000).samples[0]?.timeMs).toBe(at(utc));
   });
 
-  it.each(['29/11/2026 12:00', '32.11.2026 12:00', '2026/13/01 00:00', '20261329120000', '291126T12'])(
+  it.each(['03/04/2020 12:00', '32.11.2026 12:00', '2026/13/01 00:00', '20261329120000', '291126T12'])(
     'refuses %j',
     (sent) => expect(time(sent)).toEqual([]),
   );

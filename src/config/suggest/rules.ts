@@ -62,6 +62,8 @@ const MANY_ROOTS = 4;
 const SEVERAL_LISTS = '*';
 const MAX_RULES = 1000;
 const MAX_FIELDS = 256;
+/** Most levels that a pattern lists. */
+const MAX_LEVELS = 16;
 const FIVE_MINUTES = 300_000;
 const DAY_MS = 86_400_000;
 const CAPTURES: readonly (readonly string[])[] = [
@@ -144,12 +146,46 @@ function groupTopics(topics: readonly HeardTopic[]): Group[] {
     for (const member of members) merged.add(member);
   }
   for (const members of forms.values()) if (!merged.has(members[0] as HeardTopic)) groups.push(members);
-  return groups.map((members) => {
+  return groups.flatMap((members) => {
     const { kind } = members[0] as HeardTopic;
-    const levels = members.map(({ topic }) => topic.split('/'));
-    return { kind, claim: null, topics: members, match: patternOf(kind, levels) };
+    const parts = compatible(members);
+    return parts.map((part): Group => {
+      const levels = part.map(({ topic }) => topic.split('/'));
+      return { kind, claim: null, topics: part, match: patternOf(kind, levels, parts.length > 1) };
+    });
   });
 }
+
+/** Parts of a group that one rule can read: topics that need the same members in the name, and whose fields are no objects in others. */
+function compatible(members: readonly HeardTopic[]): HeardTopic[][] {
+  const parts: { named: string; fields: Set<string>; above: Set<string>; topics: HeardTopic[] }[] = [];
+  for (const heard of members) {
+    const named = varyingMembers([heard]).join();
+    const fields = [...heard.fields.keys()];
+    const { lists, pairs, batches } = heard.shape;
+    // the elements of a list that is the payload
+    const isList = lists.has('') || pairs.has('') || batches.has('');
+    const above = new Set([...fields.flatMap(pathsAbove), ...(isList ? ['0'] : [])]);
+    const fits = parts.find(
+      (part) =>
+        part.named === named &&
+        !fields.some((field) => part.above.has(field)) &&
+        ![...above].some((path) => part.fields.has(path)),
+    );
+    const part = fits ?? { named, fields: new Set<string>(), above: new Set<string>(), topics: [] };
+    if (fits === undefined) parts.push(part);
+    part.topics.push(heard);
+    for (const field of fields) part.fields.add(field);
+    for (const path of above) part.above.add(path);
+  }
+  return parts.map(({ topics }) => topics);
+}
+
+/** `a` and `a.b` of `a.b.c`. */
+const pathsAbove = (path: string): string[] => {
+  const keys = path.split('.');
+  return keys.slice(1).map((_, at) => keys.slice(0, at + 1).join('.'));
+};
 
 /** Whether a level is the same in all topics: a pattern of captures only would match the whole broker. */
 function hasFixedLevel(members: readonly HeardTopic[]): boolean {
@@ -176,7 +212,8 @@ function formOf({ topic, kind, decimalComma }: HeardTopic, withRoot: boolean): s
   return JSON.stringify([kind, decimalComma, fixed]);
 }
 
-function patternOf(kind: PayloadKind, topics: readonly (readonly string[])[]): string {
+/** @param closed matches the heard levels alone, if they are few */
+function patternOf(kind: PayloadKind, topics: readonly (readonly string[])[], closed: boolean): string {
   const first = topics[0] as readonly string[];
   const fixed = formatOf(kind).suggestion?.match;
   if (fixed !== undefined) return fixed;
@@ -186,7 +223,12 @@ function patternOf(kind: PayloadKind, topics: readonly (readonly string[])[]): s
   let next = 0;
   // a brace in a topic would be parsed as a capture
   return first
-    .map((level, at) => (open[at] ? `{${names[next++]}}` : /[{}]/.test(level) ? '+' : level))
+    .map((level, at) => {
+      if (!open[at]) return /[{}]/.test(level) ? '+' : level;
+      const texts = [...new Set(topics.map((levels) => levels[at] ?? ''))];
+      const only = closed && texts.length <= MAX_LEVELS && texts.every((text) => /^[\w.-]+$/.test(text));
+      return `{${names[next++]}${only ? `:${texts.join('|')}` : ''}}`;
+    })
     .join('/');
 }
 
@@ -288,7 +330,7 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   if (identity.length > 0) {
     // numbers alone would be the same on other topics
     const topic = texts.length > 0 ? '' : '{topic}/';
-    return `${topic}${identity.map((member) => `{/${member}}`).join('-')}${field}`;
+    return `${topic}${identity.map((member) => `{/${member.replaceAll('.', '/')}}`).join('-')}${field}`;
   }
   // the keys of the payload name the devices
   if (!group.match.includes('{') && fields.some(({ alias }) => alias?.startsWith('*/') === true))
@@ -306,7 +348,7 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
 function nameOfValue({ match, kind }: Group, fields: readonly Field[]): string | null {
   const isValue =
     formatOf(kind).single === true || (fields.length === 1 && GENERIC_VALUE.test(fields[0].path));
-  const levels = withoutGeneric(match).split('/');
+  const levels = withoutGeneric(match.replaceAll(/:[^/}]*\}/g, '}')).split('/');
   const isOpen = (level: string): boolean => /^[{+]/.test(level);
   const isQuantity = (level: string): boolean => !isOpen(level) && measures(level);
   if (!isValue || !levels.some(isOpen) || levels.includes('+')) return null;
@@ -362,7 +404,14 @@ function varyingMembers(topics: readonly HeardTopic[]): string[] {
     if (varying.length === 0) continue;
     for (const [member] of varying) found.add(member);
     if (shape.labels.has('model')) found.add('model');
+    if (varying.some(([member]) => isTag(member)))
+      for (const tag of shape.labels.keys()) if (isTag(tag)) found.add(tag);
   }
+  if (
+    [...found].some(isTag) &&
+    topics.some(({ shape }) => shape.labels.has('name') || shape.batchLabels.has('name'))
+  )
+    found.add('name');
   const rank = (member: string): number => MEMBER_ORDER.indexOf(member) + 1 || MEMBER_ORDER.length + 1;
   return [...found].sort((a, b) => rank(a) - rank(b)).slice(0, 4);
 }
@@ -373,6 +422,9 @@ function varyingInBatches({ mixing, batchLabels }: HeardTopic['shape']): string[
     .filter(([member, { values, repeated }]) => isDeviceMember(member) && values.size > 1 && repeated)
     .map(([member]) => member);
 }
+
+/** Tags of a series belong together, as in the line protocol. */
+const isTag = (member: string): boolean => /^(?:tags|labels|dimensions)\./.test(member);
 
 type Settings = Readonly<Record<string, unknown>>;
 

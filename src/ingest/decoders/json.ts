@@ -25,7 +25,14 @@ import {
   nameOfOne,
   pathName,
 } from '../json-path.ts';
-import { namedValue, shownValue, type ValueOptions, type WalkOptions, walkNumbers } from '../json-values.ts';
+import {
+  namedValue,
+  shownTime,
+  shownValue,
+  type ValueOptions,
+  type WalkOptions,
+  walkNumbers,
+} from '../json-values.ts';
 import type { Message } from '../message.ts';
 import { payloadZone } from '../payload-zone.ts';
 import { excerpt, type RejectReason } from '../rejects.ts';
@@ -114,7 +121,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       if (sent !== undefined && sent !== null) timeMs = parseTime(sent, zone, message.arrivalMs);
       // A batch record without a valid time must not get the arrival time.
       if (timeMs === null && (timeKey !== null || (sent !== undefined && sent !== null))) {
-        sink.reject('bad-time', shownValue(sent));
+        sink.reject('bad-time', shownTime(sent));
         return true;
       }
     }

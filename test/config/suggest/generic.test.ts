@@ -324,6 +324,56 @@ describe('a suggestion for unknown devices', () => {
     ]);
   });
 
+  it('separates the series and devices that members of inner objects name, and no others', () => {
+    const metric = (at: number, name: string, tags: object) => ({
+      fields: { usage: 40 + at },
+      name,
+      tags,
+      timestamp: (START_MS + at * EVERY_MS) / 1000,
+    });
+    const { streams, rejects } = suggested((at) => [
+      ['telegraf/h1/mem', metric(at, 'mem', { host: 'h1' })],
+      ['telegraf/h1/cpu', metric(at, 'cpu', { host: 'h1', cpu: 'cpu0' })],
+      ['telegraf/h1/cpu', metric(at, 'cpu', { host: 'h1', cpu: 'cpu1' })],
+      [
+        'batch/all',
+        {
+          metrics: [
+            metric(at, 'disk', { host: 'h1', path: '/' }),
+            metric(at, 'disk', { host: 'h2', path: '/' }),
+          ],
+        },
+      ],
+      ...['a1', 'b2'].map(
+        (devEui) =>
+          [
+            'lora/up',
+            {
+              deviceInfo: { devEui, tenantName: 't' },
+              object: { temperature: 20 + at },
+              rxInfo: [{ gatewayId: `g${at}` }],
+            },
+          ] as const,
+      ),
+      ['one/x', { payload: { temperature: 20 } }],
+      ['one/y', { payload: 5 + at }],
+      ['one/z', { payload: 6 + at, topic: 'x' }],
+    ]);
+    expect(rejects).toEqual([]);
+    expect(Object.keys(streams).sort()).toEqual([
+      'a1/object.temperature',
+      'b2/object.temperature',
+      'cpu-cpu0-h1/fields.usage',
+      'cpu-cpu1-h1/fields.usage',
+      'disk-h1/fields.usage',
+      'disk-h2/fields.usage',
+      'one/x/payload.temperature',
+      'telegraf/h1/mem/fields.usage',
+      'y/payload',
+      'z/payload',
+    ]);
+  });
+
   it('separates the slaves of a bus on one topic', () => {
     const { streams } = suggested((at) =>
       [1, 2, 3].map((slave) => ['modbus/in', { slave, power: at + slave }]),
