@@ -2,7 +2,7 @@
 # Installs gatecast on a gateway with systemd: sudo deploy/install.sh, from a clone of the repository or an unpacked
 # release. Then `sudo gatecast init` writes the config and starts the service. Again for an upgrade: the config is left alone,
 # the service restarted, the version before kept as /opt/gatecast.previous.
-# Needs Node 20 (from 20.19) or 22 and, for the one native module, g++, make and python3. On Debian 12 and newer the package
+# Needs Node 20 (from 20.19), 22 or 24 and, for the one native module, g++, make and python3. On Debian 12 and newer the package
 # (`npm run package`) needs neither.
 #
 #   --no-start     do not restart the service after an upgrade
@@ -32,7 +32,7 @@ fail() {
 
 [ -n "$root" ] || [ "$(id -u)" = 0 ] || fail "run it as root: sudo $0"
 get='install Node 22 for the whole machine: https://nodejs.org/en/download (the package for this system, or unpack the archive in /usr/local)'
-node=$(command -v node) || fail "Node 20 (from 20.19) or 22 is not on the PATH; $get"
+node=$(command -v node) || fail "Node 20 (from 20.19), 22 or 24 is not on the PATH; $get"
 node=$(readlink -f "$node")
 "$node" -e 'const [a, b] = process.versions.node.split(".").map(Number); process.exit(a > 20 || (a === 20 && b >= 19) ? 0 : 1)' ||
   fail "$node is $("$node" --version), too old: 20.19 or newer is needed; $get"

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url';
 import { digest, fresh, isBuilt, mark, sourcesDigest } from './build-stamp.mjs';
 
 const root = join(dirname(fileURLToPath(import.meta.url)), '..');
+const SQLITE = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node';
 process.chdir(root);
 
 const fail = (message) => {
@@ -28,10 +29,17 @@ if (
     '.npmrc has lost the line "onnxruntime-node-install=skip"; without it the install downloads GPU libraries. Put it back.',
   );
 
-const run = (what, command, args) => {
+// See deploy/object-wrap.h. gyp adds CXXFLAGS to its own flags; quotes, because the folder may have spaces in its name.
+const env = {
+  ...process.env,
+  CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -include '${join(root, 'deploy', 'object-wrap.h')}'`.trim(),
+};
+
+const run = (what, command, args, more = {}) => {
   const started = Date.now();
   console.error(`gatecast set-up: ${what} ...`);
   const result = spawnSync(command, args, {
+    env: { ...env, ...more },
     stdio: ['ignore', 'inherit', 'inherit'],
     shell: process.platform === 'win32',
   });
@@ -51,12 +59,15 @@ if (!fresh('install', lock)) {
     '--no-audit',
     '--no-fund',
   ]);
-  // Built against the headers of Node 24.19 or newer, better-sqlite3 12 aborts the process when a statement is collected
-  // outside of JavaScript. 13 is free of that, and needs Node 22 (docs/decisions/0006).
-  const sqlite = 'node_modules/better-sqlite3/build/Release/better_sqlite3.node';
-  if (existsSync(sqlite) && readFileSync(sqlite).includes('RemoveEnvironmentCleanupHook'))
+  // npm may have downloaded a module that was compiled without deploy/object-wrap.h.
+  const isSafe = () => existsSync(SQLITE) && !readFileSync(SQLITE).includes('RemoveEnvironmentCleanupHook');
+  if (!isSafe())
+    run('compiling better-sqlite3', 'npm', ['rebuild', 'better-sqlite3'], {
+      npm_config_build_from_source: 'true',
+    });
+  if (!isSafe())
     fail(
-      `better-sqlite3, built for Node ${process.versions.node}, would crash at run time; use Node 20 or 22, then run this again.`,
+      `better-sqlite3 was not compiled with deploy/object-wrap.h and can crash Node ${process.versions.node}; use Node 20 or 22, then run this again.`,
     );
   mark('install', lock);
 }

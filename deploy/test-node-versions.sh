@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Sets gatecast up in a fresh clone with other versions of Node, and runs the tests there:
-#   deploy/test-node-versions.sh [VERSION...]        (22 when none is named; about five minutes each)
+#   deploy/test-node-versions.sh [VERSION...]        (22 and 24 when none is named; about five minutes each)
 # Takes Node from npm packages, so it needs nothing but the Node and npm that run it. x86-64 Linux.
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/.." && pwd)
-[ $# -gt 0 ] || set -- 22
+[ $# -gt 0 ] || set -- 22 24
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 failed=0

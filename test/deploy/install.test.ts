@@ -47,5 +47,5 @@ it.each(['18.19.0', '12.22.9', '20.18.3'])(
 it('says which Node it needs where there is none', () => {
   const { status, said } = install(null);
   expect(status).toBe(1);
-  expect(said).toMatch(/Node 20 \(from 20\.19\) or 22 is not on the PATH; install Node 22/);
+  expect(said).toMatch(/Node 20 \(from 20\.19\), 22 or 24 is not on the PATH; install Node 22/);
 });
