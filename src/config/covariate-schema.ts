@@ -1,14 +1,14 @@
 /** The schema of one entry of `covariates`: another stream, or values known ahead from a topic or a file. */
 import { z } from 'zod';
 import { type Check, checkFieldPath, checkStreamName, checkTopic } from './checks.ts';
-import { ALWAYS, note, text } from './values.ts';
+import { ALWAYS, note, TYPE_KEY, text } from './values.ts';
 
 /** Allowed keys of each kind. */
 const KINDS = { stream: [], topic: ['list', 'time', 'value'], file: ['time', 'column'] } as const;
 const KEYS = ['list', 'time', 'value', 'column'] as const;
 
-const key = (what: string, description: string, check?: Check) =>
-  note(text(what, check).optional(), 'hot', description);
+const key = (what: string, description: string, check?: Check, type?: string) =>
+  note(text(what, check).optional(), 'hot', description, type === undefined ? {} : { [TYPE_KEY]: type });
 
 const covariate = z
   .strictObject({
@@ -21,6 +21,8 @@ const covariate = z
     file: key(
       'a file name',
       'CSV file with values known ahead, such as a tariff; read again when it changes.',
+      undefined,
+      'file',
     ),
     list: key(
       'a field name or JSON Pointer',

@@ -12,18 +12,31 @@ const MOST_CONFIG_BYTES = 2 ** 24;
 
 const HINT = 'docs/config.md lists every key and its allowed values';
 
+/** Keys that name a file or a folder; `*` stands for every entry of a list. */
+export const PATH_KEYS = [
+  'data_dir',
+  ...['password_file', 'ca', 'cert', 'key'].map((key) => `mqtt.${key}`),
+  'http.token_file',
+  ...['keys', 'ca'].map((key) => `remote_config.${key}`),
+  ...['password_file', 'credentials_file', 'tls.ca_file', 'tls.cert_file', 'tls.key_file'].map(
+    (key) => `site.${key}`,
+  ),
+  'streams.*.covariates.*.file',
+].map((key) => key.split('.'));
+
 interface Environment {
   readonly GATECAST_DATA_DIR?: string | undefined;
 }
 
-/** The content of a config file, and the validated config. */
+/** The content of a config file, its folder, and the validated config. */
 export interface ReadConfig {
   readonly document: Readonly<Record<string, unknown>>;
+  readonly folder: string;
   readonly config: Config;
 }
 
 /**
- * Reads and validates a YAML or JSON file. `GATECAST_DATA_DIR` overrides `data_dir`, which is relative to the file.
+ * Reads and validates a YAML or JSON file; its relative paths become absolute. `GATECAST_DATA_DIR` overrides `data_dir`.
  * Throws GatecastError FILE_UNREADABLE, or CONFIG_INVALID with an issue for every wrong key.
  */
 export function loadConfig(path: string, environment: Environment = {}): Config {
@@ -35,9 +48,10 @@ export function readConfig(path: string, environment: Environment = {}): ReadCon
   const hint =
     'check that it exists and that this user may read it; deploy/examples/gatecast.yaml is an example';
   const text = readInput(path, MOST_CONFIG_BYTES, `cannot read the config ${path}`, hint).toString('utf8');
-  const { value, config } = parsed(text, path);
-  const dataDir = environment.GATECAST_DATA_DIR || resolve(dirname(path), config.data_dir);
-  return { document: value as ReadConfig['document'], config: { ...config, data_dir: dataDir } };
+  const folder = resolve(dirname(path));
+  const { value, config } = parsed(text, path, folder);
+  const dataDir = environment.GATECAST_DATA_DIR || config.data_dir;
+  return { document: value as ReadConfig['document'], folder, config: { ...config, data_dir: dataDir } };
 }
 
 /** The log format and the node name in a config file that cannot be used, as far as they can be read. */
@@ -56,18 +70,30 @@ export function parseConfig(text: string, name = 'the config'): Config {
   return parsed(text, name).config;
 }
 
-function parsed(text: string, name: string): { value: unknown; config: Config } {
+function parsed(text: string, name: string, folder?: string): { value: unknown; config: Config } {
   const document = parseConfigText(text);
   if (document.issues.length > 0) throw invalid(name, document.issues);
-  return { value: document.value, config: validate(document.value, name, document.lineOf) };
+  return { value: document.value, config: validate(document.value, name, folder, document.lineOf) };
 }
 
-/** Validates data as a config, such as the `config` of a remote push. Throws GatecastError CONFIG_INVALID. */
-export function validateConfig(value: unknown, name = 'the config'): Config {
-  return validate(value, name, () => null);
+/**
+ * Validates data as a config, such as the `config` of a remote push. Throws GatecastError CONFIG_INVALID.
+ * @param folder to which paths in it are relative
+ */
+export function validateConfig(value: unknown, name = 'the config', folder?: string): Config {
+  return validate(value, name, folder, () => null);
 }
 
-function validate(value: unknown, name: string, lineOf: ConfigDocument['lineOf']): Config {
+function validate(
+  given: unknown,
+  name: string,
+  folder: string | undefined,
+  lineOf: ConfigDocument['lineOf'],
+): Config {
+  const value =
+    folder === undefined
+      ? given
+      : PATH_KEYS.reduce<unknown>((document, path) => absolute(document, path, folder), given);
   if (value === null || value === undefined)
     throw invalid(name, [{ path: '', message: 'is empty; it needs `node`, `mqtt.url` and `streams`' }]);
   const parsed = configSchema.safeParse(value);
@@ -75,6 +101,16 @@ function validate(value: unknown, name: string, lineOf: ConfigDocument['lineOf']
   const issues = checkWhole(parsed.data, (path: readonly PathPart[]) => lineOf(path));
   if (issues.length > 0) throw invalid(name, issues);
   return parsed.data;
+}
+
+/** A copy of `value` in which the text at `path` is an absolute path. Other types are left to validation. */
+function absolute(value: unknown, [key, ...rest]: readonly string[], folder: string): unknown {
+  if (key === undefined) return typeof value === 'string' && value !== '' ? resolve(folder, value) : value;
+  if (key === '*')
+    return Array.isArray(value) ? value.map((entry: unknown) => absolute(entry, rest, folder)) : value;
+  if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, key))
+    return value;
+  return { ...value, [key]: absolute((value as Record<string, unknown>)[key], rest, folder) };
 }
 
 function invalid(name: string, issues: readonly Issue[]): GatecastError {

@@ -350,7 +350,7 @@ export const configSchema = z.strictObject({
   data_dir: note(
     text('a folder').default('/var/lib/gatecast'),
     'restart',
-    'Folder of the database and the models, relative to the config file; `GATECAST_DATA_DIR` and `--data-dir` override it.',
+    'Folder of the database and the models; `GATECAST_DATA_DIR` and `--data-dir` override it.',
     { [TYPE_KEY]: 'folder' },
   ),
   timezone: note(

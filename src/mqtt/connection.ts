@@ -465,7 +465,7 @@ function describe(error: Error): ConnectionEnd {
   if (LOGIN_REFUSED.includes(code))
     return {
       kind: 'refused',
-      reason: `the broker refused the login: check user name and password (${reason})`,
+      reason: `the login was refused: check user name and password (${reason})`,
     };
   if (REFUSED.includes(code)) return { kind: 'refused', reason };
   return { kind: code === OVERSIZE ? 'oversize' : 'network', reason };

@@ -46,6 +46,8 @@ export interface Effective {
 export interface LocalFile {
   /** The file's plain data. */
   readonly document: JsonObject;
+  /** The file's folder, to which paths in the config are relative. */
+  readonly folder?: string | undefined;
   /** `GATECAST_DATA_DIR`, which overrides the file. */
   readonly dataDir?: string | undefined;
 }
@@ -56,7 +58,7 @@ export function effectiveConfig(file: LocalFile, layers: Layers, order: readonly
   const ids = rawIds(document.streams);
   let config: Config;
   try {
-    config = validateConfig(document, 'the effective config');
+    config = validateConfig(document, 'the effective config', file.folder);
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'CONFIG_INVALID') throw error;
     const issues = error.issues.map((issue) => ({ ...issue, path: withIds(issue.path, ids) }));

@@ -14,6 +14,12 @@ export function el(tag, props = {}, ...children) {
   return element;
 }
 
+/** A stream's name that breaks, where it is too long, after its separators and before its capitals; elsewhere only if it must. */
+export const breakable = (name) =>
+  name
+    .split(/(?<=[/_.:-])|(?<=[a-z0-9])(?=[A-Z])/)
+    .flatMap((part, at) => (at > 0 ? [el('wbr'), part] : [part]));
+
 /** Parts of a text; what stands between backticks is code. */
 export const withCode = (text) =>
   text.split('`').map((part, at) => (at % 2 === 1 ? el('code', {}, part) : part));

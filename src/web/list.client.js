@@ -4,7 +4,7 @@
  */
 import { attention, byAttention, byName } from './attention.client.js';
 import { drawSpark } from './chart.client.js';
-import { $, badge, el } from './dom.client.js';
+import { $, badge, breakable, el } from './dom.client.js';
 import { format } from './format.client.js';
 
 const ROW = 52;
@@ -197,7 +197,7 @@ export class StreamList {
       el(
         'span',
         { class: 'row-text' },
-        el('span', { class: 'row-name' }, label),
+        el('span', { class: 'row-name' }, ...breakable(label)),
         el('span', { class: 'badges' }),
       ),
       el('span', { class: 'row-value' }),

@@ -2,7 +2,7 @@
 import { actionButton, get } from './api.client.js';
 import { attention } from './attention.client.js';
 import { drawCalibration, TimeChart } from './chart.client.js';
-import { $, badge, el } from './dom.client.js';
+import { $, badge, breakable, el } from './dom.client.js';
 import { clockText, dateText, duration, format, interval, percent } from './format.client.js';
 import { scoresTable } from './views.client.js';
 
@@ -295,7 +295,7 @@ export class StreamView {
     if (stream === null) return;
     const { summary, points, forecast, anomalies, crossings } = stream;
     const { unit } = summary;
-    $('stream-name').textContent = summary.stream;
+    $('stream-name').replaceChildren(...breakable(summary.stream));
     const badges =
       summary.kind === null
         ? [['waiting for readings', '', 'The first forecast is made at the end of the first interval']]

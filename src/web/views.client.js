@@ -1,7 +1,7 @@
 /** The views of alerts, model, config and site. Each fetches its own data. Runs in the browser. */
 import { actionButton, get, session } from './api.client.js';
 import { attention, byAttention } from './attention.client.js';
-import { $, badge, el, table, withCode } from './dom.client.js';
+import { $, badge, breakable, el, table, withCode } from './dom.client.js';
 import { columnFormat, dateText, duration, format, percent, signedPercent } from './format.client.js';
 
 const time = (ms) => (ms === null ? '–' : dateText(ms));
@@ -32,7 +32,7 @@ export async function alertsView(streams) {
     .filter((summary) => attention(summary).rank > 0)
     .sort(byAttention);
   const streamRow = (summary) => [
-    el('a', { href: `#/stream/${encodeURIComponent(summary.stream)}` }, summary.stream),
+    el('a', { href: `#/stream/${encodeURIComponent(summary.stream)}` }, ...breakable(summary.stream)),
     el('span', { class: 'badges' }, ...attention(summary).badges.map(badge)),
     `${format(summary.value)} ${summary.unit ?? ''}`,
     time(summary.observed_ms),

@@ -3,8 +3,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { configHash, diffConfig, loadConfig, parseConfig, validateConfig } from '../../src/config/index.ts';
+import { jsonSchema } from '../../src/config/issues.ts';
+import { PATH_KEYS } from '../../src/config/load.ts';
+import { TYPE_KEY } from '../../src/config/values.ts';
 import { GatecastError } from '../../src/errors.ts';
 
+interface PathSchema {
+  readonly properties?: Readonly<Record<string, PathSchema>>;
+  readonly items?: PathSchema;
+  readonly anyOf?: readonly PathSchema[];
+  readonly [TYPE_KEY]?: string;
+}
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-config-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 const fixture = (name: string) => readFileSync(new URL(`fixtures/${name}`, import.meta.url), 'utf8');
@@ -55,6 +64,46 @@ describe('a config', () => {
     expect(loadConfig(path, { GATECAST_DATA_DIR: '/tmp/x' }).data_dir).toBe('/tmp/x');
     const missing = () => loadConfig(join(folder, 'none.yaml'));
     expect(missing).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
+  });
+
+  it('has absolute paths, whose relative ones start at the folder of the file', () => {
+    const path = join(folder, 'paths.yaml');
+    writeFileSync(
+      path,
+      `node: n
+mqtt: { url: mqtts://b, username: u, password_file: pw, ca: /etc/ca.pem, cert: tls/c, key: ../k }
+data_dir: ./data
+http: { token_file: token }
+remote_config: { enabled: true, keys: keys.jwks, ca: r.pem }
+streams:
+  - { match: "s/{d}", covariates: [other, { file: tariff.csv, column: price }] }
+  - { match: "t/{d}", covariates: auto }
+`,
+    );
+    const at = (name: string) => join(folder, name);
+    expect(loadConfig(path)).toMatchObject({
+      data_dir: at('data'),
+      mqtt: { password_file: at('pw'), ca: '/etc/ca.pem', cert: at('tls/c'), key: at('../k') },
+      http: { token_file: at('token') },
+      remote_config: { keys: at('keys.jwks'), ca: at('r.pem') },
+      streams: [{ covariates: ['other', { file: at('tariff.csv') }] }, { covariates: 'auto' }],
+    });
+    const site = 'name: s, servers: [nats://b], user: u, password_file: w, tls: { ca_file: t }';
+    writeFileSync(path, `${minimal}timezone: UTC\nsite: { ${site} }\n`);
+    expect(loadConfig(path).site).toMatchObject({ password_file: at('w'), tls: { ca_file: at('t') } });
+  });
+
+  it('treats every key of the schema that names a file or a folder as a path', () => {
+    const found: string[] = [];
+    const walk = (schema: PathSchema, path: string): void => {
+      if (/^(?:file|folder)\b/.test(schema[TYPE_KEY] ?? '')) found.push(path);
+      for (const [key, inner] of Object.entries(schema.properties ?? {}))
+        walk(inner, path === '' ? key : `${path}.${key}`);
+      if (schema.items !== undefined) walk(schema.items, `${path}.*`);
+      for (const inner of schema.anyOf ?? []) walk(inner, path);
+    };
+    walk(jsonSchema() as PathSchema, '');
+    expect(found.toSorted()).toEqual(PATH_KEYS.map((path) => path.join('.')).toSorted());
   });
 
   it('lists every wrong key, with its place, what is allowed and what was probably meant', () => {

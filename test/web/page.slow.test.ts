@@ -89,6 +89,8 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     );
     const { tab } = await open({}, { at });
     expect(await tab.textContent('#stream-name')).toBe('d/tank');
+    // A long name breaks after its separators.
+    expect(await tab.innerHTML('#stream-name')).toBe('d/<wbr>tank');
     expect(await row(tab, 'd/tank').locator('.badge').textContent()).toBe('empty in 4 s');
     expect(await row(tab, 'e/new').locator('.badge').textContent()).toBe('full: learning');
     await tab.close();

@@ -89,6 +89,7 @@ async function run(file: string, options: Options): Promise<void> {
     from: options.from,
     limit: options.limit,
     clock: systemClock,
+    warn: (text) => void process.stderr.write(`warning: ${text}\n`),
     progress: (done, total, row) => {
       if (done % 100 === 0 || done === total) bar.update(done / total, new Date(row.timeMs).toISOString());
     },

@@ -1,5 +1,6 @@
 /** Publishes the rows of a file as MQTT messages, paced by their times. */
 
+import { sentinelHints } from '../../backtest/sentinel-hints.ts';
 import { GatecastError } from '../../errors.ts';
 import { fillTemplate, placeholders, safeName } from '../../ingest/stream-name.ts';
 import { Feeder } from '../../mqtt/feeder.ts';
@@ -24,6 +25,8 @@ export interface ReplayOptions {
   readonly from: number;
   readonly limit: number;
   readonly clock: Clock;
+  /** Takes a warning about the file. */
+  readonly warn?: (text: string) => void;
   /** Called after each row. */
   readonly progress?: (done: number, total: number, row: TableRow) => void;
   /** Checked before each row. */
@@ -52,6 +55,7 @@ export async function replay(options: ReplayOptions): Promise<Replayed> {
   }
   const table = readTable(options.file, options.table);
   const messagesOf = messageMaker(options, table);
+  for (const hint of sentinelHints(options.file, table)) options.warn?.(hint);
   const feeder = await Feeder.connect(options.broker);
   const { clock, speed, maxWaitMs = Number.POSITIVE_INFINITY } = options;
   const startMs = clock.monotonic();

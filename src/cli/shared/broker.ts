@@ -225,7 +225,7 @@ function unreachable(url: string, end: ConnectionEnd): GatecastError {
         : 'is this a port of MQTT with TLS?',
     });
   if (end.kind === 'refused')
-    return new LoginRefused('BROKER_UNREACHABLE', `${url}: the login was refused: ${end.reason}`, {
+    return new LoginRefused('BROKER_UNREACHABLE', text, {
       hint: 'check the user name, the password (--username and --password-file, or mqtt.username and mqtt.password_file) and the certificates',
     });
   if (/self.signed|unable to (?:get|verify)/i.test(end.reason))

@@ -17,7 +17,7 @@ export interface Layered {
  * @param dataDir from the environment; overrides the file
  */
 export async function layered(
-  { document, config }: ReadConfig,
+  { document, folder, config }: ReadConfig,
   dataDir: string | undefined,
 ): Promise<Layered> {
   const [{ effectiveConfig, keyOrigins, layerOrder }, { diskFolder, readLayers, remoteFolder }] =
@@ -25,7 +25,7 @@ export async function layered(
   const { enabled, groups } = config.remote_config;
   const pushed = enabled ? readLayers(diskFolder(remoteFolder(config.data_dir))) : {};
   const order = layerOrder(groups);
-  const file = { document, dataDir };
+  const file = { document, folder, dataDir };
   const resultOf = (layers: typeof pushed, problem: string | null): Layered => ({
     keys: keyOrigins(document, layers, order, dataDir),
     hash: effectiveConfig(file, layers, order).hash,

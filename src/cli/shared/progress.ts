@@ -11,7 +11,8 @@ export interface ProgressTarget {
 }
 
 export class ProgressBar {
-  private shown = false;
+  /** Length of the line on the terminal; 0 without one. */
+  private shown = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
 
   constructor(
@@ -29,15 +30,17 @@ export class ProgressBar {
       return;
     }
     const full = Math.round(share * WIDTH);
-    const line = `${'█'.repeat(full)}${'░'.repeat(WIDTH - full)} ${percent(share)}  ${text}`;
-    this.target.write(`\r\u001b[K${line.slice(0, Math.max(20, (this.target.columns || 100) - 1))}`);
-    this.shown = true;
+    const all = `${'█'.repeat(full)}${'░'.repeat(WIDTH - full)} ${percent(share)}  ${text}`;
+    const line = all.slice(0, Math.max(20, (this.target.columns || 100) - 1));
+    // Spaces instead of an escape sequence: every terminal knows them.
+    this.target.write(`\r${line.padEnd(this.shown)}`);
+    this.shown = line.length;
   }
 
   /** Ends the line, so that the next output starts on a new one. */
   end(): void {
-    if (this.shown) this.target.write('\n');
-    this.shown = false;
+    if (this.shown > 0) this.target.write('\n');
+    this.shown = 0;
   }
 }
 

@@ -11,7 +11,7 @@ type Start = StartOptions & Required<Pick<StartOptions, 'configFile' | 'document
 export async function openStart(path: string, dataDir: string | undefined): Promise<Start> {
   const { readConfig } = await import('../../config/index.ts');
   const environment = dataDir === undefined ? {} : { GATECAST_DATA_DIR: dataDir };
-  const { document, config: local } = readConfig(path, environment);
+  const { document, folder, config: local } = readConfig(path, environment);
   let stated = document;
   const name = resolve(path);
   const fileAlone: Start = {
@@ -36,7 +36,7 @@ export async function openStart(path: string, dataDir: string | undefined): Prom
       import('../../store/lock.ts'),
       import('../../remote/layers.ts'),
     ]);
-  let file = { document, dataDir: local.data_dir };
+  let file = { document, folder, dataDir: local.data_dir };
   // A second daemon on the same data directory must not count as a start.
   const lock = lockDataDir(local.data_dir);
   try {
@@ -48,7 +48,7 @@ export async function openStart(path: string, dataDir: string | undefined): Prom
         path: name,
         read: () => {
           const next = readConfig(path, environment);
-          const wanted = { document: next.document, dataDir: local.data_dir };
+          const wanted = { document: next.document, folder, dataDir: local.data_dir };
           const { config } = effectiveConfig(wanted, opened.life.running(), order);
           file = wanted;
           return config;

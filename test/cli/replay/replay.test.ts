@@ -46,6 +46,17 @@ describe.skipIf(!hasMosquitto)('replay', () => {
     return { broker, eyes, run };
   }
 
+  it('warns of numbers that look like marks of missing values', async () => {
+    const rows = Array.from(
+      { length: 20 },
+      (_, at) => `2024-01-01 00:00:${10 + at},${at % 4 === 0 ? -200 : at}`,
+    );
+    const warnings: string[] = [];
+    const { run } = await setUp({ warn: (text) => void warnings.push(text) });
+    await run({ file: csv(`t,a\n${rows.join('\n')}\n`, 'marks.csv') });
+    expect(warnings).toEqual([expect.stringMatching(/-200 occurs 5 times .* --missing -200 drops it/)]);
+  });
+
   it('sends a message a row, without the cells that have no value', async () => {
     const { eyes, run } = await setUp();
     const result = await run();
