@@ -164,8 +164,9 @@ function errorsPage(): string {
   return `${[
     '# Errors and rejects',
     GENERATED,
+    'Every error code of a command, and every reason for which a message or a reading is refused or dropped.',
     '## Errors',
-    'Every error code of a command, and every reason for which a reading is refused or dropped. Source: `src/errors.ts`. An error ends a command with exit code 1, or 2 if the command line or the config is wrong. The message describes the error, the hint a remedy.',
+    'Source: `src/errors.ts`. An error ends a command with exit code 1, or 2 if the command line or the config is wrong. The message describes the error, the hint a remedy.',
     `| Code | Meaning |\n| --- | --- |\n${rows(ERROR_CODES)}`,
     '## Rejects',
     'Source: `src/ingest/rejects.ts`. Input that cannot be used never stops the agent: it is counted by reason in `dropped` of `<base>/<node>/health`.',

@@ -78,6 +78,20 @@ export function withoutSecrets(text: string): string {
 export const errorText = (error: unknown): string =>
   withoutSecrets(error instanceof Error ? error.message : String(error));
 
+const FILE_FAULTS: Readonly<Record<string, string>> = {
+  ENOENT: 'no such file or folder',
+  EACCES: 'permission denied',
+  EISDIR: 'it is a folder',
+  ENOTDIR: 'a part of the path is not a folder',
+};
+
+/** What an error about a file says, beside the name of the file: "no such file or folder (ENOENT)". */
+export function fileErrorText(error: unknown): string {
+  const { code } = errorFields(error);
+  const known = code === undefined ? undefined : FILE_FAULTS[code];
+  return known === undefined ? errorText(error) : `${known} (${code})`;
+}
+
 /** Fields of a log line about an error: its text, and the code of a GatecastError or of the system (`ENOSPC`), if it has one. */
 export function errorFields(error: unknown): { readonly reason: string; readonly code?: string } {
   const reason = errorText(error);

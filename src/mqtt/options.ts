@@ -100,4 +100,9 @@ export function readSecrets(options: BrokerOptions): Secrets {
 const MOST_SECRET_BYTES = 2 ** 20;
 
 const readFile = (key: string, path: string): Buffer =>
-  readInput(path, MOST_SECRET_BYTES, `mqtt.${key}`, 'give the user that gatecast runs as read permission');
+  readInput(
+    path,
+    MOST_SECRET_BYTES,
+    `mqtt.${key}: ${path}`,
+    'check that the file exists and that the user that gatecast runs as may read it',
+  );

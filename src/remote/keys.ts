@@ -3,7 +3,7 @@ import { createPublicKey, type KeyObject } from 'node:crypto';
 import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import type { Config } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorText, fileErrorText, GatecastError } from '../errors.ts';
 import { KEY_ROLES, type KeyRole } from './contract.ts';
 
 interface PublicKey {
@@ -85,7 +85,7 @@ function readKeyFile(path: string): string {
       throw new Error(`is not a file of at most ${MAX_FILE_BYTES} bytes`);
     return readFileSync(path, 'utf8');
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `remote_config.keys: ${path}: ${errorText(cause)}`, {
+    throw new GatecastError('FILE_UNREADABLE', `remote_config.keys: ${path}: ${fileErrorText(cause)}`, {
       hint: 'make the keys with `gatecast config keygen` and put the public ones there',
       cause,
     });

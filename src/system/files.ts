@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { errorText, GatecastError } from '../errors.ts';
+import { fileErrorText, GatecastError } from '../errors.ts';
 
 /** Files in the data directory are readable only by their owner, whatever the umask. */
 const PRIVATE_FILE = 0o600;
@@ -178,7 +178,7 @@ export function readInput(path: string, mostBytes: number, label = path, hint?: 
   try {
     return readBounded(path, mostBytes);
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${label}: ${errorText(cause)}`, { hint, cause });
+    throw new GatecastError('FILE_UNREADABLE', `${label}: ${fileErrorText(cause)}`, { hint, cause });
   }
 }
 

@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorText, fileErrorText, GatecastError } from '../errors.ts';
 import { CellReader, IdColumn, NumberColumn } from './columns.ts';
 import { detectTimeReader, timeReaderOf } from './time.ts';
 import { timeColumns } from './time-columns.ts';
@@ -83,7 +83,7 @@ function readBytes(path: string): Buffer {
     const bytes = readFileSync(path);
     return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path}: ${(cause as Error).message}`, { cause });
+    throw new GatecastError('FILE_UNREADABLE', `${path}: ${fileErrorText(cause)}`, { cause });
   }
 }
 

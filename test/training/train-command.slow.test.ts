@@ -230,7 +230,7 @@ describe('gatecast train', () => {
   it.each([
     [['--generated', '3'], /--out must name a folder/],
     [['--generated', '3', '--out', 'models/.hidden'], /--out must name a folder/],
-    [['--data', 'x.csv', '--out', 'm'], /x\.csv: ENOENT/],
+    [['--data', 'x.csv', '--out', 'm'], /x\.csv: no such file/],
     [['--generated', '3', '--out', 'm', '--from', 'nothing'], /no model 'nothing'/],
     [['--sets', '/nowhere.yaml', '--out', 'm'], /nowhere/],
     [['--generated', '3', '--out', 'm', '--widen', '32'], /--widen needs --from/],

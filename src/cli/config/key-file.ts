@@ -8,7 +8,7 @@ import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } f
 import { basename, join } from 'node:path';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { z } from 'zod';
-import { errorText, GatecastError } from '../../errors.ts';
+import { errorText, fileErrorText, GatecastError } from '../../errors.ts';
 import type { KeyRole } from '../../remote/contract.ts';
 import { makeFolder, writeAll, writeFileAtomic } from '../../system/files.ts';
 import { jsonText } from '../shared/output.ts';
@@ -117,10 +117,14 @@ export async function openSigner(
   try {
     file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
   } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `cannot read the private key ${path}: ${errorText(cause)}`, {
-      hint: 'create one with `gatecast config keygen`',
-      cause,
-    });
+    throw new GatecastError(
+      'FILE_UNREADABLE',
+      `cannot read the private key ${path}: ${fileErrorText(cause)}`,
+      {
+        hint: 'create one with `gatecast config keygen`',
+        cause,
+      },
+    );
   }
   if ((statSync(path).mode & 0o077) !== 0)
     throw new GatecastError('USAGE', `other users may read the private key ${path}`, {
@@ -148,7 +152,7 @@ export async function passphraseOf({ passphraseFile }: SignerFlags, question: st
     try {
       text = readFileSync(passphraseFile, 'utf8').replace(/\r?\n$/, '');
     } catch (cause) {
-      throw new GatecastError('FILE_UNREADABLE', `--passphrase-file: ${errorText(cause)}`, { cause });
+      throw new GatecastError('FILE_UNREADABLE', `--passphrase-file: ${fileErrorText(cause)}`, { cause });
     }
   if (text === '') throw new GatecastError('USAGE', 'the passphrase is empty');
   return text;

@@ -43,8 +43,8 @@ export function registerInit(program: Command): void {
     )
     .option('--node <name>', 'name of this gateway; default: the name of the machine')
     .option('--merge', 'add rules for new topics to an existing config')
-    .option('--start', 'start the service afterwards; with --no-start, do not ask')
-    .option('--no-start')
+    .option('--start', 'start the service afterwards')
+    .option('--no-start', 'do not start the service, and do not ask')
     .option(
       '--credential',
       'keep the password as an encrypted credential of the systemd service, instead of a file',

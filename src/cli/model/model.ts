@@ -58,7 +58,9 @@ export function registerModel(program: Command): void {
     .command('export')
     .description('export a model as ONNX or safetensors')
     .argument('<name>')
-    .addOption(new Option('--format <format>').choices(['onnx', 'safetensors']).default('onnx'))
+    .addOption(
+      new Option('--format <format>', 'format of the file').choices(['onnx', 'safetensors']).default('onnx'),
+    )
     .addOption(
       new Option(
         '--graph <graph>',
@@ -70,7 +72,7 @@ export function registerModel(program: Command): void {
     .option('--leads <steps>', 'buckets ahead; without it a sequence graph has no forecast output', whole)
     .addOption(new Option('--float32', 'float32 step graph; default for a bare cell stack').conflicts('int8'))
     .option('--int8', 'int8 step graph; default for a model with a head')
-    .requiredOption('--out <file>')
+    .requiredOption('--out <file>', 'file to write')
     .addOption(configOption())
     .addHelpText(
       'after',

@@ -44,20 +44,23 @@ function registerCreate(site: Command): void {
   withConfig(site.command('create'))
     .description('create the streams and buckets of the site in NATS; existing ones are not changed')
     .option(
-      '--partitions <number>',
+      '--partitions <n>',
       'number of logs that the streams are distributed over; cannot be changed later',
       partitions,
       64,
     )
-    .option('--replicas <number>', 'replicas of all data: 1, 3 or 5', whole, 1)
+    .option('--replicas <n>', 'replicas of all data: 1, 3 or 5', whole, 1)
     .addOption(
-      new Option('--retention <time>', 'how long readings are kept in the logs')
+      new Option('--retention <duration>', 'how long readings are kept in the logs')
         .argParser(duration)
         .default(7 * 86_400_000, '7d'),
     )
     .option('--max-size <size>', 'maximum size of one log; 0: no limit', sizeOrNone, 0)
     .addOption(
-      new Option('--ttl <time>', 'a member that is silent for this long is replaced; cannot be changed later')
+      new Option(
+        '--ttl <duration>',
+        'a member that is silent for this long is replaced; cannot be changed later',
+      )
         .argParser(ttl)
         .default(8000, '8s'),
     )
@@ -180,7 +183,7 @@ function registerModel(site: Command): void {
     .addOption(timeoutOption())
     .addOption(
       new Option(
-        '--probation <time>',
+        '--probation <duration>',
         'time in which the former model replaces it if its live scores are bad; `off`: none',
       )
         .argParser(durationOrOff)
@@ -229,7 +232,7 @@ interface SetFlags extends Flags {
 }
 
 const timeoutOption = (): Option =>
-  new Option('--timeout <time>', 'how long the check may take, and then the switch')
+  new Option('--timeout <duration>', 'how long the check may take, and then the switch')
     .argParser(duration)
     .default(120_000, '2m');
 

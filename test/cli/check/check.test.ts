@@ -91,7 +91,7 @@ describe('gatecast check', () => {
       );
       return (await run('-c', path)).err;
     };
-    expect(await keysOf(true)).toMatch(/^warning: remote_config\.keys: \/none\/keys\.jwks: ENOENT/m);
+    expect(await keysOf(true)).toMatch(/^warning: remote_config\.keys: \/none\/keys\.jwks: no such file/m);
     expect(await keysOf(false)).not.toContain('keys.jwks');
   });
 
