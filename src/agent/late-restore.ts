@@ -21,7 +21,7 @@ const LEAST_IN_TURN = 1024;
 const MOST_IN_TURN = 16_384;
 /** Cost of loading the state of a stream, in replayed samples. */
 const STATE_SAMPLES = 8;
-/** While the store cannot be read: time between two attempts, and after which the streams begin without their stored samples, ms. */
+/** While the store cannot be read: time between two scans, and after which the streams begin without their stored samples, ms. */
 const AGAIN_MS = 1000;
 const GIVE_UP_MS = 60_000;
 /** Streams prepared between two pauses. */
@@ -71,6 +71,8 @@ export class LateRestore {
   private count = FIRST_TURN;
   /** Null between two scans: streams that came later, or that did not fit into its memory, need another one. */
   private scan: ReplayScan | null = null;
+  /** When it was made, ms of the monotonic clock. */
+  private scannedMs = 0;
   /** Since when the store cannot be read, and when the next turn tries again, ms of the monotonic clock; null: it can be read. */
   private unread: { readonly sinceMs: number; readonly againMs: number } | null = null;
 
@@ -179,8 +181,12 @@ export class LateRestore {
     const { monotonicMs, breathe } = pace;
     const startedMs = monotonicMs();
     if (this.dueInMs(startedMs) !== 0) return;
-    if (this.scan?.isIncomplete === true) this.discardScan();
-    this.scan ??= await this.newScan(breathe);
+    // Making a scan takes all streams, so streams that begin anew while the store cannot be read share one for a second.
+    if (this.scan?.isIncomplete === true && startedMs - this.scannedMs >= AGAIN_MS) this.discardScan();
+    if (this.scan === null) {
+      this.scannedMs = startedMs;
+      this.scan = await this.newScan(breathe);
+    }
     const { scan } = this;
     let isLong = false;
     while (scan.ready.size === 0 && !scan.isOver && !isLong) {

@@ -33,6 +33,8 @@ interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' |
   readonly engine: Engine;
   /** Streams that the start restores before it returns; if there are more, they follow in turns. */
   readonly atOnce?: number;
+  /** Removes what other parts have of a stream that the config no longer reads. */
+  readonly forget?: Context['forget'];
 }
 
 /** Buckets of history used to rebuild a stream with changed settings. */
@@ -173,6 +175,7 @@ export class AgentStreams implements Part {
     }
     for (const { spec } of missed) this.board.announce(spec.name, spec.unit, spec.device);
     this.waitAgain(missed);
+    for (const stream of this.known.gone) this.parts.forget?.(stream);
     this.known.save();
     this.log.info('streams are restored after the start', { streams: this.size, waiting: this.late.size });
   }

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { Inbox } from '../../src/agent/inbox.ts';
 import { Router } from '../../src/ingest/router.ts';
+import type { Clock } from '../../src/system/clock.ts';
 import { rule } from '../ingest/rules.ts';
 import { sparkplug } from '../ingest/sparkplug-messages.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -126,4 +127,37 @@ test('the birth of a plant is decoded in turns of the event loop; data behind it
   expect(taken.at(-1)).toEqual([`p/edge/${name(1999)}`, 0.5]);
   expect(acknowledged).toEqual(['other', 'spBv1.0/p/NBIRTH/edge', 'spBv1.0/p/NDATA/edge']);
   expect([requests, router.dropped(), inbox.dropped()]).toEqual([[], {}, {}]);
+});
+
+test('parts of a large message take 10 ms of a turn of the event loop', () => {
+  const clock = new FakeClock(Date.UTC(2025, 0, 1));
+  const nothing = { samples: [], discovered: [], requests: [], rejects: [] };
+  const turns: (() => void)[] = [];
+  let parts = 0;
+  let nowMs = 0;
+  const router = {
+    message: (_topic: string, payload: Uint8Array) => {
+      if (payload.length > 1) return { ...nothing, rest: Array.from(payload, () => new Uint8Array(1)) };
+      parts++;
+      nowMs += 4;
+      return nothing;
+    },
+  };
+  const timed: Clock = {
+    now: () => clock.now(),
+    monotonic: () => nowMs,
+    after: (_ms, run) => {
+      turns.push(run);
+      return () => {};
+    },
+  };
+  const hold = new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 });
+  const inbox = new Inbox({ clock: timed, router, hold, request: () => {} }, () => {});
+  inbox.receive({ topic: 't', payload: new Uint8Array(7), retained: false, acknowledge: null });
+  const after: number[] = [];
+  for (let turn = turns.shift(); turn !== undefined; turn = turns.shift()) {
+    turn();
+    after.push(parts);
+  }
+  expect(after).toEqual([3, 6, 7]);
 });

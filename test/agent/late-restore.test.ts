@@ -48,7 +48,10 @@ class Agent {
   hash = 'fake';
   /** For the gaps of all streams; null: as configured. States with another setting cannot be used. */
   fill: 'hold' | null = null;
+  /** Whether the config has the rule of the streams that are not linked. */
+  readsAll = true;
   readonly logged: string[] = [];
+  readonly forgotten: string[] = [];
   private parts: { store: SqliteStore; engine: Engine; streams: AgentStreams } | null = null;
 
   constructor(private readonly atOnce?: number) {
@@ -66,8 +69,12 @@ class Agent {
     const info = (event: string): void => void this.logged.push(event);
     const log = { ...silentLogger, info, error: info };
     const engine = new Engine(fakeModel({ hash: this.hash }), { packAbove: 8 });
-    const config = () => (this.fill === null ? CONFIG : withFill(this.fill));
-    const parts = { config, engine, store, clock, log, atOnce };
+    const config = () => {
+      const all = this.fill === null ? CONFIG : withFill(this.fill);
+      return this.readsAll ? all : { ...all, streams: all.streams.slice(0, 1) };
+    };
+    const forget = (stream: string) => void this.forgotten.push(stream);
+    const parts = { config, engine, store, clock, log, atOnce, forget };
     const streams = new AgentStreams(parts);
     await streams.start();
     this.parts = { store, engine, streams };
@@ -520,6 +527,22 @@ test('streams that a new stream brings along wait on if their states cannot be r
   agent.stop();
 });
 
+test('topics of streams that are gone are cleared when the list is read later', async () => {
+  const agent = new Agent(0);
+  await agent.start();
+  await agent.hearAll(2);
+  agent.stop();
+  const end = failQueries('');
+  agent.readsAll = false;
+  await agent.start();
+  end();
+  agent.clock.advance(20_000);
+  agent.now.streams.readMissedList();
+  expect(agent.forgotten).toEqual(PLACES.filter((place) => !LINKED.includes(place)));
+  expect(agent.now.streams.specs().map(({ name }) => name)).toEqual(LINKED);
+  agent.stop();
+});
+
 test.each(['read later', 'unread until the end'])(
   'a list of streams that cannot be read at the start is not replaced: %s',
   async (how) => {
@@ -612,6 +635,43 @@ test('a turn replays as many samples as its time allows', async () => {
   // Loading a state counts as 8 samples. A turn after the first replays at least 1,024.
   expect(taken).toEqual([29, 57, 114, 228, 456, 228, 114, 114, 114]);
   expect(late.size).toBe(3000 - taken.reduce((sum, one) => sum + one, 0));
+});
+
+test('many streams that begin anew while the store cannot be read need one scan a second, not one a turn', async () => {
+  const streams = 2000;
+  let starts = 0;
+  const store = {
+    failedReads: 0,
+    sliceStart() {
+      this.failedReads++;
+      return Number.NEGATIVE_INFINITY;
+    },
+    since: () => [],
+  };
+  const late = new LateRestore({
+    atOnce: 0,
+    store,
+    startOf: () => {
+      starts++;
+      return { state: 'saved', fromMs: [START] };
+    },
+    replayFromMs: () => START,
+  });
+  late.defer(Array.from({ length: streams }, (_, i) => ({ spec: testSpec(`${i}`), firstMs: START })));
+  let nowMs = 0;
+  let restored = 0;
+  const turn = (): Promise<void> =>
+    late.turn({ monotonicMs: () => nowMs, breathe: () => undefined }, async (some, isIncomplete) => {
+      expect(isIncomplete).toBe(true);
+      restored += some.length;
+      nowMs += some.length / 10;
+    });
+  for (; nowMs < 60_000; nowMs += 1000) await turn();
+  expect([restored, starts]).toEqual([0, 60 * streams]);
+  let turns = 0;
+  for (; late.size > 0; turns++) await turn();
+  expect(turns).toBeGreaterThan(5);
+  expect([restored, starts]).toEqual([streams, 61 * streams]);
 });
 
 describe('the work of a restore', () => {
