@@ -4,7 +4,15 @@
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
-import { type Database, isDamage, isDiskFull, openDatabase, quarantine, reservePath } from './database.ts';
+import {
+  canBeRead,
+  type Database,
+  isDamage,
+  isDiskFull,
+  openDatabase,
+  quarantine,
+  reservePath,
+} from './database.ts';
 import { Reserve } from './reserve.ts';
 import { salvage } from './salvage.ts';
 import { trimSize, usedBytes } from './trimming.ts';
@@ -43,6 +51,8 @@ interface ConnectionOptions {
 
 /** Shortest and longest delay between attempts to open a failed database, ms: it doubles. */
 const RETRY_MS = [1000, 15_000] as const;
+/** A database that seems damaged, but cannot be read, is moved aside after this time, ms: before, the disk may still recover. */
+const UNREADABLE_MS = 60_000;
 
 export class DatabaseConnection {
   private readonly reserve: Reserve;
@@ -50,6 +60,8 @@ export class DatabaseConnection {
   private database: Database | null = null;
   /** A database moved aside while running; its readable data is copied to the next one opened. */
   private damaged: { readonly path: string; readonly reason: string } | null = null;
+  /** Since when a database that seems damaged cannot be read, ms of the monotonic clock. */
+  private unreadSince: number | null = null;
   private broken = false;
   /** Whether an outage has been reported and is not over. */
   private outage = false;
@@ -134,6 +146,7 @@ export class DatabaseConnection {
   /** Call after a successful write. An outage is over after a period of success, because writes to an almost full disk alternate between success and failure. */
   succeeded(): void {
     this.broken = false;
+    this.unreadSince = null;
     this.retryMs = RETRY_MS[0];
     if (!this.outage && !this.full) {
       this.reserve.take();
@@ -165,7 +178,7 @@ export class DatabaseConnection {
 
   /** Handles a fault of the database; returns whether an immediate retry makes sense. */
   failed(error: unknown): boolean {
-    if (isDamage(error) && this.moveAside(errorText(error))) return true;
+    if (isDamage(error) && this.isCertain() && this.moveAside(errorText(error))) return true;
     if (isDiskFull(error) && this.makeRoom()) return true;
     this.degraded(error);
     // After a failed sync the cached pages of this connection may differ from the file.
@@ -184,6 +197,15 @@ export class DatabaseConnection {
     this.database = null;
   }
 
+  /** Whether what looks like damage is none of a disk that cannot be read at the moment. */
+  private isCertain(): boolean {
+    this.close();
+    const now = this.options.clock.monotonic();
+    if (canBeRead(this.options.path)) this.unreadSince = null;
+    else this.unreadSince ??= now;
+    return this.unreadSince === null || now - this.unreadSince >= UNREADABLE_MS;
+  }
+
   /** Moves a damaged file aside, if the disk still accepts writes. */
   private moveAside(reason: string): boolean {
     this.close();
@@ -196,8 +218,8 @@ export class DatabaseConnection {
   }
 
   private openNow(): Database {
-    const { db, quarantined } = openDatabase(this.options.path, this.options.clock.now());
-    const damaged = quarantined ?? this.damaged;
+    const db = openDatabase(this.options.path);
+    const { damaged } = this;
     if (damaged !== null) {
       this.damaged = null;
       const rows = salvage(damaged.path, db);

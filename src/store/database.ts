@@ -2,11 +2,18 @@
  * Opens the SQLite file: pragmas, integrity check, migrations, quarantine of a damaged file. The one importer of
  * better-sqlite3.
  */
-import { closeSync, constants, existsSync, renameSync, rmSync, statSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { GatecastError } from '../errors.ts';
-import { keepPrivate, makeFolder, openPrivate, PRIVATE_FOLDER, syncFolder } from '../system/files.ts';
+import {
+  keepPrivate,
+  makeFolder,
+  openPrivate,
+  PRIVATE_FOLDER,
+  syncFolder,
+  unlessAbsent,
+} from '../system/files.ts';
 import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
 
 /** The file that holds space for the case of a full disk, beside the database at `path`. */
@@ -18,26 +25,14 @@ export type Statement = Sqlite.Statement;
 /** The integrity check reads the whole file; above this size it would delay the start, and damage is detected on reading instead. */
 const CHECK_BELOW_BYTES = 128 * 2 ** 20;
 
-interface Opened {
-  readonly db: Database;
-  /** Set if a damaged file was moved aside and replaced by an empty one. */
-  readonly quarantined: { readonly path: string; readonly reason: string } | null;
-}
-
 /**
  * Opens or creates the database at `path`, ready to use.
  * @throws STORE_NEWER if a newer version wrote it; the file is not changed
- * @throws SqliteError (see `isDamage`) if it cannot be opened for other reasons: disk full, read-only, no permission
+ * @throws SqliteError if it cannot be opened for other reasons: disk full, read-only, no permission; see `isDamage`
  */
-export function openDatabase(path: string, nowMs: number): Opened {
+export function openDatabase(path: string): Database {
   makeFolder(dirname(path), PRIVATE_FOLDER);
-  try {
-    return { db: openChecked(path), quarantined: null };
-  } catch (error) {
-    if (!isDamage(error)) throw error;
-    const aside = quarantine(path, nowMs);
-    return { db: openChecked(path), quarantined: { path: aside, reason: (error as Error).message } };
-  }
+  return openChecked(path);
 }
 
 /** For readers in other threads and processes: the training worker, the command line. Sees everything settled by the agent. */
@@ -99,7 +94,29 @@ export function quarantine(path: string, nowMs: number): string {
   if (existsSync(path)) renameSync(path, aside);
   if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
   rmSync(`${path}-shm`, { force: true });
+  // The next database begins empty, which is no damage then.
+  rmSync(reservePath(path), { force: true });
   return aside;
+}
+
+/** Whether the system can read the database and its log. SQLite reports damage also where the disk fails. */
+export function canBeRead(path: string): boolean {
+  const piece = Buffer.alloc(2 ** 16);
+  try {
+    for (const file of [path, `${path}-wal`]) {
+      if (unlessAbsent(() => statSync(file)) === null) continue;
+      const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
+      try {
+        for (let at = 0, length = 1; length > 0; at += length)
+          length = readSync(fd, piece, 0, piece.length, at);
+      } finally {
+        closeSync(fd);
+      }
+    }
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 export function isDamage(error: unknown): boolean {

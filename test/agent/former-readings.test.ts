@@ -135,7 +135,7 @@ test('the scan reads the newest rows only, in pages, between which other tasks r
 });
 
 test('a page of the scan is found by the primary key, without sorting', () => {
-  const { db } = openDatabase(`${tempFolder()}/gatecast.db`, START);
+  const db = openDatabase(`${tempFolder()}/gatecast.db`);
   const plan = db.prepare(`EXPLAIN QUERY PLAN ${TIMES_BACKWARDS}`).all(START, 1, 10) as { detail: string }[];
   expect(plan.map(({ detail }) => detail)).toEqual(['SEARCH sample USING PRIMARY KEY ((time,stream)<(?,?))']);
   db.close();

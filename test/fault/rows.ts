@@ -578,7 +578,7 @@ export const ATTACKS: readonly Attack[] = [
   },
   {
     attack:
-      'files and values that could not be read for a while were taken as absent, and then replaced: choice of the model (fine-tuned models were removed), remote config, versions of signed requests, history of fine-tuning, tables, what was announced to Home Assistant; an emptied database was taken as new',
+      'files and values that could not be read for a while were taken as absent, and then replaced: choice of the model (fine-tuned models were removed), remote config, versions of signed requests, history of fine-tuning, tables, what was announced to Home Assistant; an emptied database was taken as new; a database that the disk could not read was taken for damaged and moved aside',
     holds: 'nothing replaces what could not be read; both are merged once it is read',
     tests: [
       ['agent/unread-values.test.ts', ''],
@@ -587,6 +587,7 @@ export const ATTACKS: readonly Attack[] = [
       ['remote/attacks.test.ts', 'is not replaced: the local file applies until the next start'],
       ['remote/signed-requests.test.ts', 'versions that cannot be read at the start are not replaced'],
       ['store/sqlite-store.test.ts', 'reports a database that is empty although the store was in use'],
+      ['fault/store-crash.test.ts', 'row 4: a database that cannot be read, from any page on'],
     ],
   },
   {

@@ -1,5 +1,5 @@
 /** Faults 1, 2, 4, 5 of the list: what was reported safe is there after every end. */
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it } from 'vitest';
@@ -91,6 +91,28 @@ describe.skipIf(!STRACE)('a fault in a system call', () => {
     }
     expect(finished).toBe(true);
     expect(ends).toBeGreaterThan(10);
+  });
+
+  it('row 4: a database that cannot be read, from any page on, is not taken for damaged and moved aside', async () => {
+    const dir = join(temp(), 'data');
+    mkdirSync(dir);
+    const child = startChild(CHILD, [dir, '5000', '500']);
+    await child.ended;
+    const seen: string[] = [];
+    for (const when of [1, 2, 3, 4, 5, 6, 7, 8, 10, 12, 16, 24]) {
+      const inject = `inject=pread64:error=EIO:when=${when}+`;
+      const files = ['', '-wal'].flatMap((end) => ['-P', join(dir, `gatecast.db${end}`)]);
+      const blind = startChild(
+        'test/fault/store-unreadable-child.ts',
+        [dir],
+        ['strace', '-f', '-qqq', '-o', '/dev/null', ...files, '-e', 'trace=pread64', '-e', inject],
+      );
+      expect((await blind.ended).code, blind.errors()).toBe(0);
+      seen.push(...blind.lines);
+      expect(readdirSync(dir).filter((name) => name.includes('damaged'))).toEqual([]);
+    }
+    expect(new Set(seen)).toEqual(new Set(['unavailable', 'true']));
+    expect(inspect(dir)).toBe(5100);
   });
 
   it.each([

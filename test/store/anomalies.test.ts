@@ -69,7 +69,7 @@ it('anomalies expire with the samples, and the oldest of too many are deleted', 
 });
 
 it('a batch that fails is written by the next one, and a long outage keeps the newest', () => {
-  const { db } = openDatabase(join(temp(), 'gatecast.db'), T0);
+  const db = openDatabase(join(temp(), 'gatecast.db'));
   const buffer = new AnomalyBuffer();
   for (let second = 0; second < 2500; second++) buffer.add({ stream: 'a', ...anomaly(second) });
   db.exec('BEGIN');
@@ -94,7 +94,7 @@ it('a gateway that stores little writes them within ten minutes, and a damaged d
   store.anomaly('a', anomaly(1));
   clock.advance(601_000);
   store.trim(clock.now());
-  const { db } = openDatabase(join(temp(), 'gatecast.db'), T0);
+  const db = openDatabase(join(temp(), 'gatecast.db'));
   salvage(join(dir, 'gatecast.db'), db);
   expect(db.prepare('SELECT observed FROM anomaly').pluck().all()).toEqual([1]);
   db.close();

@@ -15,12 +15,20 @@ import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
+const thrown = (action: () => void): unknown => {
+  try {
+    action();
+  } catch (error) {
+    return error;
+  }
+  return null;
+};
 const version = (db: Sqlite.Database) => db.pragma('user_version', { simple: true });
 
 describe('other ways to open a file', () => {
   it('a reader cannot write', () => {
     const path = join(temp(), 'x.db');
-    openDatabase(path, 0).db.close();
+    openDatabase(path).close();
     const reader = openReadOnly(path);
     expect(() => reader.exec('CREATE TABLE other (x)')).toThrow(/readonly/);
     reader.close();
@@ -81,23 +89,24 @@ describe('errors', () => {
 });
 
 describe('openDatabase', () => {
-  it('moves only a damaged file aside, not one that cannot be opened for another reason', () => {
+  it('finds damage, which is no other reason why a file cannot be opened', () => {
     const dir = temp();
     const folder = join(dir, 'x.db');
     mkdirSync(folder);
-    expect(() => openDatabase(folder, 0)).toThrow();
+    expect(() => openDatabase(folder)).toThrow();
     expect(readdirSync(dir)).toEqual(['x.db']);
     const garbage = join(dir, 'y.db');
     writeFileSync(garbage, 'no database '.repeat(100));
-    const { db, quarantined } = openDatabase(garbage, 0);
-    db.close();
-    expect(quarantined?.reason).toMatch(/not a database/);
-    expect(readFileSync(quarantined?.path ?? '', 'utf8')).toContain('no database');
+    expect(() => openDatabase(garbage)).toThrow(/not a database/);
+    expect([
+      isDamage(thrown(() => openDatabase(garbage))),
+      isDamage(thrown(() => openDatabase(folder))),
+    ]).toEqual([true, false]);
   });
 
-  it('moves a database aside that opens, but that its check finds damaged', () => {
+  it('finds the damage of a database that opens', () => {
     const path = join(temp(), 'x.db');
-    const { db } = openDatabase(path, 0);
+    const db = openDatabase(path);
     db.exec("INSERT INTO meta VALUES ('key', 'value')");
     const page = db.prepare("SELECT rootpage FROM sqlite_schema WHERE name = 'meta'").pluck().get() as number;
     const pageBytes = db.pragma('page_size', { simple: true }) as number;
@@ -106,17 +115,16 @@ describe('openDatabase', () => {
     // The place of the first cell is outside of its page.
     content.writeUInt16BE(0xffff, (page - 1) * pageBytes + 8);
     writeFileSync(path, content);
-    const again = openDatabase(path, 0);
-    again.db.close();
-    expect(again.quarantined?.reason).toMatch(/out of range/i);
+    expect(() => openDatabase(path)).toThrow(/out of range/i);
+    expect(isDamage(thrown(() => openDatabase(path)))).toBe(true);
   });
 
   it('refuses a database of a newer version, and says which', () => {
     const path = join(temp(), 'x.db');
-    const { db } = openDatabase(path, 0);
+    const db = openDatabase(path);
     db.pragma(`user_version = ${SCHEMA_VERSION + 3}`);
     db.close();
-    expect(() => openDatabase(path, 0)).toThrow(
+    expect(() => openDatabase(path)).toThrow(
       expect.objectContaining({
         code: 'STORE_NEWER',
         message: `${path} has schema ${SCHEMA_VERSION + 3}, but this version supports schemas up to ${SCHEMA_VERSION}`,
@@ -127,10 +135,10 @@ describe('openDatabase', () => {
 
   it('makes the files of an existing database readable by its owner only', () => {
     const path = join(temp(), 'x.db');
-    const { db } = openDatabase(path, 0);
+    const db = openDatabase(path);
     const files = ['', '-wal', '-shm'].map((end) => `${path}${end}`);
     for (const file of files) chmodSync(file, 0o644);
-    const { db: again } = openDatabase(path, 0);
+    const again = openDatabase(path);
     expect(files.map((file) => statSync(file).mode & 0o777)).toEqual([0o600, 0o600, 0o600]);
     again.close();
     db.close();
@@ -138,8 +146,7 @@ describe('openDatabase', () => {
 
   it('makes the folder, the tables and the pragmas', () => {
     const path = join(temp(), 'deep', 'down', 'x.db');
-    const { db, quarantined } = openDatabase(path, 0);
-    expect(quarantined).toBeNull();
+    const db = openDatabase(path);
     expect(version(db)).toBe(SCHEMA_VERSION);
     expect(db.pragma('journal_mode', { simple: true })).toBe('wal');
     expect(db.pragma('auto_vacuum', { simple: true })).toBe(2);

@@ -11,7 +11,7 @@ it.each([
   { name: 'was rolled back', committed: false },
   { name: 'had been made all the same', committed: true },
 ])('a count is written once although a commit was reported as failed, which $name', ({ committed }) => {
-  const { db } = openDatabase(join(temp(), 'gatecast.db'), T0);
+  const db = openDatabase(join(temp(), 'gatecast.db'));
   const counts = new RejectCounts();
   counts.add('a', 'late', T0, 3);
   db.exec('BEGIN');
