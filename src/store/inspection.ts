@@ -4,7 +4,7 @@
  */
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { GatecastError } from '../errors.ts';
+import { errorFields, fileErrorText, GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import { readApplied, readMeta, SELECT_ID } from './batch.ts';
 import { type Database, openReadOnly } from './database.ts';
@@ -53,7 +53,10 @@ export function inspectStore(dir: string): Inspection {
     return inspection(db, waiting);
   } catch (error) {
     if (error instanceof GatecastError) throw error;
-    throw new GatecastError('STORE_FAILED', `${dir}: ${(error as Error).message}`, { cause: error });
+    throw new GatecastError('STORE_FAILED', `${dir}: ${fileErrorText(error)}`, {
+      hint: errorFields(error).code === 'EACCES' ? 'run it as the user of the agent, or as root' : undefined,
+      cause: error,
+    });
   }
 }
 

@@ -100,7 +100,7 @@ export async function init(flags: InitFlags, output: InitOutput): Promise<void> 
         rejects,
       }),
     );
-  await offerStart(path, flags, err, terminal);
+  await offerStart(path, flags, err, terminal, existing === null ? WHAT_FOLLOWS : '');
 }
 
 /** The config to add to, or null for a new one. */
@@ -274,11 +274,17 @@ function configText(
   return newConfig({ node: flags.node ?? nodeName(), mqtt, ...own }, survey);
 }
 
+/** A new config leaves `http.listen` and `base` at their defaults. */
+const WHAT_FOLLOWS = `then: the page is on http://127.0.0.1:8787; forecasts come on gatecast/+/forecast/# from the end of the first
+interval on, and are based on the last value alone until there is some history
+`;
+
 async function offerStart(
   path: string,
   flags: InitFlags,
   err: InitOutput['err'],
   terminal: Terminal,
+  follows: string,
 ): Promise<void> {
   const possible = path === SYSTEM_CONFIG && hasService();
   if (!possible) {
@@ -286,13 +292,13 @@ async function offerStart(
       throw new GatecastError('USAGE', `no service reads ${path}`, {
         hint: `run it without a service: gatecast run -c ${path}`,
       });
-    err(`next: gatecast run -c ${path}\n`);
+    err(`next: gatecast run -c ${path}\n${follows}`);
     return;
   }
   const start =
     flags.start ?? (terminal.interactive && (await terminal.confirm('start the service now?', true)));
   if (!start) {
-    err('next: systemctl start gatecast\n');
+    err(`next: systemctl start gatecast\n${follows}`);
     return;
   }
   const wrong = startService();
@@ -300,5 +306,5 @@ async function offerStart(
     throw new GatecastError('USAGE', `the service did not start: ${wrong}`, {
       hint: 'journalctl -u gatecast',
     });
-  err('the service runs: journalctl -fu gatecast\n');
+  err(`the service runs: journalctl -fu gatecast\n${follows}`);
 }

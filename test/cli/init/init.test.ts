@@ -160,7 +160,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     expect(out).not.toContain('rejected');
     expect(err).toContain(`wrote ${path}`);
     expect(err).toMatch(/\d messages? on \d+ topics?/);
-    expect(err).toContain(`next: gatecast run -c ${path}`);
+    expect(err).toContain(`next: gatecast run -c ${path}\nthen: the page is on http://127.0.0.1:8787`);
     expect(readFileSync(path, 'utf8')).not.toContain('right\n');
   });
 
