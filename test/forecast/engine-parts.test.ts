@@ -6,9 +6,10 @@ import { digitsFor } from '../../src/forecast/digits.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import { MAX_BATCH, StepBatches } from '../../src/forecast/step-batches.ts';
+import { StreamStep } from '../../src/forecast/stream-step.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { StreamSource } from '../../src/series/covariate-sources.ts';
-import { AHEAD, I } from '../../src/series/features.ts';
+import { AHEAD, Features, I } from '../../src/series/features.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { normal } from '../support/random.ts';
 import { testSpec } from '../support/specs.ts';
@@ -51,6 +52,51 @@ describe('Engine', () => {
       },
     });
     expect(asked).toEqual([5]);
+  });
+});
+
+describe('a stream', () => {
+  it('has no scores before its interval is known', () => {
+    const engine = new Engine(null);
+    engine.add(testSpec('s', { intervalMs: null }));
+    expect(engine.scores('s')).toEqual([]);
+    expect(engine.networkScores('s')).toEqual([]);
+  });
+
+  it('fills every bucket of a gap with the forecast from before the gap, not with those made in it', async () => {
+    const engine = new Engine(fakeModel());
+    engine.add(testSpec('s'));
+    const [entered, made] = [
+      vi.spyOn(Features.prototype, 'update'),
+      vi.spyOn(StreamStep.prototype, 'forecast'),
+    ];
+    try {
+      const push = (t: number) =>
+        engine.push({
+          stream: 's',
+          timeMs: START + t * 1000,
+          value: 20 + Math.sin(t / 3),
+          arrivalMs: Number.NaN,
+        });
+      for (let t = 0; t <= 120; t++) {
+        push(t);
+        await engine.tick(null);
+      }
+      entered.mockClear();
+      made.mockClear();
+      push(126);
+      await engine.tick(null);
+      const { calls, contexts } = entered.mock;
+      expect(calls.map(([, , observed]) => observed)).toEqual([true, ...Array(5).fill(false)]);
+      const fills = calls.slice(1).map(([, value], i) => (contexts[i] as Features).line.toUnit(value));
+      const [before, ...during] = made.mock.calls.map(([, , , out]) => out);
+      for (const [age, fill] of fills.entries()) expect(fill).toBeCloseTo(before[age * Q + MEDIAN], 9);
+      // The forecasts made in the gap differ, so the comparison can fail.
+      expect(Math.abs(fills[4] - during[3][MEDIAN])).toBeGreaterThan(1e-6);
+    } finally {
+      entered.mockRestore();
+      made.mockRestore();
+    }
   });
 });
 
