@@ -59,6 +59,15 @@ export class GatecastError extends Error {
   }
 }
 
+/** Runs `read`. @param label how an error names the file @throws GatecastError FILE_UNREADABLE */
+export function readNamed<T>(label: string, read: () => T, hint?: string): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new GatecastError('FILE_UNREADABLE', `${label}: ${fileErrorText(cause)}`, { hint, cause });
+  }
+}
+
 /**
  * `text` with every URL in it cut down to what may be shown: no user, password, query or fragment, and no path that may be a
  * token. For all that is logged, published or shown.

@@ -1,9 +1,9 @@
 /** Loads the public keys that may sign pushes, from a JWKS file or from the config. */
 import { createPublicKey, type KeyObject } from 'node:crypto';
-import { readFileSync, statSync } from 'node:fs';
 import { z } from 'zod';
 import type { Config } from '../config/index.ts';
-import { errorText, fileErrorText, GatecastError } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
+import { readInput } from '../system/files.ts';
 import { KEY_ROLES, type KeyRole } from './contract.ts';
 
 interface PublicKey {
@@ -79,18 +79,13 @@ function keySet(found: readonly PublicKey[], where: string): KeySet {
   return set;
 }
 
-function readKeyFile(path: string): string {
-  try {
-    if (!statSync(path).isFile() || statSync(path).size > MAX_FILE_BYTES)
-      throw new Error(`is not a file of at most ${MAX_FILE_BYTES} bytes`);
-    return readFileSync(path, 'utf8');
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `remote_config.keys: ${path}: ${fileErrorText(cause)}`, {
-      hint: 'make the keys with `gatecast config keygen` and put the public ones there',
-      cause,
-    });
-  }
-}
+const readKeyFile = (path: string): string =>
+  readInput(
+    path,
+    MAX_FILE_BYTES,
+    `remote_config.keys: ${path}`,
+    'make the keys with `gatecast config keygen` and put the public ones there',
+  ).toString('utf8');
 
 function publicKey(text: string, path: string): KeyObject {
   const trimmed = text.trim();

@@ -21,7 +21,7 @@ import {
 } from 'node:fs';
 import { open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
-import { fileErrorText, GatecastError } from '../errors.ts';
+import { readNamed } from '../errors.ts';
 
 /** Files in the data directory are readable only by their owner, whatever the umask. */
 const PRIVATE_FILE = 0o600;
@@ -175,11 +175,7 @@ export function readBounded(path: string, mostBytes: number): Buffer {
  * @throws GatecastError FILE_UNREADABLE
  */
 export function readInput(path: string, mostBytes: number, label = path, hint?: string): Buffer {
-  try {
-    return readBounded(path, mostBytes);
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${label}: ${fileErrorText(cause)}`, { hint, cause });
-  }
+  return readNamed(label, () => readBounded(path, mostBytes), hint);
 }
 
 /** Number of bytes read; 0 at the end, null if none are available yet. */

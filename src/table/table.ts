@@ -6,7 +6,7 @@
 import { readFileSync } from 'node:fs';
 import { gunzipSync } from 'node:zlib';
 import { parse } from 'csv-parse/sync';
-import { errorText, fileErrorText, GatecastError } from '../errors.ts';
+import { errorText, GatecastError, readNamed } from '../errors.ts';
 import { CellReader, IdColumn, NumberColumn } from './columns.ts';
 import { detectTimeReader, timeReaderOf } from './time.ts';
 import { timeColumns } from './time-columns.ts';
@@ -79,12 +79,10 @@ export function readTable(path: string, options: TableOptions): Table {
 }
 
 function readBytes(path: string): Buffer {
-  try {
+  return readNamed(path, () => {
     const bytes = readFileSync(path);
     return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path}: ${fileErrorText(cause)}`, { cause });
-  }
+  });
 }
 
 function readRecords(bytes: Buffer, options: TableOptions): Table {

@@ -181,7 +181,8 @@ function harmedStreams(streams: readonly StreamLosses[], harm: number): string[]
     .map((one) => one.stream);
 }
 
-function mean(x: ArrayLike<number>): number {
+/** NaN for an empty list, so that every comparison with it is false. */
+export function mean(x: ArrayLike<number>): number {
   let sum = 0;
   for (let i = 0; i < x.length; i++) sum += x[i];
   return x.length > 0 ? sum / x.length : Number.NaN;

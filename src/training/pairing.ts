@@ -3,6 +3,7 @@
  * of a window, and no single outlier decides. Both networks have the same seed. Means are of logarithms, as is usual for
  * ratios. Pure.
  */
+import { mean } from './gate.ts';
 import type { WindowLosses } from './trials.ts';
 
 /** Losses of one network, by fold. */
@@ -79,7 +80,6 @@ const sumOfWeights = (groups: readonly string[], weightOf: (group: string) => nu
   sum([...new Set(groups)].map(weightOf));
 
 const sum = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0);
-const mean = (values: readonly number[]): number => sum(values) / values.length;
 
 /** Unbiased; 0 for a single value. */
 function variance(values: readonly number[]): number {

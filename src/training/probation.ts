@@ -3,6 +3,7 @@
  * streams. Every stream counts equally, so that fast streams do not outweigh slow ones. Pure.
  */
 import type { NetworkScore } from '../forecast/track.ts';
+import { mean } from './gate.ts';
 
 /** Live figures of a model at one lead of one stream, since the switch. */
 export interface LiveScore extends NetworkScore {
@@ -151,9 +152,4 @@ export function watch(
       reason: `${found}, and was ${before.toFixed(2)} times with the previous model`,
     };
   return { type: 'confirm', reason: found };
-}
-
-/** NaN for an empty list, so that every comparison with it is false. */
-function mean(values: readonly number[]): number {
-  return values.reduce((sum, one) => sum + one, 0) / values.length;
 }

@@ -8,9 +8,9 @@ import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } f
 import { basename, join } from 'node:path';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { z } from 'zod';
-import { errorText, fileErrorText, GatecastError } from '../../errors.ts';
+import { errorText, GatecastError, readNamed } from '../../errors.ts';
 import type { KeyRole } from '../../remote/contract.ts';
-import { makeFolder, writeAll, writeFileAtomic } from '../../system/files.ts';
+import { makeFolder, readInput, writeAll, writeFileAtomic } from '../../system/files.ts';
 import { jsonText } from '../shared/output.ts';
 import { askSecret } from '../shared/prompt.ts';
 import type { OperatorFolder } from './operator.ts';
@@ -18,6 +18,7 @@ import type { OperatorFolder } from './operator.ts';
 /** Rounds of PBKDF2-HMAC-SHA-512: each guess takes about 0.2 s. */
 const ROUNDS = 210_000;
 const WRAP = 'PBES2-HS512+A256KW';
+const MOST_PASSPHRASE_BYTES = 2 ** 16;
 export const KEY_ENDING = '.key';
 
 const jwkSchema = z.object({
@@ -93,13 +94,10 @@ export function addPublicKey(path: string, key: PublicJwk): void {
 
 /** @throws GatecastError FILE_UNREADABLE */
 function readJwks(path: string): unknown[] {
-  try {
-    return z.object({ keys: z.array(z.unknown()) }).parse(JSON.parse(readFileSync(path, 'utf8'))).keys;
-  } catch (cause) {
-    throw new GatecastError('FILE_UNREADABLE', `${path} is not a key set (JWKS): ${errorText(cause)}`, {
-      cause,
-    });
-  }
+  return readNamed(
+    `${path} is not a key set (JWKS)`,
+    () => z.object({ keys: z.array(z.unknown()) }).parse(JSON.parse(readFileSync(path, 'utf8'))).keys,
+  );
 }
 
 export interface SignerFlags {
@@ -113,19 +111,11 @@ export async function openSigner(
   folder: OperatorFolder,
 ): Promise<{ readonly kid: string; readonly key: KeyObject }> {
   const path = flags.signingKey === undefined ? onlyKey(folder) : keyPath(flags.signingKey, folder);
-  let file: z.infer<typeof fileSchema>;
-  try {
-    file = fileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
-  } catch (cause) {
-    throw new GatecastError(
-      'FILE_UNREADABLE',
-      `cannot read the private key ${path}: ${fileErrorText(cause)}`,
-      {
-        hint: 'create one with `gatecast config keygen`',
-        cause,
-      },
-    );
-  }
+  const file = readNamed(
+    `cannot read the private key ${path}`,
+    () => fileSchema.parse(JSON.parse(readFileSync(path, 'utf8'))),
+    'create one with `gatecast config keygen`',
+  );
   if ((statSync(path).mode & 0o077) !== 0)
     throw new GatecastError('USAGE', `other users may read the private key ${path}`, {
       hint: `chmod 600 ${path}; if someone may have read it, create a new key and remove this one from the gateways`,
@@ -146,14 +136,12 @@ export async function openSigner(
 
 /** @throws GatecastError FILE_UNREADABLE; USAGE if it is empty or there is no terminal */
 export async function passphraseOf({ passphraseFile }: SignerFlags, question: string): Promise<string> {
-  let text: string;
-  if (passphraseFile === undefined) text = await askSecret(question);
-  else
-    try {
-      text = readFileSync(passphraseFile, 'utf8').replace(/\r?\n$/, '');
-    } catch (cause) {
-      throw new GatecastError('FILE_UNREADABLE', `--passphrase-file: ${fileErrorText(cause)}`, { cause });
-    }
+  const text =
+    passphraseFile === undefined
+      ? await askSecret(question)
+      : readInput(passphraseFile, MOST_PASSPHRASE_BYTES, '--passphrase-file')
+          .toString('utf8')
+          .replace(/\r?\n$/, '');
   if (text === '') throw new GatecastError('USAGE', 'the passphrase is empty');
   return text;
 }

@@ -2,7 +2,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { errorText, GatecastError } from '../../errors.ts';
+import { GatecastError, readNamed } from '../../errors.ts';
 import { modelClaimSchema } from '../../remote/contract.ts';
 import { writeFileAtomic } from '../../system/files.ts';
 import type { OperatorFolder } from './operator.ts';
@@ -74,12 +74,8 @@ export function loadRollout({ rollouts }: OperatorFolder, id: string | null): Ro
   const wanted = id === null ? names : names.filter((name) => name === `${id}${ROLLOUT_ENDING}`);
   for (const name of wanted.reverse()) {
     const path = join(rollouts, name);
-    try {
-      const file = rolloutFileSchema.parse(JSON.parse(readFileSync(path, 'utf8')));
-      if (!file.ended) return file;
-    } catch (cause) {
-      throw new GatecastError('FILE_UNREADABLE', `${path}: ${errorText(cause)}`, { cause });
-    }
+    const file = readNamed(path, () => rolloutFileSchema.parse(JSON.parse(readFileSync(path, 'utf8'))));
+    if (!file.ended) return file;
   }
   throw new GatecastError('USAGE', 'there is no unfinished push to resume', {
     hint: '`gatecast config history` lists the pushes from this machine',

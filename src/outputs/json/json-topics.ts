@@ -36,7 +36,6 @@ export interface JsonTopicsParts
   readonly model: () => ModelName;
 }
 
-/** Key for the leads published as plain numbers: their retained messages remain after the run and after a change of the config. */
 export class JsonTopics implements Output {
   readonly name = 'JSON topics';
   private readonly topics: Topics;
