@@ -19,14 +19,18 @@ import type { KeySet } from './keys.ts';
 import { isObject, type JsonObject } from './merge-patch.ts';
 import { parseStrictJson } from './strict-json.ts';
 
-/** Why a message is refused. */
-export interface Refusal {
-  readonly code: Code;
-  readonly problems: readonly Problem[];
-  /** Unverified values from the message, only echoed in reports. */
+/** Unverified values from a message, only echoed in reports. */
+interface Stated {
   readonly version: number | null;
   readonly kid: string | null;
   readonly token: string | null;
+}
+const NOTHING: Stated = { version: null, kid: null, token: null };
+
+/** Why a message is refused. */
+export interface Refusal extends Stated {
+  readonly code: Code;
+  readonly problems: readonly Problem[];
 }
 
 interface Authentic<Claims> {
@@ -43,16 +47,11 @@ interface Expected<Schema extends z.ZodType> {
   readonly schema: Schema;
 }
 
-type Verified<Claims> =
-  | { readonly message: Authentic<Claims>; readonly refusal: null }
-  | { readonly message: null; readonly refusal: Refusal };
-
-interface Stated {
-  readonly version: number | null;
-  readonly kid: string | null;
-  readonly token: string | null;
+interface Refused {
+  readonly message: null;
+  readonly refusal: Refusal;
 }
-const NOTHING: Stated = { version: null, kid: null, token: null };
+type Verified<Claims> = { readonly message: Authentic<Claims>; readonly refusal: null } | Refused;
 
 /** Limits the lengths, because the texts contain keys and values of the push. */
 export const problem = (path: string, text: string, hint = ''): Problem => ({
@@ -82,31 +81,22 @@ export async function verify<Schema extends z.ZodType>(
     return refuse(401, NOTHING, problem('header', header.problem ?? 'must be an object'));
   const { alg, kid, typ: statedType } = header.value;
   const stated: Stated = { ...NOTHING, kid: typeof kid === 'string' ? kid.slice(0, 128) : null };
+  const refused = (path: string, text: string, hint?: string) =>
+    refuse(401, stated, problem(path, text, hint));
   const unknown = Object.keys(header.value).filter((member) => !HEADER_MEMBERS.includes(member));
-  if (alg !== ALGORITHM)
-    return refuse(401, stated, problem('header.alg', `must be ${ALGORITHM}, not ${excerpt(alg)}`));
-  if (statedType !== typ)
-    return refuse(401, stated, problem('header.typ', `must be ${typ}, not ${excerpt(statedType)}`));
-  if (unknown.length > 0)
-    return refuse(401, stated, problem('header', `holds ${unknown.map(excerpt).slice(0, 5).join(', ')}`));
+  if (alg !== ALGORITHM) return refused('header.alg', `must be ${ALGORITHM}, not ${excerpt(alg)}`);
+  if (statedType !== typ) return refused('header.typ', `must be ${typ}, not ${excerpt(statedType)}`);
+  if (unknown.length > 0) return refused('header', `holds ${unknown.map(excerpt).slice(0, 5).join(', ')}`);
   const key = typeof kid === 'string' ? keys.get(kid) : undefined;
   if (key === undefined)
-    return refuse(
-      401,
-      stated,
-      problem('header.kid', `is not a key of this gateway: ${excerpt(kid)}`, KEY_HINT),
-    );
+    return refused('header.kid', `is not a key of this gateway: ${excerpt(kid)}`, KEY_HINT);
   try {
     await compactVerify(compact, key.key, { algorithms: [ALGORITHM] });
   } catch {
-    return refuse(401, stated, problem('signature', 'does not match the key and the content', SIGN_HINT));
+    return refused('signature', 'does not match the key and the content', SIGN_HINT);
   }
   if (!key.roles.includes(role))
-    return refuse(
-      401,
-      stated,
-      problem('header.kid', `may sign ${key.roles.join(', ')}, not ${role}`, 'sign with another key'),
-    );
+    return refused('header.kid', `may sign ${key.roles.join(', ')}, not ${role}`, 'sign with another key');
   const claims = parseStrictJson(Buffer.from(encodedClaims, 'base64url'), MAX_PUSH_DEPTH);
   if (claims.problem !== null) return refuse(400, stated, problem('', claims.problem));
   return readClaims(claims.value, { schema, audience, stated, kid: key.kid });
@@ -188,22 +178,15 @@ function problemsOf(issue: z.core.$ZodIssue): Problem[] {
   return [problem(path, missing ? `is missing: ${issue.message}` : issue.message)];
 }
 
-function tooLarge(payload: Uint8Array): { message: null; refusal: Refusal } | null {
-  if (payload.length <= MAX_PUSH_BYTES) return null;
-  return refuse(
-    413,
-    NOTHING,
-    problem('', `has ${payload.length} bytes; at most ${MAX_PUSH_BYTES} are taken`),
-  );
+function tooLarge({ length }: Uint8Array): Refused | null {
+  if (length <= MAX_PUSH_BYTES) return null;
+  return refuse(413, NOTHING, problem('', `has ${length} bytes; at most ${MAX_PUSH_BYTES} are taken`));
 }
 
-function refuse(
-  code: Code,
-  stated: Stated,
-  ...problems: readonly Problem[]
-): { message: null; refusal: Refusal } {
-  return { message: null, refusal: { code, problems, ...stated } };
-}
+const refuse = (code: Code, stated: Stated, ...problems: readonly Problem[]): Refused => ({
+  message: null,
+  refusal: { code, problems, ...stated },
+});
 
 const isoOf = (seconds: number): string => new Date(seconds * 1000).toISOString();
 const excerpt = (value: unknown): string => (JSON.stringify(value) ?? 'nothing').slice(0, 80);
