@@ -94,7 +94,6 @@ describe('options', () => {
     const paths = new Set(withConfig.map(({ path }) => path.join(' ')));
     for (const path of ['run', 'check', 'doctor', 'inspect', 'backtest', 'train', 'model list', 'model show'])
       expect(paths).toContain(path);
-    for (const path of ['model import', 'model export', 'model rollback', 'model quantisation'])
-      expect(paths).toContain(path);
+    for (const path of ['model import', 'model export', 'model rollback']) expect(paths).toContain(path);
   });
 });

@@ -2,7 +2,6 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { CELLS } from '../../network/spec.ts';
-import { registerQuantisation } from '../quantisation.ts';
 import { configOption, dataDirOf } from '../shared/globals.ts';
 import { registryOf } from '../shared/models.ts';
 import { whole } from '../shared/values.ts';
@@ -95,8 +94,6 @@ export function registerModel(program: Command): void {
       const { rollBack } = await import('./run.ts');
       print(rollBack(await registryOf(command), await slotsFile(command), group));
     });
-
-  registerQuantisation(model);
 }
 
 export interface ExportFlags {

@@ -2,15 +2,16 @@
  * Compares int8 with float32: sizes of the step graphs, scores on the same series, and how far the int8 state drifts from
  * the float32 state over very many steps on the same inputs.
  */
-import { GatecastError } from '../../errors.ts';
-import { Engine } from '../../forecast/engine.ts';
-import { exportModel } from '../../model/export.ts';
-import { loadModel } from '../../model/pack.ts';
-import type { StoredModel } from '../../model/registry.ts';
-import type { Stepper } from '../../model/stepper.ts';
-import { FEATURES } from '../../series/features.ts';
-import { type Grid, type Played, type PlayOptions, play, type Reading } from '../play.ts';
-import { overall, type SeriesScore, scoreSeries } from '../score.ts';
+
+import { type Grid, type Played, type PlayOptions, play, type Reading } from '../../../src/backtest/play.ts';
+import { overall, type SeriesScore, scoreSeries } from '../../../src/backtest/score.ts';
+import { GatecastError } from '../../../src/errors.ts';
+import { Engine } from '../../../src/forecast/engine.ts';
+import { exportModel } from '../../../src/model/export.ts';
+import { loadModel } from '../../../src/model/pack.ts';
+import type { StoredModel } from '../../../src/model/registry.ts';
+import type { Stepper } from '../../../src/model/stepper.ts';
+import { FEATURES } from '../../../src/series/features.ts';
 import { type DriftPoint, stateDrift } from './drift.ts';
 
 /** Series on grids of one length, and their readings: one file, or one generated series. */

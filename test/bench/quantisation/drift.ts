@@ -2,10 +2,11 @@
  * Measures how far the states of two steppers of one network drift apart on the same inputs. The rounding error of a step
  * enters the next one: if the network damps it, the error stays bounded; if not, it grows with the number of steps.
  */
-import type { Stepper } from '../../model/stepper.ts';
-import { UTC } from '../../series/calendar.ts';
-import { Features, I } from '../../series/features.ts';
-import type { Grid } from '../play.ts';
+
+import type { Grid } from '../../../src/backtest/play.ts';
+import type { Stepper } from '../../../src/model/stepper.ts';
+import { UTC } from '../../../src/series/calendar.ts';
+import { Features, I } from '../../../src/series/features.ts';
 
 export interface DriftPoint {
   /** Steps since the zero state. */

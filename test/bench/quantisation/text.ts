@@ -1,4 +1,4 @@
-/** The text output of `gatecast model quantisation`. */
+/** The report as text. */
 import type { QuantisationReport } from './quantisation.ts';
 
 const kilobytes = (bytes: number): string => `${(bytes / 1000).toFixed(1)} kB`;

@@ -1,11 +1,5 @@
 import { describe, expect, it } from 'vitest';
 import type { Grid } from '../../../src/backtest/play.ts';
-import { stateDrift } from '../../../src/backtest/quantisation/drift.ts';
-import {
-  type QuantisationData,
-  quantisationReport,
-} from '../../../src/backtest/quantisation/quantisation.ts';
-import { quantisationText } from '../../../src/backtest/quantisation/text.ts';
 import { type StoredModel, verifyModel } from '../../../src/model/registry.ts';
 import type { Stepper } from '../../../src/model/stepper.ts';
 import { countWeights } from '../../../src/network/weights.ts';
@@ -13,6 +7,9 @@ import { AHEAD, I } from '../../../src/series/features.ts';
 import { forecastSpec } from '../../../src/training/job.ts';
 import { untrainedModel } from '../../support/models.ts';
 import { ordinary } from '../../support/series.ts';
+import { stateDrift } from './drift.ts';
+import { type QuantisationData, quantisationReport } from './quantisation.ts';
+import { quantisationText } from './text.ts';
 
 const HOUR = 3_600_000;
 const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 32, width: 16 });
