@@ -77,7 +77,7 @@ export class Correction {
       state[own + RESIDUAL] = 0;
       if (!observed) continue;
       const at = ROW * this.knots.row(j, this.step);
-      if (this.step < k || Number.isNaN(pending[at])) continue;
+      // NaN without a forecast from k steps ago
       const target = (y - pending[at]) / pending[at + 1];
       if (!Number.isFinite(target)) continue;
       state[own + RESIDUAL] = within(target);

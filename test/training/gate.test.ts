@@ -116,6 +116,16 @@ describe('judge', () => {
     });
   });
 
+  it('does not count a stream as worse that the champion forecasts without error: there is no ratio', () => {
+    const still = {
+      ...losses('still', 4, 0),
+      champion: new Float64Array(120),
+      candidate: new Float64Array(120).fill(1e-9),
+    };
+    const verdict = judge([losses('a', 1, 0.5), losses('b', 2, 0.5), still], options);
+    expect(verdict).toMatchObject({ promote: true, harmed: [] });
+  });
+
   it('scores an origin over the streams that have it', () => {
     const short = losses('b', 2, 0.8, {}, 60);
     expect(judge([losses('a', 1, 0.8), short], options).origins).toBe(120);
@@ -153,6 +163,14 @@ describe('pairedTest', () => {
         1,
       ),
     ).toBeGreaterThan(0.99);
+  });
+
+  it('has the small-sample factor of Harvey, Leybourne and Newbold (1997)', () => {
+    // Computed apart: z = mean / sqrt(variance / n) * sqrt((n + 1 - 2 h + h (h - 1) / n) / n), variance with Bartlett's weights.
+    const difference = [3, -2, 2, 0, 1, -3, 2, 1];
+    expect(pairedTest(difference, 1)).toBeCloseTo(0.13318996, 6);
+    expect(pairedTest(difference, 3)).toBeCloseTo(0.20796881, 6);
+    expect(pairedTest(difference, 5)).toBeCloseTo(0.27504866, 6);
   });
 
   it('handles extreme inputs', () => {
