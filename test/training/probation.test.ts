@@ -44,6 +44,17 @@ describe('watch', () => {
     expect(watch([on('fast', 0.7), ...slow], 0, 3 * DAY).type).toBe('confirm');
   });
 
+  it('goes by the time since the switch, whatever the clock shows', () => {
+    const switchedMs = Date.UTC(2025, 0, 1);
+    const few = [on('fast', 0.7), ...['b', 'c', 'd'].map((stream) => on(stream, 0.6, 5))];
+    const verdicts = (scores: LiveScore[], sinceMs: number) =>
+      [1000, DAY / 2, DAY, 2 * DAY, 3 * DAY].map(
+        (elapsedMs) => watch(scores, sinceMs, sinceMs + elapsedMs).type,
+      );
+    expect(verdicts(few, switchedMs)).toEqual(['wait', 'wait', 'wait', 'wait', 'confirm']);
+    expect(verdicts([score(0.5)], switchedMs)).toEqual(['wait', 'wait', 'confirm', 'confirm', 'confirm']);
+  });
+
   it("compares with the champion's level: lower if no network beats the naive forecasts, otherwise the same", () => {
     const champion = { a: 1.3 };
     expect(watch([score(1.2)], 0, 1000, { ...PROBATION_DEFAULTS, champion }).type).toBe('wait');
