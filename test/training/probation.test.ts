@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { type LiveScore, PROBATION_DEFAULTS, watch } from '../../src/training/probation.ts';
+import { type LiveScore, liveRatios, PROBATION_DEFAULTS, watch } from '../../src/training/probation.ts';
 
 const DAY = 86_400_000;
 const score = (loss: number, n = 300, lossNaive = 1, lossSeasonal = 1.2, stream = 'a'): LiveScore => ({
@@ -11,6 +11,28 @@ const score = (loss: number, n = 300, lossNaive = 1, lossSeasonal = 1.2, stream 
   lossSeasonal,
 });
 const on = (stream: string, loss: number, n = 300): LiveScore => score(loss, n, 1, 1.2, stream);
+
+describe('liveRatios', () => {
+  const ratio = (...rows: LiveScore[]): number | undefined => liveRatios(rows).a;
+
+  it('weighs the leads of a stream by their forecasts, against the better naive of each', () => {
+    expect(ratio(score(0.5, 100), score(1, 300))).toBeCloseTo(0.875, 12);
+    expect(ratio(score(0.5, 100, 1, 0.5))).toBe(1);
+    expect(ratio(score(0.5, 100), score(Number.NaN, 0))).toBe(0.5);
+  });
+
+  it('is limited where the naives are exact: 1 if the network is exact too', () => {
+    expect(ratio(score(0, 100, 0, 0))).toBe(1);
+    expect(ratio(score(0.001, 100, 0, 0))).toBe(4);
+    expect(ratio(score(50, 100))).toBe(4);
+    expect(ratio(score(Number.POSITIVE_INFINITY, 100))).toBe(4);
+  });
+
+  it('leaves out streams with too few forecasts', () => {
+    expect(liveRatios([score(0.5, PROBATION_DEFAULTS.least - 1)])).toEqual({});
+    expect(liveRatios([score(0.5, PROBATION_DEFAULTS.least)])).toEqual({ a: 0.5 });
+  });
+});
 
 describe('watch', () => {
   it('waits for enough evidence, then for the minimum time, then confirms', () => {
