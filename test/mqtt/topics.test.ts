@@ -39,6 +39,12 @@ describe('topicsOf', () => {
     },
   );
 
+  it('takes a topic of the most bytes that MQTT allows', () => {
+    expect(isTopicName('é'.repeat(32_767))).toBe(true);
+    expect(isTopicName(`${'é'.repeat(32_767)}a`)).toBe(true);
+    expect(isTopicName('é'.repeat(32_768))).toBe(false);
+  });
+
   it('reads model and number of a chunk, and nothing else', () => {
     const { chunkOf, modelChunk } = topicsOf('gatecast', 'n');
     expect(chunkOf(modelChunk('mine', 0))).toEqual({ name: 'mine', number: 0 });

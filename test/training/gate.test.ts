@@ -85,6 +85,10 @@ describe('judge', () => {
     expect(judge([losses('a', 1, 1.6, { champion: 2 })], options).reason).toMatch(
       /no better than the seasonal naive/,
     );
+    // between the two
+    expect(judge([losses('a', 1, 1.3, { champion: 2, naive: 1.2 })], options).reason).toMatch(
+      /no better than the naive/,
+    );
     expect(judge([losses('a', 1, 1.6, { champion: 2, naive: 1.2 })], options).reason).toMatch(
       /no better than the naive/,
     );
