@@ -90,6 +90,8 @@ const CAUTION_MS = 3_600_000;
 
 /** Interval of the check for a message that stays unacknowledged; it is called unanswered after one to two of them, ms. */
 const UNANSWERED_MS = 15_000;
+/** A message that is sent alone, and would be set aside, has this many times as long, in case the broker is slow. */
+const PATIENCE_ALONE = 4;
 const UNANSWERED = { kind: 'unanswered', reason: 'the broker did not acknowledge a message' } as const;
 /** Shortest and longest time between two tests whether a size that was refused is accepted again, ms. It doubles with each refusal. */
 const PROBE_AFTER_MS = 300_000;
@@ -158,8 +160,11 @@ export class Client {
   private probing: number | null = null;
   /** Whether the next test uses the smallest refused size, because the largest was refused again. */
   private probesLeast = false;
-  /** The message in flight for the longest time at the last check. */
+  /** The message in flight for the longest time at the last check, and the time of the check that found it, ms on the monotonic clock. */
   private oldest: OutboxEntry | null = null;
+  private oldestAt = 0;
+  /** The longest time that the broker took to acknowledge such a message, ms. */
+  private slowestMs = 0;
   private stopped = true;
   /** Cancel the timers of this connection, or of the wait for the next. */
   private readonly cancels = new Set<() => void>();
@@ -228,6 +233,7 @@ export class Client {
     this.forgetLimit();
     this.probing = null;
     this.proven = 0;
+    this.slowestMs = 0;
     this.confirmUntil = 0;
     this.offers = null;
     this.suspects.clear();
@@ -482,7 +488,9 @@ export class Client {
   private checkAnswers(): void {
     const oldest = this.outbox.oldestUnderWay;
     const isBlocked = this.acknowledged || (this.suspects.size === 0 && this.outbox.underWay > 1);
-    if (oldest !== null && oldest === this.oldest && isBlocked)
+    const now = this.parts.clock.monotonic();
+    if (oldest !== this.oldest) this.oldestAt = now;
+    else if (oldest !== null && isBlocked && now - this.oldestAt >= this.patienceMs())
       this.ping(() => {
         if (this.outbox.oldestUnderWay !== oldest) return;
         this.suspect(this.outbox.allUnderWay(), 'the broker did not acknowledge it twice');
@@ -490,6 +498,13 @@ export class Client {
       });
     this.oldest = oldest;
     this.after(UNANSWERED_MS, () => this.checkAnswers());
+  }
+
+  /** How long a broker that answers pings may take for a message: twice as long as it ever took. */
+  private patienceMs(): number {
+    const alone = this.suspects.size > 0 ? PATIENCE_ALONE * UNANSWERED_MS : 0;
+    // the timer of the check may be a little early
+    return Math.max(UNANSWERED_MS, alone, 2 * this.slowestMs) - UNANSWERED_MS / 2;
   }
 
   private learnLimit(bytes: number): void {
@@ -652,6 +667,8 @@ export class Client {
         this.acknowledged = true;
         this.closedAtQos1 = 0;
         this.willAtQos0 = false;
+        if (entry === this.oldest)
+          this.slowestMs = Math.max(this.slowestMs, this.parts.clock.monotonic() - this.oldestAt);
         if (refusal === null) this.proven = Math.max(this.proven, bytes);
         this.done(entry, refusal);
       });

@@ -35,6 +35,8 @@ interface Script {
   suback?: number;
   /** Whether a publish on the connection of this number gets no answer. */
   silent?: (topic: string, index: number) => boolean;
+  /** Time from one answer to a publish to the next, ms. */
+  answersEveryMs?: number;
   /** Whether a publish ends the connection. */
   closes?: (topic: string, bytes: number) => boolean;
 }
@@ -47,6 +49,7 @@ async function scripted({
   puback = () => 0,
   suback = 1,
   silent = () => false,
+  answersEveryMs = 0,
   closes = () => false,
 }: Script = {}) {
   const levels: number[] = [];
@@ -56,6 +59,7 @@ async function scripted({
   const server = createServer((socket) => {
     let level = 0;
     let rest = Buffer.alloc(0);
+    let answers: Promise<void> = Promise.resolve();
     sockets.push(socket);
     socket.on('error', () => {});
     socket.on('data', (data) => {
@@ -108,9 +112,15 @@ async function scripted({
         else if (qos > 0 && !silent(topic, levels.length - 1)) {
           const reason = puback(topic);
           const id = [body[end] ?? 0, body[end + 1] ?? 0];
-          socket.write(
-            Buffer.from(level === 5 && reason > 0 ? [0x40, 4, ...id, reason, 0] : [0x40, 2, ...id]),
+          const answer = Buffer.from(
+            level === 5 && reason > 0 ? [0x40, 4, ...id, reason, 0] : [0x40, 2, ...id],
           );
+          if (answersEveryMs === 0) socket.write(answer);
+          else
+            answers = answers.then(async () => {
+              await sleep(answersEveryMs);
+              socket.write(answer);
+            });
         }
       }
     };
@@ -512,6 +522,22 @@ describe.concurrent('a refused message', () => {
       { topic: 'large', reason: 'the broker did not acknowledge it twice' },
     ]);
     expect(JSON.stringify(logged)).not.toContain('another client');
+  });
+
+  it('is not assumed of a broker that acknowledges slowly: every message arrives, and the connection stays', async () => {
+    const slow = await scripted({ answersEveryMs: 400 });
+    // 40 s of the client
+    const { client } = make(slow.url, {}, { clock: fasterClock(100) });
+    client.start();
+    await connected(client);
+    for (let i = 0; i < 6; i++) client.publish(event(`many/${i}`, 'x'.repeat(5000)));
+    await waitFor('all messages', () => client.status().outbox === 0, 20_000);
+    expect(client.status()).toMatchObject({ dropped: {}, limits: null, outbox: 0 });
+    expect(client.status().connects).toBeLessThanOrEqual(2);
+    for (let i = 0; i < 4; i++) client.publish(event(`more/${i}`, 'x'.repeat(5000)));
+    await waitFor('further messages', () => client.status().outbox === 0, 20_000);
+    expect(client.status()).toMatchObject({ dropped: {}, limits: null });
+    expect(client.status().connects).toBeLessThanOrEqual(2);
   });
 
   it('is not assumed of a broker that acknowledges nothing', async () => {
