@@ -219,12 +219,15 @@ export function timeProblem(value: unknown): string {
 /** With hours up to 24, and an offset instead of the name of a zone. */
 function plainTime(sent: string): string {
   let text = sent.trim();
-  if (/[ap]\.?m/i.test(text))
+  if (text.includes('m') || text.includes('M'))
     text = text.replace(HALF_DAY, (_, hour: string, rest: string, half: string) => {
       const hours = (Number(hour) % 12) + (half.toLowerCase() === 'p' ? 12 : 0);
       return `${String(hours).padStart(2, '0')}${rest}`;
     });
   text = withoutZoneName(text);
+  const last = text.charCodeAt(text.length - 1);
+  // A to Z
+  if (last < 0x41 || last > 0x5a) return text;
   const hours = ABBREVIATIONS.get(ABBREVIATION.exec(text)?.[1] ?? '');
   return hours === undefined ? text : text.replace(ABBREVIATION, offsetOf(hours));
 }
