@@ -445,9 +445,17 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
     ],
   },
   {
-    fault: 'a bridge starts slowly, or its broker answers slowly',
-    holds: 'it vouches for no time before the broker has answered, for 15 minutes at most',
-    tests: [['agent/clock-hold.test.ts', 'a bridge waits for the broker after a slow start']],
+    fault: 'a bridge starts slowly or hardly gets a processor, or its broker answers slowly',
+    holds:
+      'it vouches for no time before the broker has answered and holds back nothing, for 15 minutes at most',
+    tests: [
+      [
+        'fault/site.test.ts',
+        'takes no reading too late when a bridge starts on a machine that hardly lets it',
+      ],
+      ['agent/clock-hold.test.ts', 'a bridge waits for the broker after a slow start'],
+      ['agent/clock-hold.test.ts', 'a bridge vouches for no time while its broker holds messages back'],
+    ],
   },
   {
     fault: 'a worker fails on a message of a log',
