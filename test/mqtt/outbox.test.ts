@@ -30,6 +30,18 @@ describe('Outbox', () => {
     expect(drain(outbox)).toEqual(['7', '8', '9']);
   });
 
+  it('while connected, counts only waiting messages that nothing replaces against its bound', () => {
+    const outbox = new Outbox(2);
+    for (let round = 0; round < 3; round++) {
+      for (const message of [event('1'), event('2'), kept('a', 'a1')]) outbox.put(message, true);
+      expect(outbox.dropped).toBe(0);
+      expect(drain(outbox)).toEqual(['1', '2', 'a1']);
+    }
+    for (const text of ['1', '2', '3']) outbox.put(event(text), true);
+    expect(outbox.dropped).toBe(1);
+    expect(drain(outbox)).toEqual(['2', '3']);
+  });
+
   it('never has two unacknowledged messages of one retained topic', () => {
     const outbox = new Outbox(10);
     outbox.put(kept('a', 'a1'));

@@ -43,6 +43,7 @@ describe('topicsOf', () => {
     expect(isTopicName('é'.repeat(32_767))).toBe(true);
     expect(isTopicName(`${'é'.repeat(32_767)}a`)).toBe(true);
     expect(isTopicName('é'.repeat(32_768))).toBe(false);
+    expect(() => topics.score('é'.repeat(32_767))).toThrow(/not a valid topic/);
   });
 
   it('reads model and number of a chunk, and nothing else', () => {
