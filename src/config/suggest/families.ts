@@ -163,7 +163,7 @@ const SHELLY_1: Family = {
 };
 
 const SHELLY_COMPONENT =
-  /^(?:switch|pm1|em|em1|emdata|em1data|temperature|humidity|cover|light|rgbw?|cct|voltmeter|illuminance|devicepower|flood|pill):\d+$/;
+  /^(?:switch|pm1|em|em1|emdata|em1data|temperature|humidity|cover|light|rgbw?|cct|voltmeter|illuminance|devicepower|flood|pill|input|bthomesensor|bthomedevice):\d+$/;
 
 const SHELLY_2: Family = {
   name: 'Shelly (second generation and later)',
@@ -203,7 +203,10 @@ const SHELLY_2: Family = {
     ['*tF', OUT],
     ['*rh', PERCENT],
     ['*lux', gauge('lx', 0, 200_000)],
-    ['*battery.percent', PERCENT],
+    ['*battery.percent battery', PERCENT],
+    // a pulse counter, and the measurements of Bluetooth sensors, whose quantity is not in the message
+    ['*counts.total', counter(null)],
+    ['value', gauge(null)],
     ['*battery.V', gauge('V', 0, 60)],
   ),
   listedOnly: true,

@@ -691,6 +691,24 @@ export const CASES: Readonly<Record<string, Case>> = {
       'A4:C1:38:00:00:0A/hum': '% mean 0..100 5m/1d',
     },
   },
+  'Shelly with Bluetooth sensors and a pulse counter': {
+    messages: (at, nowMs) => [
+      ['shellyblugw-x/status/bthomesensor:200', { id: 200, value: 21.3 + at, last_updated_ts: nowMs / 1000 }],
+      ['shellyblugw-x/status/bthomedevice:200', { id: 200, rssi: -70, battery: 100, packet_id: at }],
+      ['shellyuni-y/status/input:2', { id: 2, counts: { total: 100 + at, by_minute: [1, 2] }, freq: 0 }],
+    ],
+    matches: [
+      '{device}/status/bthomedevice:200',
+      '{device}/status/bthomesensor:200',
+      '{device}/status/input:2',
+    ],
+    streams: {
+      'shellyblugw-x/bthomesensor:200/value': '- mean 5m/1d',
+      'shellyblugw-x/bthomedevice:200/battery': '% mean 0..100 5m/1d',
+      'shellyuni-y/input:2/counts.total': '- delta 5m/1d',
+      'shellyuni-y/input:2/freq': 'Hz mean 0..1000 5m/1d',
+    },
+  },
   'The telegram of a meter as it is': {
     messages: (at) => [
       [
