@@ -713,7 +713,7 @@ export const CASES: Readonly<Record<string, Case>> = {
     messages: (at) => [
       [
         'p1/telegram',
-        `/ISK5\\2M550T-1012\r\n\r\n0-0:96.1.1(4530303434303037)\r\n1-0:1.8.1(001234.5${at}7*kWh)\r\n1-0:1.7.0(00.321*kW)\r\n0-1:24.2.1(261129124000W)(01234.890*m3)\r\n!ABCD\r\n`,
+        `/ISK5\\2M550T-1012\r\n\r\n0-0:96.1.1(4530303434303037)\r\n1-0:1.8.1(00${(1234.5 + at / 100).toFixed(3)}*kWh)\r\n1-0:1.7.0(00.321*kW)\r\n0-1:24.2.1(261129124000W)(01234.890*m3)\r\n!ABCD\r\n`,
       ],
     ],
     matches: ['p1/telegram', 'p1/telegram'],
