@@ -34,9 +34,9 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
   const allOwned = (by?: readonly string[]) => run.allOwned(by);
 
   /** A site with a bridge and two workers, and sensors that publish. */
-  async function begin(workers = ['one', 'two']): Promise<void> {
+  async function begin(workers = ['one', 'two'], ttl = '2s'): Promise<void> {
     run = await SiteRun.single(tempDir());
-    await run.create(run.member('bridge', ['bridge']), PARTITIONS, '2s');
+    await run.create(run.member('bridge', ['bridge']), PARTITIONS, ttl);
     await run.open();
     await Promise.all(workers.map((node) => start(node, 'worker')));
     await start('bridge', 'bridge');
@@ -179,7 +179,8 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
   });
 
   it('moves each partition at most once for each worker that comes or goes: 4, 6, then 3', async () => {
-    await begin(['w0', 'w1', 'w2', 'w3']);
+    // A lease that a busy machine renews too late is a move that nobody asked for.
+    await begin(['w0', 'w1', 'w2', 'w3'], '10s');
     const present = new Set(['w0', 'w1', 'w2', 'w3']);
     const epochs = async () => {
       return (await readPartitions(run.observer)).map(({ epoch }) => epoch);
