@@ -34,7 +34,8 @@ interface GroupParts {
 
 /**
  * Call once per start, before the model is used: it counts the start. A model that does not complete its probation in
- * three starts, or cannot be loaded at all, is replaced by the previous one, else by the configured one.
+ * three starts, or cannot be used at all, is replaced by the previous one, else by the configured one. While the system cannot read a
+ * model, another one forecasts.
  */
 export function chooseGroupModel(parts: GroupParts): ChosenModel {
   try {
@@ -55,7 +56,8 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
   const { slots: noted, rolledBack } = slots.noteStart(GROUP, configured);
   if (rolledBack) log.error('model rolled back', { model: noted.current, reason: noted.reason });
   let chosen = chooseModel(registry, noted.current);
-  for (let next = slots.get(GROUP, configured); chosen.model === null && next.current !== configured; ) {
+  let next = slots.get(GROUP, configured);
+  while (chosen.model === null && chosen.isUnread !== true && next.current !== configured) {
     const reason = `'${next.current}' cannot be used: ${chosen.problem}`;
     next =
       next.previous === null
@@ -63,6 +65,12 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
         : slots.rollback(GROUP, configured, reason);
     log.error('model rolled back', { model: next.current, reason });
     chosen = chooseModel(registry, next.current);
+  }
+  if (chosen.isUnread === true) {
+    // The slots keep it, and fine-tuning tries to switch to it while the agent runs.
+    log.error('model cannot be read', { model: chosen.name, reason: chosen.problem });
+    const others = [next.previous ?? configured, configured].map((name) => chooseModel(registry, name));
+    return others.find(({ model }) => model !== null) ?? chosen;
   }
   tidyModels(registry, slots, configured);
   return chosen;

@@ -19,6 +19,8 @@ export interface ChosenModel {
   readonly trainedOn?: { readonly from: string; readonly to: string } | null;
   /** Why there is no model; null when there is one. */
   readonly problem: string | null;
+  /** Whether it may be read later: the system cannot read it now. */
+  readonly isUnread?: boolean;
 }
 
 /** The models on this gateway, and the one that forecasts. */
@@ -56,11 +58,12 @@ export function chooseModel(registry: Pick<ModelRegistry, 'open'>, name: string)
       trainedAt: null,
       trainedOn: null,
       problem: `${error.message} ${error.hint}`.trim(),
+      isUnread: error.code === 'FILE_UNREADABLE',
     };
   }
 }
 
-/** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */
+/** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID, FILE_UNREADABLE */
 export function openModel(
   registry: Pick<ModelRegistry, 'open'>,
   name: string,

@@ -2,10 +2,10 @@
  * Models on disk, shipped ones and those of the data directory: one immutable folder each. A model is verified (manifest,
  * sha256, dimensions, finite weights) before the runtime loads it.
  */
-import { existsSync, mkdirSync, readdirSync, renameSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, renameSync, rmSync, statSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorFields, GatecastError } from '../errors.ts';
 import { readSafetensors } from '../network/safetensors.ts';
 import { checkWeights, type Network, OWN_PREFIX, splitWeights, type Weights } from '../network/weights.ts';
 import {
@@ -87,7 +87,7 @@ export class ModelRegistry {
     return this.find(name) !== null;
   }
 
-  /** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID */
+  /** @throws GatecastError MODEL_UNKNOWN, MODEL_INVALID, FILE_UNREADABLE */
   open(name: string): StoredModel {
     return readModel(this.folderOf(name));
   }
@@ -144,12 +144,19 @@ export class ModelRegistry {
     return folders;
   }
 
+  /** A model that the system cannot look for counts as found; opening it tells the reason. */
   private find(name: string): string | null {
     if (!MODEL_NAME.test(name)) return null;
+    let uncertain: string | null = null;
     for (const [folder] of this.folders()) {
-      if (existsSync(join(folder, name, MANIFEST_FILE))) return join(folder, name);
+      const path = join(folder, name);
+      try {
+        if (statSync(join(path, MANIFEST_FILE), { throwIfNoEntry: false }) !== undefined) return path;
+      } catch {
+        uncertain ??= path;
+      }
     }
-    return null;
+    return uncertain;
   }
 }
 
@@ -226,7 +233,7 @@ function moveIntoPlace(temporary: string, folder: string): void {
   syncFolder(dirname(folder));
 }
 
-/** Reads and verifies the model in a folder. @throws GatecastError MODEL_INVALID */
+/** Reads and verifies the model in a folder. @throws GatecastError MODEL_INVALID; FILE_UNREADABLE if the system cannot read it now */
 export function readModel(folder: string): StoredModel {
   const manifest = parseManifest(new TextDecoder().decode(read(folder, MANIFEST_FILE)), folder);
   const weights = manifest.files.weights ? read(folder, WEIGHTS_FILE) : null;
@@ -290,9 +297,9 @@ function read(folder: string, file: string): Uint8Array {
   try {
     return readBounded(path, MOST_BYTES);
   } catch (cause) {
-    if (cause instanceof GatecastError) throw cause;
-    const reason = errorText(cause);
-    throw new GatecastError('MODEL_INVALID', `${path} cannot be read: ${reason}`, { cause });
+    const { reason, code } = errorFields(cause);
+    const kind = code === undefined || code === 'ENOENT' ? 'MODEL_INVALID' : 'FILE_UNREADABLE';
+    throw new GatecastError(kind, `${path} cannot be read: ${reason}`, { cause });
   }
 }
 

@@ -326,10 +326,12 @@ export class FineTuner {
     return 'promoted';
   }
 
-  /** Deletes a model that is no longer in use. */
-  private tidy(name: string | null): void {
+  /** Deletes a model that is no longer in use; returns whether it was not. */
+  private tidy(name: string | null): boolean {
     const { registry, slots, configured } = this.parts;
-    if (name && name !== configured && !slots.inUse().has(name)) registry.remove(name);
+    if (!name || name === configured || slots.inUse().has(name)) return false;
+    registry.remove(name);
+    return true;
   }
 
   /** While no run is in progress: completes a pending switch and checks a model on probation. */
@@ -363,8 +365,8 @@ export class FineTuner {
     const { slots, group, configured, switchTo } = this.parts;
     try {
       await switchTo(slots.get(group, configured).current);
-      this.tidy(from);
-      this.tell({ ...this.last, status: 'rolled-back', reason });
+      // A model that is kept was not left for its forecasts: it ran because the switch had failed, or the other could not be read.
+      this.tell({ ...this.last, status: this.tidy(from) ? 'rolled-back' : 'promoted', reason });
     } catch (error) {
       this.tell({ ...this.last, status: 'failed', reason: errorText(error) });
     } finally {

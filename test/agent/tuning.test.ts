@@ -1,5 +1,5 @@
 /** Fine-tuning wired to a real engine, store, registry and slots; the worker is a stand-in where the test is not about it. */
-import { rmSync, writeFileSync } from 'node:fs';
+import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { chooseGroupModel } from '../../src/agent/groups.ts';
@@ -304,6 +304,26 @@ test('a model that never ends its probation is removed after three starts', asyn
   const last = await setUp({ dir });
   expect(last.models.current.name).toBe('raw');
   expect(last.registry.has(name)).toBe(false);
+});
+
+test('a model that the system cannot read is kept, and is used when it can be read again', async () => {
+  const { agent, dir, name } = await promoted();
+  await agent.close();
+  const weights = join(dir, 'models', name, 'weights.safetensors');
+  renameSync(weights, `${weights}.away`);
+  // Reading it fails, also for root.
+  symlinkSync(weights, weights);
+  const again = await setUp({ dir });
+  expect(again.models.current.name).toBe('raw');
+  expect(again.slots.get('default', 'raw')).toMatchObject({ current: name, previous: 'raw' });
+  again.tuning.start();
+  await again.until('an attempt', () => again.status() === 'failed');
+  expect(again.tuning.lastRun.reason).toMatch(/weights.safetensors cannot be read/);
+  rmSync(weights);
+  renameSync(`${weights}.away`, weights);
+  await again.until('the switch', () => again.status() === 'promoted');
+  expect(again.models.current.name).toBe(name);
+  expect(again.registry.has('raw')).toBe(true);
 });
 
 test('a requested run begins, or is refused with a typed error that gives the reason', async () => {
