@@ -15,13 +15,14 @@ const KEY = {
   '=': /[\s,;&|{?]*([A-Za-z_][\w./-]{0,63})[ \t]*=/y,
   ':': /[\s,;&|{]*([A-Za-z_][\w./-]{0,63})[ \t]*:/y,
 };
-/** Where another pair may begin. */
+/** Where another pair may begin; searched only from the start of a run of separators, because a run can be as long as the text. */
 const NEXT = {
-  '=': /[\s,;&|]+(?=[A-Za-z_][\w./-]{0,63}[ \t]*=)/g,
-  ':': /[\s,;&|]+(?=[A-Za-z_][\w./-]{0,63}[ \t]*:)/g,
+  '=': /(?<![\s,;&|])[\s,;&|]+(?=[A-Za-z_][\w./-]{0,63}[ \t]*=)/g,
+  ':': /(?<![\s,;&|])[\s,;&|]+(?=[A-Za-z_][\w./-]{0,63}[ \t]*:)/g,
 };
-/** `1,234,567` may be one number with thousands separators. */
-const GROUPS = /^[+-]?\d{1,3}(?:,\d{3})+$/;
+const SEPARATORS_AT_END = /(?<![\s,;&|}])[\s,;&|}]+$/;
+/** `1,234,567`, `1,234.5` and `1.234,5`. */
+const GROUPS = /^[+-]?\d{1,3}(?:(?:,\d{3})+(?:\.\d+)?|(?:\.\d{3})+,\d+)$/;
 const OBIS =
   /^(\d{1,2}-\d{1,3}:\d{1,3}\.\d{1,3}\.\d{1,3})(?:\([^()]{0,64}\))*\(([^()*]{1,32}\*[^()]{1,8})\)\s*$/gm;
 const TELEGRAM_TIME = /^0-0:1\.0\.0\((\d{12}[SW])\)/m;
@@ -32,6 +33,10 @@ export function textReadings(text: string, decimalComma = false): object | null 
   if (text.startsWith('/') && text.includes('\n')) return telegram(text);
   return pairs(text, decimalComma) ?? rows(text, decimalComma);
 }
+
+/** As `textReadings`, for a text of unknown form; also null for what may be one number with thousands separators. */
+export const unmistakableReadings = (text: string, decimalComma = false): object | null =>
+  GROUPS.test(text.trim()) ? null : textReadings(text, decimalComma);
 
 function pairs(text: string, decimalComma: boolean): object | null {
   const sign = /[=:]/.exec(text)?.[0] as '=' | ':' | undefined;
@@ -48,10 +53,7 @@ function pairs(text: string, decimalComma: boolean): object | null {
     const next = NEXT[sign];
     next.lastIndex = from;
     at = next.exec(text)?.index ?? text.length;
-    const value = text
-      .slice(from, at)
-      .replace(/[\s,;&|}]+$/, '')
-      .trim();
+    const value = text.slice(from, at).replace(SEPARATORS_AT_END, '').trim();
     if (sign === '=' && value.includes('=')) return null;
     found.push([name, isForm ? unescaped(value) : value.replace(/^(["'])(.*)\1$/, '$2')]);
     if (typeof parseNumberWithUnit(value, { decimalComma }) === 'object') numbers += 1;
@@ -70,7 +72,7 @@ function unescaped(value: string): string {
 /** One row of numbers, as a list; rows with times or a header, as a batch. */
 function rows(text: string, decimalComma: boolean): object | null {
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
-  if (lines.length === 0 || lines.length > MAX_ROWS || GROUPS.test(text.trim())) return null;
+  if (lines.length === 0 || lines.length > MAX_ROWS) return null;
   const delimiter = /[;|\t]/.exec(text)?.[0] ?? ',';
   const table = lines.map((line) =>
     line

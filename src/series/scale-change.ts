@@ -20,6 +20,8 @@ const ERRORS = 4;
 const [CLOSE, ROUGH] = [Math.log(1.05), Math.log(2.5)] as const;
 /** The factor is at least the tolerance to this power. */
 const CLEAR = 3;
+/** A stream that has come back so often from readings that looked like another unit has them by itself, such as a pump that runs now and then. */
+const MOST_RETURNS = 3;
 /** Time constant of the range of sizes, in readings. */
 const MEMORY = 4096;
 
@@ -37,9 +39,10 @@ export class ScaleChange {
   /** Readings in a row that show a change, and the logarithms of their ratios to what was expected. */
   private run = 0;
   private readonly ratios: Float64Array;
-  /** Logarithm of the product of all factors, and whether a change has been undone: such a stream has two levels. */
+  /** Logarithm of the product of all factors. */
   private total = 0;
-  private alternates = false;
+  /** How often readings showed a change that was none. A change that was undone counts as many: such a stream has two levels. */
+  private returns = 0;
   /** Sign of the newest reading other than 0. */
   private sign = 0;
 
@@ -58,8 +61,10 @@ export class ScaleChange {
    */
   observe(value: number, expected: Expected): number {
     const size = Math.log(Math.abs(value));
-    const log = this.alternates ? null : this.changeOf(value, size, expected);
+    const { run } = this;
+    const log = this.returns < MOST_RETURNS ? this.changeOf(value, size, expected) : null;
     if (log === null) {
+      if (run > 0) this.returns++;
       this.run = 0;
       this.include(size, Math.sign(value));
       return 1;
@@ -67,7 +72,7 @@ export class ScaleChange {
     if (this.run < CONFIRMED) return 1;
     this.run = 0;
     this.total += log;
-    this.alternates = Math.abs(this.total) < CLOSE;
+    if (Math.abs(this.total) < CLOSE) this.returns = MOST_RETURNS;
     this.low += log;
     this.high += log;
     return Math.exp(log);
@@ -111,6 +116,6 @@ export class ScaleChange {
     io.array(this.ratios);
     this.total = io.number(this.total);
     this.sign = io.number(this.sign);
-    this.alternates = io.number(this.alternates ? 1 : 0) === 1;
+    this.returns = io.number(this.returns);
   }
 }

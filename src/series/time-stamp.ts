@@ -186,7 +186,7 @@ function dayAndMonth(text: string, zone: ZoneOffset, nearMs: number | undefined)
   if (found === null) return [];
   const [, one, , other, year, ...rest] = found;
   const orders =
-    one === other
+    Number(one) === Number(other)
       ? [[one, other]]
       : [
           [one, other],

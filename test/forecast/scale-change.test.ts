@@ -93,6 +93,17 @@ describe('no change of the unit is', () => {
       expect(Math.abs(median - 1013), `step ${t}`).toBeLessThan(20);
   });
 
+  it.each([1, 2])('a pump that runs for %i readings now and then', async (length) => {
+    const rng = new Random(9);
+    const isOn = (t: number): boolean => t >= CHANGED - 180 && t % 12 < length;
+    const values = Array.from({ length: STEPS }, (_, t) => (isOn(t) ? 60 : 6) * (1 + 0.02 * rng.normal()));
+    const { all } = await forecasts(values);
+    expect(all.slice(CHANGED - 100).some(({ input }) => input.marks?.includes('spike'))).toBe(false);
+    const known = all.filter((_, t) => t >= CHANGED && t % 12 === 11);
+    expect(known.length).toBeGreaterThan(0);
+    for (const { quantiles } of known) expect(Math.abs((quantiles[4] as number) - 60)).toBeLessThan(20);
+  });
+
   it('a second level that the stream goes to and comes back from, after the first time', async () => {
     const rng = new Random(7);
     const isOn = (t: number): boolean => t >= CHANGED - 100 && t % 20 < 10;

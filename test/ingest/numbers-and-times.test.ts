@@ -154,6 +154,8 @@ describe('a time stamp', () => {
       expect(parseTime('03-04-2026 13:44', undefined, near - 24 * 3_600_000)).toBe(near);
     }
     expect(parseTime('03/04/2026 1:44 PM', undefined, april + 30 * 24 * 3_600_000)).toBe(null);
+    // the same day either way
+    expect(parseTime('4/04/2026', undefined, april + 30 * 24 * 3_600_000)).toBe(Date.UTC(2026, 3, 4));
     expect(isLocalTime('03/04/2026 1:44 PM')).toBe(true);
     expect(isLocalTime('03/04/2026 1:44 PM EST')).toBe(false);
     expect(parseTime('29-02-2024 13:00', payloadZone('Europe/Berlin'))).toBe(noon);

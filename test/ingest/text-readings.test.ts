@@ -4,7 +4,7 @@ import { createRouter, parseConfig } from '../../src/config/index.ts';
 import { autoDecoder } from '../../src/ingest/decoders/auto.ts';
 import { numberDecoder } from '../../src/ingest/decoders/number.ts';
 import { Survey } from '../../src/ingest/survey.ts';
-import { textReadings } from '../../src/ingest/text-readings.ts';
+import { textReadings, unmistakableReadings } from '../../src/ingest/text-readings.ts';
 import { decode, reasons, values } from './decode.ts';
 import { settings } from './rules.ts';
 
@@ -61,6 +61,8 @@ describe('a text with several readings', () => {
     '21,5',
     '1,234.5 kg',
     '1,234,567',
+    '1,234.5',
+    '-1.234,5',
     'YWJj=',
     'sunny',
     '12:30',
@@ -69,7 +71,19 @@ describe('a text with several readings', () => {
     'status: ok',
     'a, b',
   ])('is not %j', (text) => {
-    expect(textReadings(text)).toBe(null);
+    expect(unmistakableReadings(text)).toBe(null);
+  });
+
+  it.each(['1,234.5', '-1.234,5', '1,234,567'])('is not %j, which gives no reading', (text) => {
+    expect(decode(autoDecoder(settings(null)), text).readings).toEqual([]);
+  });
+
+  it('is what a rule says: rows that could be numbers with thousands separators are then rows', () => {
+    expect(textReadings('1,234.5')).toEqual([1, 234.5]);
+    expect(routed('{ match: w, payload: text }', '7,101.2').samples).toEqual([
+      ['w/0', 7, null],
+      ['w/1', 101.2, null],
+    ]);
   });
 
   it('uses the times of rows, of a column with a header, and of a named member', () => {
@@ -112,8 +126,24 @@ describe('a text with several readings', () => {
 
   it('takes no time worth mentioning for a long text of any form', () => {
     const from = performance.now();
-    for (const unit of ['a', 'a=', 'a:', ' ', ',', 'a ', '1,', 'a=1', '(', '1-0:1.8.1(', '/\n1-0:1.8.1('])
-      textReadings(unit.repeat(16_384 / unit.length));
+    const units = [
+      'a',
+      'a=',
+      'a:',
+      ' ',
+      ',',
+      'a ',
+      '1,',
+      'a=1',
+      '}',
+      '\n',
+      '(',
+      '1-0:1.8.1(',
+      '/\n1-0:1.8.1(',
+    ];
+    for (const begin of ['', 'a=', 'a:1 b'])
+      for (const unit of units)
+        textReadings(`${begin}${unit.repeat((16_384 - begin.length - 1) / unit.length)}x`);
     expect(performance.now() - from).toBeLessThan(2000);
   });
 });

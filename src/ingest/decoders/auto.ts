@@ -1,7 +1,7 @@
 /** Reads JSON if the payload starts like JSON, otherwise one number, or a text with several readings. */
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
 import type { Message } from '../message.ts';
-import { textReadings } from '../text-readings.ts';
+import { unmistakableReadings } from '../text-readings.ts';
 import { jsonDecoder } from './json.ts';
 import { decodeNumber } from './number.ts';
 import { textDecoder } from './text.ts';
@@ -17,7 +17,7 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
   const json = jsonDecoder(settings);
   const text = textDecoder(settings);
   const other = (message: Message, sink: DecodeSink): boolean => {
-    if (textReadings(message.text(), settings.decimalComma) === null) return false;
+    if (unmistakableReadings(message.text(), settings.decimalComma) === null) return false;
     text.decode(message, sink);
     return true;
   };
