@@ -243,7 +243,10 @@ export class Connection {
       number: this.pingsSent,
       answered: () => {
         const inFlight = this.arrivals - acknowledgements;
-        answered(inFlight > 0 && inFlight >= this.mostInFlight);
+        const most = this.mostInFlight;
+        // More than are in flight here: others, and their acknowledgements, were on their way.
+        this.mostInFlight = Math.max(most, inFlight);
+        answered(inFlight > 0 && inFlight >= most);
       },
     });
   }

@@ -65,7 +65,7 @@ export class Line {
 
   /** Whether a value is too large for the unit, so that everything must be transformed to a larger one. */
   outgrown(value: number): boolean {
-    return this.unit < 1 && Math.abs(value) > MOST_UNITS * this.unit;
+    return this.unit < 1 && Math.abs(this.toLine(value)) > MOST_UNITS;
   }
 
   private turn(degrees: number): number {

@@ -17,6 +17,14 @@ describe('a line of values', () => {
     }
   });
 
+  it('holds the same values in another unit', () => {
+    const bytes = new Line();
+    const entered = bytes.enter(8e9);
+    bytes.rescale(1e-6);
+    expect(bytes.enter(8000)).toBeCloseTo(entered, 6);
+    expect(bytes.outgrown(8001)).toBe(false);
+  });
+
   it('does not change usual values, and subtracts a large offset', () => {
     const usual = new Line();
     expect(usual.enter(21.5)).toBe(21.5);
