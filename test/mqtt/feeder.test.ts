@@ -171,7 +171,7 @@ describe('the options of a connection', () => {
       expect.objectContaining({
         code: 'FILE_UNREADABLE',
         message: expect.stringMatching(/^mqtt\.key: .*none/),
-        hint: 'give the user that gatecast runs as read permission',
+        hint: 'check that the file exists and that the user that gatecast runs as may read it',
       }),
     );
   });

@@ -326,7 +326,10 @@ describe('ProgressBar', () => {
     };
     const bar = new ProgressBar({ isTTY: true, columns: 60, write }, () => 0);
     bar.update(0.5, 'step 3');
-    expect(text).toBe(`\r\u001b[K${'█'.repeat(12)}${'░'.repeat(12)}  50%  step 3`);
+    expect(text).toBe(`\r${'█'.repeat(12)}${'░'.repeat(12)}  50%  step 3`);
+    text = '';
+    bar.update(1, '');
+    expect(text).toBe(`\r${'█'.repeat(24)} 100%  ${' '.repeat('step 3'.length)}`);
     bar.end();
     expect(text.endsWith('\n')).toBe(true);
     text = '';
