@@ -7,7 +7,8 @@ import { type Database, openReadOnly } from './database.ts';
 
 /** Most rows copied: takes about two seconds on a small board. */
 const MAX_ROWS = 500_000;
-const PAGE_ROWS = 1000;
+/** Rows of one transaction: few enough for the rest of a full disk, enough that syncs cost little. */
+const BATCH_ROWS = 10_000;
 
 /** @returns the number of copied samples. Never throws. */
 export function salvage(damagedPath: string, into: Database): number {
@@ -27,6 +28,9 @@ export function salvage(damagedPath: string, into: Database): number {
     copyTable(from, into, 'reject', ['day', 'stream', 'reason', 'count']);
     copyTable(from, into, 'anomaly', ['time', 'stream', 'observed', 'score']);
     return copySamples(from, into);
+  } catch {
+    // The disk refused the commit.
+    return 0;
   } finally {
     from.close();
   }
@@ -53,27 +57,27 @@ function copyTable(from: Database, into: Database, table: string, columns: reado
 
 function copySamples(from: Database, into: Database): number {
   const insert = into.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
+  const select = from.prepare(
+    'SELECT time, stream, value, mark FROM sample ORDER BY time DESC, stream DESC LIMIT ?',
+  );
   let copied = 0;
-  let before: [number, number] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
-  into.transaction(() => {
-    while (copied < MAX_ROWS) {
-      let rows: [number, number, number, number][];
-      try {
-        rows = from
-          .prepare(
-            `SELECT time, stream, value, mark FROM sample WHERE (time, stream) < (?, ?)
-             ORDER BY time DESC, stream DESC LIMIT ?`,
-          )
-          .raw()
-          .all(...before, PAGE_ROWS) as typeof rows;
-      } catch {
-        return;
-      }
-      for (const row of rows) copied += insert.run(...row).changes;
-      const last = rows.at(-1);
-      if (last === undefined || rows.length < PAGE_ROWS) return;
-      before = [last[0], last[1]];
+  let rows: unknown[][] = [];
+  const write = (): void => {
+    copied += into.transaction(() => rows.reduce((sum, row) => sum + insert.run(...row).changes, 0))();
+    rows = [];
+  };
+  try {
+    for (const row of select.raw().iterate(MAX_ROWS)) {
+      rows.push(row as unknown[]);
+      if (rows.length === BATCH_ROWS) write();
     }
-  })();
+  } catch {
+    // Rows before the damage are kept, and those that fit on a full disk.
+  }
+  try {
+    write();
+  } catch {
+    // The disk is full.
+  }
   return copied;
 }

@@ -12,7 +12,9 @@ import {
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, vi } from 'vitest';
+import { openDatabase } from '../../src/store/database.ts';
 import { openReader } from '../../src/store/reading.ts';
+import { salvage } from '../../src/store/salvage.ts';
 import { Segments } from '../../src/store/segments.ts';
 import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
@@ -380,6 +382,24 @@ describe('faults', () => {
     expect(running.kinds()).toEqual(['quarantined']);
     expect([...running.store.samples('a', 0)].at(-1)!.value).toBe(300_000);
     running.store.close();
+  });
+
+  it('copies the newest readable data that fits on the disk', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
+    store.close();
+    const into = openDatabase(join(temp(), 'gatecast.db'));
+    into.pragma('max_page_count = 500');
+    const rows = salvage(join(dir, 'gatecast.db'), into);
+    expect(rows).toBeGreaterThan(1000);
+    expect(rows).toBeLessThan(20_000);
+    expect(into.prepare('SELECT count(*), max(time) FROM sample').raw().get()).toEqual([
+      rows,
+      T0 + 19_999_000,
+    ]);
+    into.close();
+    expect(salvage(join(dir, 'gatecast.db'), into)).toBe(0);
   });
 
   it('does the same with a file that is not a database', () => {
