@@ -38,22 +38,17 @@ export const looksSigned = (payload: Uint8Array): boolean =>
   COMPACT_START.test(Buffer.from(payload.subarray(0, 16)).toString('latin1'));
 
 export class SignedRequests {
-  /** Key id -> version of its last request. */
-  private readonly versions: Map<string, number>;
-  private versionsUnread = false;
-  /** Requests issued before this are refused, ms, because the file of seen versions was damaged or could not be read. */
-  private readonly notBeforeMs: number;
+  /** Key id -> version of its last request; null while the file cannot be read. */
+  private versions: Map<string, number> | null = null;
+  /** Requests issued before this are refused, ms, because the file of seen versions was damaged. */
+  private notBeforeMs = 0;
 
   constructor(private readonly parts: SignedRequestsParts) {
-    const { folder, now } = parts;
-    let versions: Map<string, number> | null = null;
     try {
-      versions = readVersions(folder);
+      this.seen();
     } catch {
-      this.versionsUnread = true;
+      // It is read again for the first request.
     }
-    this.versions = versions ?? new Map();
-    this.notBeforeMs = versions === null ? now() : 0;
   }
 
   async check(verb: string, payload: Uint8Array): Promise<CheckedRequest> {
@@ -67,19 +62,30 @@ export class SignedRequests {
     });
     if (message === null) return refused(refusal);
     const { claims, kid } = message;
-    const wrong = this.unfit(verb, claims, kid ?? '');
-    if (wrong !== null) return refused({ code: 401, problems: [wrong] });
     try {
+      const wrong = this.unfit(verb, claims, kid ?? '');
+      if (wrong !== null) return refused({ code: 401, problems: [wrong] });
       this.keep(kid ?? '', claims.version);
     } catch (error) {
       return refused({
         code: 503,
-        problems: [problem('', `its version cannot be stored: ${errorText(error)}`)],
+        problems: [problem('', `its version cannot be compared and stored: ${errorText(error)}`)],
       });
     }
     return { claims, refusal: null };
   }
 
+  /** @throws the system's error */
+  private seen(): Map<string, number> {
+    if (this.versions === null) {
+      const found = readVersions(this.parts.folder);
+      if (found === null) this.notBeforeMs = this.parts.now();
+      this.versions = found ?? new Map();
+    }
+    return this.versions;
+  }
+
+  /** @throws the system's error */
   private unfit(verb: string, claims: RequestClaims, kid: string): ReturnType<typeof problem> | null {
     const { now, clockIsSet } = this.parts;
     if (claims.verb !== verb)
@@ -93,13 +99,13 @@ export class SignedRequests {
     if (times !== null) return times;
     if ((claims.exp - claims.iat) * 1000 > MAX_REQUEST_LIFE_MS)
       return problem('exp', 'is more than 24 hours after iat', 'sign it with an earlier `exp`');
+    const seen = this.seen().get(kid) ?? 0;
     if (claims.iat * 1000 < this.notBeforeMs)
       return problem(
         'iat',
         'is before the start of the agent, which has lost the versions seen before',
         'sign it again',
       );
-    const seen = this.versions.get(kid) ?? 0;
     return claims.version > seen
       ? null
       : problem(
@@ -111,14 +117,9 @@ export class SignedRequests {
 
   /** @throws the system's error; the version then counts as unseen */
   private keep(kid: string, version: number): void {
-    // The versions of other keys must not be lost because they cannot be read now.
-    if (this.versionsUnread) {
-      for (const [other, seen] of readVersions(this.parts.folder) ?? []) this.versions.set(other, seen);
-      this.versionsUnread = false;
-    }
-    const next = new Map(this.versions).set(kid, version);
+    const next = new Map(this.seen()).set(kid, version);
     this.parts.folder.write(FILE, Buffer.from(`${JSON.stringify(Object.fromEntries(next))}\n`));
-    this.versions.set(kid, version);
+    this.versions = next;
   }
 }
 

@@ -238,7 +238,7 @@ describe.skipIf(!hasMosquitto)('gatecast request', () => {
 
 it('versions that cannot be read at the start are not replaced', async () => {
   const folder = new MemoryFolder();
-  folder.write('requests.json', Buffer.from('{"other":9}'));
+  folder.write('requests.json', Buffer.from('{"other":9,"desk":6}'));
   let isReadable = false;
   const blind = Object.assign(Object.create(folder) as MemoryFolder, {
     read: (name: string) => {
@@ -248,11 +248,14 @@ it('versions that cannot be read at the start are not replaced', async () => {
   });
   const { ask } = gateway({ folder: blind });
   expect(await ask(await request({}))).toMatchObject({ error: expect.stringMatching(/^STORE_FAILED: /) });
-  expect(Buffer.from(folder.read('requests.json') ?? []).toString()).toBe('{"other":9}');
+  expect(Buffer.from(folder.read('requests.json') ?? []).toString()).toBe('{"other":9,"desk":6}');
   isReadable = true;
-  expect(await ask(await request({ transaction: 't-2' }))).toMatchObject({ status: 'ok' });
+  expect(await ask(await request({ version: 6 }))).toMatchObject({
+    error: expect.stringMatching(/version must be greater than 6/),
+  });
+  expect(await ask(await request({ version: 7, transaction: 't-2' }))).toMatchObject({ status: 'ok' });
   expect(JSON.parse(Buffer.from(folder.read('requests.json') ?? []).toString())).toEqual({
-    desk: 1,
+    desk: 7,
     other: 9,
   });
 });
