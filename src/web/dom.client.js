@@ -16,8 +16,10 @@ export function el(tag, props = {}, ...children) {
 
 /** A stream's name that breaks, where it is too long, after its separators and before its capitals; elsewhere only if it must. */
 export const breakable = (name) =>
+  // No lookbehind: a browser that does not know it would not load the page.
   name
-    .split(/(?<=[/_.:-])|(?<=[a-z0-9])(?=[A-Z])/)
+    .replace(/[/_.:-]|[a-z0-9](?=[A-Z])/g, '$&\0')
+    .split('\0')
     .flatMap((part, at) => (at > 0 ? [el('wbr'), part] : [part]));
 
 /** Parts of a text; what stands between backticks is code. */
