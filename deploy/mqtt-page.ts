@@ -13,7 +13,13 @@ export function mqttPage(generated: string): string {
   return `${[
     '# Topics and messages',
     generated,
-    "Every topic that gatecast publishes or reads, with an example of each message. Source: `src/mqtt/` and `src/agent/requests.ts`; that code generates the examples. By default `<base>` is `gatecast`; `<node>` is the name of the gateway (`edge` here); a stream's name may have several levels. Times are ISO 8601 in UTC. Numbers have six significant digits; a forecast has more where its values are large and differ little, as for a meter's total. All messages are published at QoS 1. An empty retained message deletes a retained one.",
+    'Every topic that gatecast publishes or reads, with an example of each message. Source: `src/mqtt/` and `src/agent/requests.ts`; that code generates the examples.',
+    [
+      '- `<base>` is `gatecast` by default; `<node>` is the name of the gateway (`edge` here). The name of a stream may have several levels.',
+      '- Times are ISO 8601 in UTC.',
+      "- Numbers have six significant digits. A forecast has more where its values are large and differ little, as for a meter's total.",
+      '- All messages are published at QoS 1. An empty retained message deletes a retained one.',
+    ].join('\n'),
     overview(made),
     '## status',
     show('status'),

@@ -56,17 +56,17 @@ ${refusalTable()}
 | payload | handling |
 | --- | --- |
 | many devices on one topic (rtl_433, Bluetooth gateways) | \`name: "{/model}-{/id}-{/channel}/{field}"\`; a message with none of the members, or with one that is no identifier (a list, a very long text), is refused as \`no-identity\` |
-| a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time, and named by the text that identifies its device or quantity, if each has one (not by digits or a UUID under \`id\`, which may number the reading). With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting. A reading without a time is refused, the others are used |
+| a list of readings with a time each, under a key too; pairs; columns; times as keys | each reading is used at its own time; a reading without a time is refused, the others are used. If each reading has a text that identifies its device or quantity, that text is part of the name (digits or a UUID under \`id\` are not: they may number the reading). With \`fields\` and without such a member in \`name\`, a batch of several devices is refused as \`no-identity\`; the reject and \`check --listen\` name the setting |
 | gzip, zlib, UTF-16, Base64 of JSON | decoded, to at most \`ingest.max_payload\`; MessagePack, CBOR, BSON, other compressions and images are refused as \`encoding\`, by name |
 | columns whose times are one or two levels above, below or beside them, or in a list of series | each reading is used at its own time; a list of numbers of another length is refused as \`bad-time\` |
-| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one (of an \`id\`, serial number or the like: most elements; the others are refused); by two members, such as device and channel, if only both are unique (\`meters.A-1.E\`); otherwise by index |
+| a list of devices | named by the member that identifies them (\`meters.A.E\`), if every element has a unique one; for an \`id\`, serial number or the like it is enough that most elements have one, and the others are refused. If only two members together are unique, such as device and channel: named by both (\`meters.A-1.E\`). Otherwise by index |
 | \`nan\`, \`inf\`, single quotes, a trailing comma or NUL, one broken member | the other members are read; truncated JSON is refused as a whole |
-| several readings in one text: \`temp=21.5,hum=40\`, \`temp:21.5 hum:40\`, a form, one row of numbers (\`21.5;40\`), rows with a time or a header, the telegram of a meter | with \`payload: text\` or \`auto\` read like the JSON that they stand for; a row's readings are named by their position, from 0. Rows of several times without a time, NMEA 0183 and XML are refused, the latter two by name |
+| several readings in one text: \`temp=21.5,hum=40\`, \`temp:21.5 hum:40\`, a form, one row of numbers (\`21.5;40\`), rows with a time or a header, the telegram of a meter | with \`payload: text\` or \`auto\` read like the JSON that they stand for; a row's readings are named by their position, from 0. \`1,234.5\` and \`1.234,5\` may be one number with thousands separators, and are rows only with \`payload: text\`. Rows of several times without a time, NMEA 0183 and XML are refused, the latter two by name |
 | several JSON objects in one payload, one a line or without a separator | each is read like a separate message, up to the first that is broken |
 | numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows; with a unit also with thousands separators ("1,234.5 W"); \`decimal_comma\` for "21,5" |
 | JSON within JSON: a payload encoded twice, or a text member at any depth that is an object or a list of objects | read like the rest of the payload |
 | identifiers that are integers beyond 2^53 | keep all digits |
-| time stamps without a zone | in the \`time_zone\` of the rule; if all readings of a stream are refused because of their time, the log, the alert \`dropped\` and \`check --listen\` report the offset of its clock and the setting to change; in the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
+| time stamps without a zone | in the \`time_zone\` of the rule. If all readings of a stream are refused because of their time, the log, the alert \`dropped\` and \`check --listen\` report the offset of its clock and the setting to change. In the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
 | time stamps such as \`2026-11-29 01:44 UTC\`, \`Sun, 29 Nov 2026 01:44:45 +0100\` (RFC 2822, HTTP) and \`Sun Nov 29 01:44:45 2026\` (\`ctime\`) | read, also in batches, and abbreviations of zones with one meaning (CET, EST); other names are refused as \`bad-time\` |
 | \`11/29/2026 1:44 PM\`, \`29-11-2026 13:44\` | read; if day and month may be swapped (\`03/04/2026\`), the date within a week of the arrival is taken, and without one the reading is refused as \`bad-time\`, with the reason |
 | a retained message | creates no stream; with a time stamp it waits for the first live reading, up to a day |
@@ -75,33 +75,36 @@ ${refusalTable()}
 
 ## What is marked
 
-A bucket is judged when it closes. Its readings keep their marks in the store; the forecast made from it carries them in
-\`input.marks\`; the page crosses it out and shows the reason; \`gatecast inspect\` lists it. A bucket with a spike, a stuck value or a
-flat line is treated by the network as an empty bucket, and is not used for learning.
+A bucket is judged when it closes. The network treats a bucket with a spike, a stuck value or a flat line as an empty bucket, and does not learn
+from it. The marks are kept with the readings in the store, and are in \`input.marks\` of the forecast that is made from the bucket. The page
+crosses the bucket out and shows the reason; \`gatecast inspect\` lists it.
 
 ${markTable()}
 
-A stretch of readings that is far from all that a stream has shown (beyond three times its range), and ends within a quarter of a day, was
-probably wrong: an unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended it is replaced in what later forecasts look back
-to, so that it is not repeated a day later. The stored readings stay as they are.
+**A wrong stretch** of readings is far from all that a stream has shown (beyond three times its range), and ends within a quarter of a day: an
+unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended, it is replaced in the history of later
+forecasts, so that it is not repeated a day later. The stored readings stay as they are.
 
-Three readings in a row that are far outside everything a stream has shown, and that are what was expected times a usual factor between units (10 to
-1,000,000, 60, 3,600, 3.6, or their inverses), are a change of the unit: W to kW, Pa to hPa. The first two are masked, the third is marked
-\`step\`, and from then on everything learnt applies in the new unit. The stored readings stay as they are. If the former unit returns, the stream
-has two levels, and no more such changes are looked for.
+**A change of the unit** (W to kW, Pa to hPa) is three readings in a row that are far outside everything a stream has shown, and that equal the
+expected values times a usual factor between units (10 to 1,000,000, 60, 3,600, 3.6, or their inverses). The first two are masked, the third is
+marked \`step\`, and from then on everything learnt applies in the new unit. The stored readings stay as they are. If the former unit returns, the
+stream has two levels, and no more such changes are detected. The same holds after three such stretches of only one or two readings: they are
+events of the stream.
 
-Regular impulses are not spikes: a reading similar to earlier ones at the same phase of the season (within twice the range of the last
-four seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices
+**Regular impulses** are not spikes: a reading similar to earlier ones at the same phase of the season (within twice the range of the last four
+seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices
 then have separate forecast intervals for the impulses and for the time between.
 
-A counter (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than
-ever before, has jumped. If it returns to the previous level, the readings in between were wrong and are not counted: a total
-that reads 0 once, one wild reading, an old message from before a reset. If it continues from the new level, the counter was reset
-(the increase since then is counted, as far as plausible), exchanged (nothing is counted), or it overflowed at 10^n, 2^16 or 2^32, also in
-tenths to thousandths, if an overflow explains the fall by an ordinary increase. A jump is marked \`counter-jump\`; a bucket with no
-other readings is empty.
+**A counter** (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than ever
+before, has jumped. A jump is marked \`counter-jump\`; a bucket with no other readings is empty.
 
-Directions (\`aggregate: circular-mean\`) are averaged and forecast on the circle: 355, 5 and 15 degrees are 5. The median is between 0
+- If the counter returns to the previous level, the readings in between were wrong and are not counted: a total that reads 0 once, one wild
+  reading, an old message from before a reset.
+- If it continues from the new level, it was reset (the increase since then is counted, as far as plausible) or exchanged (nothing is counted).
+- If an ordinary increase explains the fall by an overflow at 10^n, 2^16 or 2^32, also in tenths to thousandths, it has overflowed, and the
+  increase is counted.
+
+**Directions** (\`aggregate: circular-mean\`) are averaged and forecast on the circle: 355, 5 and 15 degrees are 5. The median is between 0
 and 360; the other quantiles are within half a turn of the median, below 0 or above 360 if the interval crosses north.
 
 ## Live and backtest compared
