@@ -80,6 +80,7 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:illuminance|lux|illumination)\b/, gauge('lx', 0, 200_000)),
   known(/\b(?:irradiance|solar radiation|radiation)\b/, flow('W/m²', 2000)),
   known(/\buvi?(?: index)?\b/, gauge(null, 0, 50)),
+  known(/\benergy (?:left|remaining|available)\b|\b(?:remaining|available) energy\b/, gauge('kWh', 0)),
   known(/\b(?:energy|kwh)\b/, counter('kWh')),
   known(/\byield\b/, counter(null)),
   known(/\b(?:power|watts?|apower)\b/, flow('W')),
@@ -158,11 +159,11 @@ const SUFFIXES: readonly (readonly [RegExp, string])[] = [
 
 const ENERGY_OR_VOLUME = /^(?:[kM]?Wh|Wmin|[kM]?VAh|k?varh|m³|m3|L|l|ft³|ft3|CCF|gal|[GM]J)$/;
 const TOTAL =
-  /\b(?:total|totals|sum|counter|count|consumption|consumed|import|imported|export|exported|delivered|returned|received|meter|index|reading|yield|forward|reverse|generated|produced|production|energy|gas|tariff ?\d?|t\d)\b/;
+  /\b(?:total|totals|sum|counter|count|consumption|consumed|import|imported|export|exported|delivered|returned|received|meter|index|reading|forward|reverse|generated|produced|production|energy|gas|tariff ?\d?|t\d)\b/;
 
 /** Names of quantities at the end or start of a word: `outdoortemp`, `yieldtotal`, `powerdc`. */
 const COMPOUND_END =
-  /(?<![a-z])([a-z]{2,}?)(temperature|temp|humidity|voltage|current|power|energy|pressure|frequency|total|version)(?![a-z])/g;
+  /(?<![a-z])(?!concurrent|recurrent|(?:con|in|di|re|sub)version|horsepower)([a-z]{2,}?)(temperature|temp|humidity|voltage|current|power|energy|pressure|frequency|total|version)(?![a-z])/g;
 const COMPOUND_START =
   /(?<![a-z])(temperature|humidity|voltage|power|energy|yield|battery)(ac|dc|in|out|factor|day|today|month|year|import|export|level|soc)(?![a-z])/g;
 

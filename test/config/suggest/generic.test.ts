@@ -269,6 +269,21 @@ describe('a suggestion for unknown devices', () => {
     expect(Object.keys(streams)).toHaveLength(14);
   });
 
+  it('takes neither a part of a word for a quantity, nor what is left in a battery for a counter', () => {
+    const { streams } = suggested((at) => [
+      ['web/concurrent_users', String(100 + at)],
+      ['car/horsepower', String(80 - at)],
+      ['plant/yield_rate', String(95 - at)],
+      ['ev/energy_left', String(20 + at)],
+    ]);
+    expect(streams).toEqual({
+      'web/concurrent_users': '- mean 1m/4h',
+      'car/horsepower': '- mean 1m/4h',
+      'plant/yield_rate': '- mean 5m/1d',
+      'ev/energy_left': 'kWh mean 0.. 5m/1d',
+    });
+  });
+
   it('keeps topics without a number out of rules that match them, but not sensors without a reading for now', () => {
     const { config, rejects } = suggested((at) => [
       ['mbus/meter1/Import', String(1000 + at)],
