@@ -75,32 +75,33 @@ ${refusalTable()}
 
 ## What is marked
 
-A bucket is judged when it closes. The network treats a bucket with a spike, a stuck value or a flat line as an empty bucket, and does not learn
-from it. The marks are kept with the readings in the store, and are in \`input.marks\` of the forecast that is made from the bucket. The page
-crosses the bucket out and shows the reason; \`gatecast inspect\` lists it.
+A bucket is judged when it closes. The network treats a bucket with a spike, a stuck value or a flat line as an empty bucket, and does not
+learn from it. The marks are kept with the readings in the store, and are in \`input.marks\` of the forecast that is made from the bucket. The
+page crosses the bucket out and shows the reason; \`gatecast inspect\` lists it.
 
 ${markTable()}
 
-**A wrong stretch** of readings is far from all that a stream has shown (beyond three times its range), and ends within a quarter of a day: an
-unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended, it is replaced in the history of later
-forecasts, so that it is not repeated a day later. The stored readings stay as they are.
+**A wrong stretch** of readings is far from all that a stream has shown (beyond three times its range), and ends within a quarter of a day:
+an unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended, it is replaced in the history of
+later forecasts, so that it is not repeated a day later. The stored readings stay as they are.
 
-**A change of the unit** (W to kW, Pa to hPa) is three readings in a row that are far outside everything a stream has shown, and that equal the
-expected values times a usual factor between units (10 to 1,000,000, 60, 3,600, 3.6, or their inverses). The first two are masked, the third is
-marked \`step\`, and from then on everything learnt applies in the new unit. The stored readings stay as they are. If the former unit returns, the
-stream has two levels, and no more such changes are detected. The same holds after three such stretches of only one or two readings: they are
-events of the stream.
+**A change of the unit** (W to kW, Pa to hPa) is three readings in a row that are far outside everything a stream has shown, and that equal
+the expected values times a usual factor between units (10 to 1,000,000, 60, 3,600, 3.6, or their inverses). The first two are masked, the
+third is marked \`step\`, and from then on everything learnt applies in the new unit. The stored readings stay as they are. If the former unit
+returns, the stream has two levels, and no more such changes are detected. The same holds after three such stretches of only one or two
+readings: they are events of the stream.
 
-**Regular impulses** are not spikes: a reading similar to earlier ones at the same phase of the season (within twice the range of the last four
-seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices
-then have separate forecast intervals for the impulses and for the time between.
+**Regular impulses** are not spikes: a reading similar to earlier ones at the same phase of the season (within twice the range of the last
+four seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices then
+have separate forecast intervals for the impulses and for the time between.
 
 **A counter** (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than ever
 before, has jumped. A jump is marked \`counter-jump\`; a bucket with no other readings is empty.
 
 - If the counter returns to the previous level, the readings in between were wrong and are not counted: a total that reads 0 once, one wild
   reading, an old message from before a reset.
-- If it continues from the new level, it was reset (the increase since then is counted, as far as plausible) or exchanged (nothing is counted).
+- If it continues from the new level, it was reset (the increase since then is counted, as far as plausible) or exchanged (nothing is
+  counted).
 - If an ordinary increase explains the fall by an overflow at 10^n, 2^16 or 2^32, also in tenths to thousandths, it has overflowed, and the
   increase is counted.
 

@@ -447,7 +447,7 @@ export const SITE_ROWS: readonly Omit<FaultRow, 'row' | 'promises'>[] = [
   {
     fault: 'a bridge starts slowly or hardly gets a processor, or its broker answers slowly',
     holds:
-      'it vouches for no time before the broker has answered and holds back nothing, for 15 minutes at most',
+      'it confirms no time to the workers before the broker has answered and holds back nothing, for 15 minutes at most',
     tests: [
       [
         'fault/site.test.ts',
