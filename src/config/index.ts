@@ -3,6 +3,7 @@ export { resolveTables, streamCovariates, type TableSettings } from './covariate
 export { type ConfigDiff, configHash, diffConfig, takeHot } from './diff.ts';
 export {
   loadConfig,
+  namedFiles,
   parseConfig,
   type ReadConfig,
   readConfig,

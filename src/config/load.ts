@@ -93,7 +93,10 @@ function validate(
   const value =
     folder === undefined
       ? given
-      : PATH_KEYS.reduce<unknown>((document, path) => absolute(document, path, folder), given);
+      : PATH_KEYS.reduce<unknown>(
+          (document, path) => mapAt(document, path, (file) => resolve(folder, file)),
+          given,
+        );
   if (value === null || value === undefined)
     throw invalid(name, [{ path: '', message: 'is empty; it needs `node`, `mqtt.url` and `streams`' }]);
   const parsed = configSchema.safeParse(value);
@@ -103,14 +106,25 @@ function validate(
   return parsed.data;
 }
 
-/** A copy of `value` in which the text at `path` is an absolute path. Other types are left to validation. */
-function absolute(value: unknown, [key, ...rest]: readonly string[], folder: string): unknown {
-  if (key === undefined) return typeof value === 'string' && value !== '' ? resolve(folder, value) : value;
+/** A copy of `value` with `change` applied to the texts at `path`. Other types are left to validation. */
+function mapAt(value: unknown, [key, ...rest]: readonly string[], change: (text: string) => string): unknown {
+  if (key === undefined) return typeof value === 'string' && value !== '' ? change(value) : value;
   if (key === '*')
-    return Array.isArray(value) ? value.map((entry: unknown) => absolute(entry, rest, folder)) : value;
+    return Array.isArray(value) ? value.map((entry: unknown) => mapAt(entry, rest, change)) : value;
   if (typeof value !== 'object' || value === null || Array.isArray(value) || !Object.hasOwn(value, key))
     return value;
-  return { ...value, [key]: absolute((value as Record<string, unknown>)[key], rest, folder) };
+  return { ...value, [key]: mapAt((value as Record<string, unknown>)[key], rest, change) };
+}
+
+/** The files that a config names, and their keys, such as `streams[].covariates[].file`. */
+export function namedFiles(config: Config): { readonly key: string; readonly path: string }[] {
+  const found: { key: string; path: string }[] = [];
+  for (const keys of PATH_KEYS.filter(([key]) => key !== 'data_dir'))
+    mapAt(config, keys, (path) => {
+      found.push({ key: keys.join('.').replaceAll('.*', '[]'), path });
+      return path;
+    });
+  return found;
 }
 
 function invalid(name: string, issues: readonly Issue[]): GatecastError {

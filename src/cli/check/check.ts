@@ -7,6 +7,7 @@ import type { Config, ReadConfig } from '../../config/index.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import type { HeardTopic } from '../../ingest/survey.ts';
 import type { BrokerOptions } from '../../mqtt/options.ts';
+import { readInput } from '../../system/files.ts';
 import { unwritable } from '../../system/output-file.ts';
 import {
   addLogin,
@@ -126,7 +127,7 @@ async function check(
     err(`warning: the pushed layers are invalid on this file, which would apply alone: ${layers.problem}\n`);
   if (config !== null) {
     for (const { path: key, message } of configWarnings(config)) err(`warning: ${key}: ${message}\n`);
-    await warnOfSecrets(config, err);
+    await warnOfFiles(config, err);
     warnOfFolder(config.data_dir, err);
     await warnOfModel(config, err);
   }
@@ -184,16 +185,21 @@ function canRead(folder: string): boolean {
   }
 }
 
-/** Warns of unreadable secrets and keys. Not an error, because a password, certificate or key may be installed later. */
-async function warnOfSecrets(config: Config, err: CommandOutput['err']): Promise<void> {
-  const [{ brokerOptions, readSecrets }, { loadKeys }] = await Promise.all([
-    import('../../mqtt/options.ts'),
+/** Largest file that is read to find out whether it can be. */
+const MOST_BYTES = 2 ** 28;
+
+/** Warns of unreadable files. Not an error, because a password, certificate or key may be installed later. */
+async function warnOfFiles(config: Config, err: CommandOutput['err']): Promise<void> {
+  const [{ namedFiles }, { loadKeys }] = await Promise.all([
+    import('../../config/index.ts'),
     import('../../remote/keys.ts'),
   ]);
-  const { passwordFile, ca, cert, key, ...others } = brokerOptions(config.mqtt, config.node);
   const { remote_config: remote, requests } = config;
-  const reads: (() => unknown)[] = [{ passwordFile }, { ca }, { cert }, { key }].map(
-    (file) => () => readSecrets({ ...others, ...file }),
+  const files = namedFiles(config).filter(({ key }) => key !== 'remote_config.keys');
+  const reads: (() => unknown)[] = files.map(
+    ({ key, path }) =>
+      () =>
+        readInput(path, MOST_BYTES, `${key}: ${path}`),
   );
   if (remote.enabled || requests.signed) reads.push(() => loadKeys(remote.keys));
   for (const read of reads)

@@ -95,6 +95,19 @@ describe('gatecast check', () => {
     expect(await keysOf(false)).not.toContain('keys.jwks');
   });
 
+  it('warns of every other file that cannot be read', async () => {
+    const path = write(
+      'named.yaml',
+      'node: n\nmqtt: { url: mqtt://b }\nhttp: { token_file: none.token }\nremote_config: { ca: none.pem }\nstreams: [{ match: s, covariates: [{ file: none.csv, column: price }] }]\n',
+    );
+    expect((await run('-c', path)).err.split('\n').filter((line) => line.includes('none.'))).toEqual(
+      ['http.token_file', 'remote_config.ca', 'streams[].covariates[].file'].map(
+        (key, at) =>
+          `warning: ${key}: ${join(folder, `none.${['token', 'pem', 'csv'][at]}`)}: no such file or folder (ENOENT)`,
+      ),
+    );
+  });
+
   it('warns of certificates that are not there, of a folder that cannot be used, and of the port', async () => {
     const path = write(
       'files.yaml',
