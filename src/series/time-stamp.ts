@@ -44,7 +44,7 @@ const HALF_DAY = /(?<!\d)(1[0-2]|0?[1-9])(:\d{2}(?::\d{2}(?:[.,]\d{1,12})?)?)\s*
 const ABBREVIATIONS = new Map(
   (
     'WET 0 WEST 1 CET 1 CEST 2 MET 1 MEST 2 EET 2 EEST 3 MSK 3 JST 9 KST 9 AEST 10 AEDT 11 NZST 12 NZDT 13 ' +
-    'EST -5 EDT -4 CDT -5 MDT -6 PST -8 PDT -7'
+    'EST -5 EDT -4 CDT -5 MST -7 MDT -6 PST -8 PDT -7'
   )
     .match(/\S+ \S+/g)
     ?.map((pair): [string, number] => [pair.split(' ')[0] as string, Number(pair.split(' ')[1])]),
