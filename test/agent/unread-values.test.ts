@@ -115,10 +115,25 @@ const PARTS: Readonly<Record<string, Part>> = {
         announced.save();
       };
     },
-    stored: [['old', [['a', ['sensor:x']]]]],
+    stored: [
+      [
+        'new',
+        [
+          ['b', ['sensor:y']],
+          ['c', ['sensor:z']],
+        ],
+      ],
+      ['old', [['a', ['sensor:x']]]],
+    ],
     merged: [
       ['old', [['a', ['sensor:x']]]],
-      ['new', [['b', ['sensor:1']]]],
+      [
+        'new',
+        [
+          ['b', ['sensor:y', 'sensor:1']],
+          ['c', ['sensor:z']],
+        ],
+      ],
     ],
   },
   'agent.leads': {

@@ -11,7 +11,7 @@ type Rows = Map<string, ReadonlyMap<string, readonly ComponentId[]>>;
 type StoredRows = readonly (readonly [string, readonly (readonly [string, readonly ComponentId[]])[]])[];
 
 export class Announced {
-  private rows: Rows;
+  private rows: Rows = new Map();
   private readonly kept: StoredValue<StoredRows>;
   private readonly byStream = new Map<string, string>();
   private changed = false;
@@ -19,11 +19,12 @@ export class Announced {
   /** @param formerId object id of a stream in old versions, which announced a device per stream */
   constructor(store: MetaStore, formerId: (stream: string) => string) {
     const read = (json: unknown): StoredRows => rowsOf(json, formerId);
-    this.kept = new StoredValue(store, 'agent.home-assistant', read, (stored, own) => {
-      const known = new Set(own.map(([id]) => id));
-      return [...stored.filter(([id]) => !known.has(id)), ...own];
-    });
-    this.rows = mapOf(this.kept.read());
+    this.kept = new StoredValue(store, 'agent.home-assistant', read, merged);
+    this.take(this.kept.read());
+  }
+
+  private take(rows: StoredRows): void {
+    this.rows = new Map(rows.map(([id, streams]) => [id, new Map(streams)]));
     for (const [id, streams] of this.rows) for (const stream of streams.keys()) this.byStream.set(stream, id);
   }
 
@@ -70,15 +71,27 @@ export class Announced {
 
   save(): void {
     if (!this.changed) return;
-    const saved = this.kept.save([...this.rows].map(([id, streams]) => [id, [...streams]]));
+    const own: StoredRows = [...this.rows].map(([id, streams]) => [id, [...streams]]);
+    const saved = this.kept.save(own);
     if (saved === null) return;
     this.changed = false;
     // What was read only now is removed by the next run if it no longer exists.
-    if (saved.length > this.rows.size) this.rows = mapOf(saved);
+    if (saved !== own) this.take(saved);
   }
 }
 
-const mapOf = (rows: StoredRows): Rows => new Map(rows.map(([id, streams]) => [id, new Map(streams)]));
+/** All that either has: what Home Assistant was sent stays there until it is removed. */
+function merged(stored: StoredRows, own: StoredRows): StoredRows {
+  const rows = new Map<string, Map<string, readonly ComponentId[]>>();
+  for (const [id, streams] of [...stored, ...own]) {
+    const row = rows.get(id) ?? new Map<string, readonly ComponentId[]>();
+    for (const [stream, ids] of streams) row.set(stream, [...new Set([...(row.get(stream) ?? []), ...ids])]);
+    // The rows of this run last: they say where a stream is now.
+    rows.delete(id);
+    rows.set(id, row);
+  }
+  return [...rows].map(([id, streams]) => [id, [...streams]]);
+}
 
 /** Skips damaged rows. Rows of old versions are `[stream, component keys]`. */
 function rowsOf(json: unknown, formerId: (stream: string) => string): StoredRows {
