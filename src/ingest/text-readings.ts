@@ -38,6 +38,10 @@ export function textReadings(text: string, decimalComma = false): object | null 
 export const unmistakableReadings = (text: string, decimalComma = false): object | null =>
   GROUPS.test(text.trim()) ? null : textReadings(text, decimalComma);
 
+/** Whether a text has several readings, with decimal points or commas. */
+export const hasReadings = (text: string): boolean =>
+  [false, true].some((decimalComma) => unmistakableReadings(text, decimalComma) !== null);
+
 function pairs(text: string, decimalComma: boolean): object | null {
   const sign = /[=:]/.exec(text)?.[0] as '=' | ':' | undefined;
   if (sign === undefined) return null;
@@ -85,6 +89,8 @@ function rows(text: string, decimalComma: boolean): object | null {
     return null;
   // with a comma between whole numbers, `21,5` may be one number
   if (delimiter === ',' && first.length === 2 && !/[.:]/.test(text)) return null;
+  // `21,5,40,2`: a comma cannot be both
+  if (delimiter === ',' && decimalComma && !text.includes('.')) return null;
   const read = (cell: string): unknown => {
     const number = parseNumberWithUnit(cell, { decimalComma });
     return typeof number === 'object' && number.unit === null ? number.value : cell;

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
 import { autoDecoder } from '../../src/ingest/decoders/auto.ts';
 import { numberDecoder } from '../../src/ingest/decoders/number.ts';
+import { sniff } from '../../src/ingest/sniff.ts';
 import { Survey } from '../../src/ingest/survey.ts';
 import { textReadings, unmistakableReadings } from '../../src/ingest/text-readings.ts';
 import { decode, reasons, values } from './decode.ts';
@@ -76,6 +77,13 @@ describe('a text with several readings', () => {
 
   it.each(['1,234.5', '-1.234,5', '1,234,567'])('is not %j, which gives no reading', (text) => {
     expect(decode(autoDecoder(settings(null)), text).readings).toEqual([]);
+  });
+
+  it('has no commas between cells if the rule says that commas are decimal', () => {
+    const comma = '{ match: w, decimal_comma: true }';
+    expect(routed(comma, '21,5,40,2').samples).toEqual([]);
+    expect(routed(comma, '21,5;40,2').samples).toHaveLength(2);
+    expect(sniff('w', Buffer.from('1,2,3'))).toMatchObject({ kind: 'text', decimalComma: false });
   });
 
   it('is what a rule says: rows that could be numbers with thousands separators are then rows', () => {

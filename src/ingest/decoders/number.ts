@@ -3,7 +3,7 @@ import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../dec
 import type { Message } from '../message.ts';
 import { type NumberWithUnit, parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
-import { unmistakableReadings, unreadForm } from '../text-readings.ts';
+import { hasReadings, unreadForm } from '../text-readings.ts';
 
 /** Longer payloads are rejected without decoding the text. */
 const MAX_BYTES = 256;
@@ -55,8 +55,7 @@ export function decodeNumber(
 
 /** How a text with several readings can be read; null for any other text. */
 function hintOf(text: string): string | null {
-  if (unmistakableReadings(text, true) !== null)
-    return ': several readings in one text; "payload: text" reads them';
+  if (hasReadings(text)) return ': several readings in one text; "payload: text" reads them';
   const form = unreadForm(text);
   return form === null ? null : `: ${form}`;
 }

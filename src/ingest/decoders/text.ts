@@ -1,7 +1,7 @@
 /** Several readings in one text, such as `temp=21.5,hum=40` or `21.5;40`; read like the JSON that they stand for. */
 import type { Decoder, DecoderSettings, PayloadFormat } from '../decoder.ts';
 import { excerpt } from '../rejects.ts';
-import { textReadings, unmistakableReadings, unreadForm } from '../text-readings.ts';
+import { hasReadings, textReadings, unreadForm } from '../text-readings.ts';
 import { jsonDecoder } from './json.ts';
 
 export function textDecoder(settings: DecoderSettings): Decoder {
@@ -27,6 +27,6 @@ export const TEXT = {
   kind: 'text',
   create: textDecoder,
   example: { topic: 's/a', payload: 't=20', field: 't', value: 20 },
-  sniff: ({ text, json }) => (json === undefined && unmistakableReadings(text, true) !== null ? 1 : 0),
+  sniff: ({ text, json }) => (json === undefined && hasReadings(text) ? 1 : 0),
   suggestion: { fields: (names) => names },
 } as const satisfies PayloadFormat;
