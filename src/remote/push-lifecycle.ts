@@ -162,6 +162,7 @@ export class PushLifecycle {
 
   /** Call before the content of pushes is read; `newest` represents the batch. */
   receive(newest: NewPush): void {
+    this.state.mustRead();
     const { reading, phase } = this.state.now;
     const ended = reading?.digest === newest.digest ? reading.ended : 0;
     this.state.put({
@@ -172,6 +173,7 @@ export class PushLifecycle {
 
   /** Call before the content of a push that will wait for its model is read. */
   reads({ digest }: NewPush): void {
+    this.state.mustRead();
     const { reading } = this.state.now;
     this.state.put({ reading: { digest, ended: reading?.digest === digest ? reading.ended : 0 } });
   }

@@ -222,6 +222,12 @@ export class PushState {
     return readLayers(this.folder, slot.layers)?.layers ?? null;
   }
 
+  /** @throws the system's error if the layers that a push would change cannot be read now */
+  mustRead(): void {
+    for (const slot of [this.state.current, this.state.candidate])
+      if (slot !== null && slot.layers !== LOCAL_FILE_ONLY.layers) this.folder.read(slotFile(slot.layers));
+  }
+
   /** Stores the content of a push that waits for its model. @returns its name */
   keepContent(content: unknown): string {
     const body = Buffer.from(JSON.stringify(content));

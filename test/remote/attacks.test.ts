@@ -498,6 +498,27 @@ describe('a state that cannot be read for a while', () => {
   });
 });
 
+describe('layers that cannot be read for a while', () => {
+  it('are not replaced by those of a push', async () => {
+    const folder = new MemoryFolder();
+    const clock = new FakeClock(NOW);
+    const gateway = new Gateway(folder, clock, keys);
+    await gateway.push(await at(1));
+    await gateway.pass(11_000);
+    const { last_good: good } = gateway.reported;
+    const blind = Object.assign(Object.create(folder) as MemoryFolder, {
+      read: (name: string): Uint8Array | null => {
+        if (name.startsWith('layers-')) throw new Crash('EIO');
+        return folder.read(name);
+      },
+    });
+    const restarted = new Gateway(blind, clock, keys);
+    expect(await restarted.push(await at(7))).toMatchObject({ status: 'rejected', code: 503 });
+    await restarted.pass(11_000);
+    expect(new Gateway(folder, clock, keys).reported.last_good).toEqual(good);
+  });
+});
+
 describe('a hostile transfer of a model', () => {
   const files = modelFiles('one');
   const others = modelFiles('two', { seed: 2 });
