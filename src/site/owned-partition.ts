@@ -550,6 +550,8 @@ export class OwnedPartition {
     }
     this.counts.checkpoints++;
     this.counts.checkpointBytes += bytes.length;
+    // States that are made again from this checkpoint do not read these messages again.
+    for (const seq of this.leftOut) if (seq <= saved.seq) this.leftOut.delete(seq);
     if (former !== null && former !== object) await removeCheckpoint(site, former);
   }
 
