@@ -2,6 +2,7 @@
  * A value that a part of the agent keeps in the store under one key. While the stored value cannot be read, nothing replaces it: the
  * part works with its own value, and the first save after that merges both.
  */
+
 /** Texts that parts of the agent keep. */
 export interface MetaStore {
   getMeta(key: string): string | null;
@@ -14,7 +15,7 @@ export class StoredValue<T> {
   private unread = false;
 
   /**
-   * @param read gets null if nothing is stored, else parsed JSON, or undefined if it is damaged
+   * @param readFrom gets null if nothing is stored, else parsed JSON, or undefined if it is damaged
    * @param merge the value of this run, with what it lacks from the stored one
    */
   constructor(
