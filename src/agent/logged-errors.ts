@@ -26,6 +26,7 @@ export const ERROR_EVENTS: Readonly<Record<string, AlertId | null>> = {
   'state not kept': 'internal',
   'model slots not written': 'internal',
   'model slots damaged': 'internal',
+  'model cannot be read': 'internal',
   'model not switched': 'internal',
   'model rolled back': 'model-rollback',
   'no model, naive forecasts only': 'model',

@@ -135,7 +135,9 @@ async function play(sequence: readonly Step[]): Promise<void> {
       const key = KEYS[step.key] ?? KEYS[0];
       if (key === undefined) return;
       const version = Math.max(1, gateway.life.seen('node', key.kid) + step.ahead);
-      const before = gateway.life.reported().last_good.hash;
+      const good = [gateway.life.reported().last_good.hash];
+      // The pause before a push takes time of the test's clock, in which an earlier one that is on trial may prove itself.
+      if (gateway.life.onTrial) good.push(gateway.runningHash);
       await gateway.push(
         await signed(
           key,
@@ -144,7 +146,7 @@ async function play(sequence: readonly Step[]): Promise<void> {
         ),
       );
       if (gateway.life.reported().status === 'rejected')
-        expect(gateway.life.reported().last_good.hash).toBe(before);
+        expect(good).toContain(gateway.life.reported().last_good.hash);
     } else if (step.type === 'model') {
       const [key] = KEYS;
       const { claim } = models.get(NAMES[step.model] ?? '') ?? {};
