@@ -47,6 +47,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
 
   /** All that the broker acknowledged is in the logs, once. */
   async function check(...outages: Outage[]): Promise<void> {
+    await waitFor('enough forecasts', () => run.seen.length > 6 * STREAMS);
     await run.finish();
     const { violations, texts, readings, late } = await run.verdict(outages);
     expect(violations.filter((text) => !isExcused(text, outages))).toEqual([]);

@@ -28,6 +28,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     const killedMs = performance.now();
     await waitFor('the other to own all', () => b.owned().length === PARTITIONS);
     expect(performance.now() - killedMs).toBeLessThan(5 * TTL_MS);
+    await waitFor('enough forecasts', () => seen.length > 60);
     await feed.finish();
     const { violations, texts, readings, late } = await verdict(observer, seen, fakeModel());
     expect(violations).toEqual([]);
