@@ -48,7 +48,9 @@ function pairs(text: string, decimalComma: boolean): object | null {
   const isForm = sign === '=' && text.includes('&');
   const found: [key: string, value: string][] = [];
   let numbers = 0;
-  for (let at = 0; at < text.length && found.length < MAX_CELLS; ) {
+  for (let at = 0; at < text.length; ) {
+    // A part of the readings would be lost without a reject.
+    if (found.length === MAX_CELLS) return null;
     const key = KEY[sign];
     key.lastIndex = at;
     const name = key.exec(text)?.[1];

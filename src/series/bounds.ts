@@ -55,11 +55,12 @@ class Side {
   /** Visits since the last large record, each from near the bound until the stream has left it; and how far they fell short of it on average. */
   private returns = 0;
   private short = 0;
-  /** Since the last record that exceeded the maximum by more than the range: whether the stream has been in the other half of its range, */
+  // The next three count from the last large record, one that exceeded the maximum by more than the range.
+  /** Whether the stream has been in the other half of its range. */
   private away = false;
-  /** whether it has come back to the bound from there, */
+  /** Whether it has come back to the bound from there. */
   private returned = false;
-  /** and by how much a later rise has exceeded the maximum before it, at most. */
+  /** The largest rise of a later record over the maximum before it. */
   private rise = 0;
   /** Highest value of the current visit, or of the last one; whether the stream has left since. */
   private top = Number.NEGATIVE_INFINITY;

@@ -79,6 +79,13 @@ describe('a text with several readings', () => {
     expect(decode(autoDecoder(settings(null)), text).readings).toEqual([]);
   });
 
+  it('refuses more readings than it takes as a whole, so that none is lost without a reject', () => {
+    const pairs = (count: number) => Array.from({ length: count }, (_, at) => `k${at}=${at}.5`).join(' ');
+    expect(Object.keys(textReadings(pairs(256)) ?? {})).toHaveLength(256);
+    expect(textReadings(pairs(257))).toBeNull();
+    expect(reasons(decode(autoDecoder(settings(null)), pairs(257)))).toEqual(['bad-number']);
+  });
+
   it('has no commas between cells if the rule says that commas are decimal', () => {
     const comma = '{ match: w, decimal_comma: true }';
     expect(routed(comma, '21,5,40,2').samples).toEqual([]);
