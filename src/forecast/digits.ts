@@ -65,11 +65,10 @@ function placesOf(size: number, digits: number): number {
  * The significant digits of a number as an integer, or -1 if only the slow conversion is exact: scaling and rounding has an error
  * of less than 1e-4 of a digit, so only numbers closer than that to a half need the text.
  */
-function wholeOf(size: number, places: number, digits: number): number {
+function wholeOf(size: number, places: number): number {
   const scaled = places >= 0 ? size * TEN[places] : size / TEN[-places];
   const rounded = Math.round(scaled);
-  const fits = rounded >= TEN[digits - 1] && rounded <= TEN[digits];
-  return fits && Math.abs(Math.abs(scaled - rounded) - 0.5) > NEAR_HALF ? rounded : -1;
+  return Math.abs(Math.abs(scaled - rounded) - 0.5) > NEAR_HALF ? rounded : -1;
 }
 
 /** Whether `wholeOf` is exact enough for this number. */
@@ -83,7 +82,7 @@ export function inDigits(value: number, digits: number): number {
   const size = Math.abs(value);
   if (isOrdinary(size, digits)) {
     const places = placesOf(size, digits);
-    const whole = wholeOf(size, places, digits);
+    const whole = wholeOf(size, places);
     if (whole >= 0) {
       const result = places >= 0 ? whole / TEN[places] : whole * TEN[-places];
       return value < 0 ? -result : result;
@@ -101,7 +100,7 @@ export function writeInDigits(value: number, digits: number, out: Uint8Array, at
   const size = Math.abs(value);
   if (isOrdinary(size, digits)) {
     let places = placesOf(size, digits);
-    let whole = wholeOf(size, places, digits);
+    let whole = wholeOf(size, places);
     if (whole >= 0) {
       let end = at;
       if (value < 0) out[end++] = MINUS;

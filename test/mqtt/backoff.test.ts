@@ -20,6 +20,11 @@ it('begins anew after a connection that lasted, not after one that flapped', () 
   clock.advance(100);
   expect(Math.round(backoff.next())).toBe(4000);
   backoff.connected();
-  clock.advance(20_000);
+  clock.advance(9999);
+  expect(Math.round(backoff.next())).toBe(8000);
+  backoff.connected();
+  clock.advance(10_000);
   expect(Math.round(backoff.next())).toBe(1000);
+  clock.advance(60_000);
+  expect(Math.round(backoff.next())).toBe(2000);
 });

@@ -110,6 +110,13 @@ describe('a damaged journal (faults.md row 6)', () => {
       good((writer) => writer.name(5, '')),
       good((writer) => writer.sample(99, T0, 1, 0)),
     ];
+    // A text that claims one byte more than is left.
+    const meta = frame((writer) => writer.meta('k', 'abc'));
+    const claimsMore = resealed(meta, (payload) => {
+      expect(payload.readUInt32LE(4)).toBe(3);
+      payload.writeUInt32LE(4, 4);
+    });
+    bad.push(Buffer.concat([MAGIC, frames[0] ?? meta, claimsMore, frames[1] ?? meta]));
     // A kind of a later version, with a checksum that holds.
     for (const kind of [0, 7, 200]) {
       const later = resealed(unknownKind, (payload) => {

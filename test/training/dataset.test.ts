@@ -14,6 +14,14 @@ describe('splitInTime', () => {
   it('uses a series too short for validation entirely for training', () => {
     expect(splitInTime(60, 24, 0.2)).toEqual({ train: { from: 0, to: 60 }, validation: null });
     expect(splitInTime(1000, 24, 0)).toEqual({ train: { from: 0, to: 1000 }, validation: null });
+    expect(splitInTime(10, 1, 0.9, 0)).toEqual({ train: { from: 0, to: 10 }, validation: null });
+  });
+
+  it('gives either part the minimum length, or does not split', () => {
+    expect(splitInTime(100, 10, 0.1).validation).toEqual({ from: 90, to: 100 });
+    expect(splitInTime(99, 10, 0.1).validation).toBeNull();
+    expect(splitInTime(40, 10, 0.5).train).toEqual({ from: 0, to: 10 });
+    expect(splitInTime(38, 10, 0.5).validation).toBeNull();
   });
 
   it('never lets a training bucket come within the horizon of a validation bucket', () => {

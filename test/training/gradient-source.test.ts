@@ -3,10 +3,15 @@ import { createRandom } from '../../src/network/random.ts';
 import type { NetworkSpec } from '../../src/network/spec.ts';
 import { stateRows } from '../../src/network/spec.ts';
 import { initialWeights } from '../../src/network/weights.ts';
-import { createGradientSource, parametersOf, weightsOf } from '../../src/training/gradient-source.ts';
+import {
+  createGradientSource,
+  parametersOf,
+  type RuntimeGradients,
+  weightsOf,
+} from '../../src/training/gradient-source.ts';
 import { trainLoop } from '../../src/training/loop.ts';
 import { Random } from '../../src/training/random.ts';
-import { WindowSampler } from '../../src/training/sampler.ts';
+import { type TrainingBatch, WindowSampler } from '../../src/training/sampler.ts';
 import { ValidationPass } from '../../src/training/validation.ts';
 import { plainSeries } from './synthetic.ts';
 
@@ -89,6 +94,22 @@ describe('training on the runtime', () => {
     bias.data[0]! += 3;
     expect((await source.run(batch, false)).loss).toBeGreaterThan(first + 1);
     await source.release();
+  });
+
+  it('draws the dropout masks of a skipped batch, and none in validation', async () => {
+    const lossAfter = async (former: (source: RuntimeGradients, batch: TrainingBatch) => unknown) => {
+      const { source, stream } = await set();
+      const batch = stream.next();
+      await former(source, batch);
+      const { loss } = await source.run(batch, true);
+      await source.release();
+      return loss;
+    };
+    const first = await lossAfter(() => undefined);
+    const second = await lossAfter((source, batch) => source.run(batch, true));
+    expect(second).not.toBe(first);
+    expect(await lossAfter((source) => source.skip?.())).toBe(second);
+    expect(await lossAfter((source, batch) => source.run(batch, false))).toBe(first);
   });
 
   it('returns one gradient per parameter, in order, and descends along it', async () => {

@@ -103,6 +103,8 @@ describe('watch', () => {
     expect(watch([pooled('a', 0.5, 0.49)], 0, DAY / 2).type).toBe('wait');
     expect(watch([pooled('a', 0.5, 0.49)], 0, DAY).type).toBe('rollback');
     expect(watch([pooled('a', 0.5, 0.498)], 0, DAY).type).toBe('confirm');
+    const limits = { ...PROBATION_DEFAULTS, harm: 2, harmAtEnd: 1.25 };
+    expect(watch([pooled('a', 0.5, 0.4)], 0, DAY, limits).type).toBe('confirm');
     // Streams count equally, whatever the size of their losses.
     const mixed = [pooled('a', 0.9, 0.88), pooled('b', 0.03, 0.035)];
     expect(watch(mixed, 0, DAY).type).toBe('confirm');

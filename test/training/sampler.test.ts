@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { Random } from '../../src/training/random.ts';
-import { makeBatch, type SamplerOptions, WindowSampler } from '../../src/training/sampler.ts';
+import { keepInside, makeBatch, type SamplerOptions, WindowSampler } from '../../src/training/sampler.ts';
 import { plainSeries, ramp } from './synthetic.ts';
 
 const options: SamplerOptions = {
@@ -189,11 +189,39 @@ describe('WindowSampler', () => {
     expect(() => make(100, 3)).toThrow(/origin every 3 steps/);
   });
 
+  it('starts anywhere on the grid, and one time in eight at the beginning', () => {
+    const one = { ...options, chunks: 1, batch: 40 };
+    const sampler = new WindowSampler([series[0]!], [{ from: 18, to: 200 }], one, new Random(9));
+    const starts = Array.from({ length: 100 }, () => places(sampler.next().x, 8, 40)).flat();
+    const grid = [...new Set(starts.map(({ from }) => from))].sort((a, b) => a - b);
+    expect(grid).toEqual(Array.from({ length: 43 }, (_, i) => 20 + 4 * i));
+    const atBeginning = starts.filter(({ from }) => from === 20).length / starts.length;
+    expect(atBeginning).toBeGreaterThan(0.12);
+    expect(atBeginning).toBeLessThan(0.17);
+  });
+
+  it('leaves an origin without a target in the range blank', () => {
+    const sampler = new WindowSampler([series[0]!], [{ from: 4, to: 12 }], options, new Random(1));
+    const { z, target, weight } = sampler.next();
+    // Origins are at steps 7 and 11; the range ends after step 11.
+    expect(z.subarray(0, 12).every((value) => value > 0)).toBe(true);
+    expect([...z.subarray(12), ...target.subarray(6), ...weight.subarray(6)]).toEqual(Array(24).fill(0));
+  });
+
   it('handles a series shorter than a chunk', () => {
     const sampler = new WindowSampler([plainSeries('a', ramp(6))], [full(6)], options, new Random(1));
     const { weight, x } = sampler.next();
     expect(weight.some((w) => w > 0)).toBe(true);
     expect(x.every(Number.isFinite)).toBe(true);
+  });
+});
+
+describe('keepInside', () => {
+  it('weighs no target before the range, nor from its end on', () => {
+    const batch = makeBatch({ steps: 4, stride: 4, leads: 6, batch: 1 }, 1, 1, 1, 1);
+    batch.weight.fill(1);
+    keepInside(batch, { from: 12, to: 14 }, 10, new Int32Array([1, 2, 3, 4]), 1);
+    expect([...batch.weight]).toEqual([1, 0, 1, 1, 0, 1]);
   });
 });
 

@@ -91,6 +91,27 @@ describe('Scheduler', () => {
     expect(scheduler.next(facts(1.1)).type).toBe('start');
   });
 
+  it('keeps a pending request as it is when the same one comes again', () => {
+    const scheduler = rested();
+    scheduler.request('drift');
+    const before = scheduler.save();
+    scheduler.request('drift');
+    expect(scheduler.save()).toBe(before);
+  });
+
+  it('aborts after the longest pause, not before, even if the machine is idle again by then', () => {
+    const paused = (): Scheduler => {
+      const scheduler = rested();
+      scheduler.request('request');
+      scheduler.next(facts(1));
+      expect(scheduler.next(facts(1.25, { load: 2 })).type).toBe('pause');
+      return scheduler;
+    };
+    expect(paused().next(facts(3.25, { load: 2 })).type).toBe('none');
+    expect(paused().next(facts(3.25)).type).toBe('resume');
+    expect(paused().next(facts(3.26))).toEqual({ type: 'stop', reason: 'paused too long: busy' });
+  });
+
   it('starts if load and temperature cannot be read', () => {
     const scheduler = rested();
     scheduler.request('request');
