@@ -42,10 +42,16 @@ export const valueAxis = () =>
     gap: 6,
     space: 44,
   });
+/** Distances of ticks, s. Of uPlot's own, which go from 1 to 5 minutes, none may fit the width of a phone. */
+const MINUTES = [1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60);
+const HOURS = [1, 2, 3, 4, 6, 12].map((hours) => hours * 3600);
+const DAYS = [1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 180, 365, 730, 1825].map((days) => days * 86_400);
+const TIME_STEPS_MS = [1, 2, 5, 10, 15, 30, ...MINUTES, ...HOURS, ...DAYS].map((seconds) => seconds * 1000);
 const timeAxis = () =>
   axis({
     size: 30,
-    space: 84,
+    space: 70,
+    incrs: TIME_STEPS_MS,
     values: (_u, splits, _at, _space, stepMs) =>
       splits.map((ms, i) => {
         const midnight = new Date(ms).getHours() === 0 && new Date(ms).getMinutes() === 0;

@@ -59,10 +59,11 @@ export class StreamList {
     this.layout();
   }
 
-  select(name, intoView) {
+  /** Brings its row into view, unless it is selected already: the user may have scrolled elsewhere. */
+  select(name) {
+    const item = name === this.selected ? undefined : this.items.find((one) => one.name === name);
     this.selected = name;
-    const item = this.items.find((one) => one.name === name);
-    if (intoView && item) {
+    if (item) {
       const { scrollTop, clientHeight } = this.box;
       if (item.top < scrollTop) this.box.scrollTop = item.top - HEAD;
       else if (item.top + ROW > scrollTop + clientHeight) this.box.scrollTop = item.top + ROW - clientHeight;

@@ -14,6 +14,8 @@ const REFRESH_MS = 20_000;
 /** name -> { summary, row, points, forecast, anomalies, crossings } */
 const streams = new Map();
 let selected = streamInAddress();
+/** The agent has answered which streams there are. */
+let isLoaded = false;
 let rows = [];
 let source = null;
 let watched = '';
@@ -23,7 +25,7 @@ let isRefused = false;
 
 /** The stream named in the address; null if there is none, or if the address ends within a character. */
 function streamInAddress() {
-  const text = location.hash.replace(/^#(\/stream\/)?/, '');
+  const text = location.hash.replace(/^#(\/streams?\/)?/, '');
   try {
     return text.startsWith('/') ? null : decodeURIComponent(text) || null;
   } catch {
@@ -46,9 +48,20 @@ function choose(name, byPointer) {
 
 function show(name) {
   selected = name;
-  list.select(name, true);
+  list.select(name);
   view.show(streams.get(name) ?? null);
+  $('missing').hidden = name === null || streams.has(name);
+  $('missing-name').textContent = name ?? '';
   watch();
+}
+
+/** Shows the stream that the address names, even if there is none of that name; else the shown one, or the most important. */
+function showNamed() {
+  const named = streamInAddress();
+  if (named !== null) return show(named);
+  if (streams.has(selected)) return show(selected);
+  const [first] = [...streams.values()].map(({ summary }) => summary).sort(byAttention);
+  show(first?.stream ?? null);
 }
 
 async function load() {
@@ -73,10 +86,8 @@ async function load() {
       });
   }
   list.set(streams);
-  if (selected === null || !streams.has(selected)) {
-    const [first] = [...summaries].sort(byAttention);
-    show(first?.stream ?? null);
-  } else show(selected);
+  isLoaded = true;
+  showNamed();
   performance.mark('streams-shown');
 }
 
@@ -150,9 +161,7 @@ async function route() {
   $('streams').hidden = make !== undefined;
   $('view').hidden = make === undefined;
   if (make === undefined) {
-    const name = streamInAddress();
-    if (name !== null && name !== selected && streams.has(name)) show(name);
-    else view.draw();
+    if (isLoaded) showNamed();
     return;
   }
   try {

@@ -34,6 +34,9 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     await page?.stop();
   });
 
+  const recorded = (stream: string, leads: number, i: number) =>
+    fakeForecast({ stream, leads, originMs: 1_700_000_000_000 + i * 1000, observed: 20 + (i % 7) });
+
   const open = (options: TabOptions = {}, { at = url, hash = '' }: { at?: string; hash?: string } = {}) =>
     openTab(browser, at + hash, options);
 
@@ -619,10 +622,32 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     await expect.poll(() => isInView('#streams-title')).toBe(true);
     expect(await tab.evaluate('document.activeElement.id')).toBe('list');
     await row(tab, 'holes/cpu').tap();
+    // With the scores the stream grows, which must not move it.
+    await tab.locator('#scores > *').waitFor();
     await expect.poll(() => isInView('#stream-name')).toBe(true);
     expect(await tab.textContent('#stream-name')).toBe('holes/cpu');
     await tab.setViewportSize({ width: 1280, height: 800 });
     expect(await tab.locator('#to-list').isVisible()).toBe(false);
+    await tab.close();
+  });
+
+  test('the chart of a phone has labels of times, whatever its range', async () => {
+    const { tab } = await open({ viewport: { width: 360, height: 740 } });
+    for (const leads of [20, 45, 60, 75, 90, 100, 150, 200, 220, 250]) {
+      const stream = `labels/${leads}`;
+      for (let i = 0; i < 300; i++) board.record(recorded(stream, leads, i), Date.now());
+      await row(tab, stream).dispatchEvent('click');
+      const { ink } = await drawnChart(tab, stream);
+      expect(ink.some((column) => column !== null)).toBe(true);
+      /** Pixels of the labels below the chart. */
+      const labels = await tab.evaluate(`(() => {
+        const canvas = document.querySelector('#chart canvas');
+        const { data } = canvas.getContext('2d').getImageData(0, canvas.height - 24, canvas.width, 24);
+        return data.filter((alpha, at) => at % 4 === 3 && alpha > 128).length;
+      })()`);
+      expect(labels, stream).toBeGreaterThan(50);
+      board.forget(stream);
+    }
     await tab.close();
   });
 

@@ -150,6 +150,45 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
     await tab.close();
   });
 
+  test('an address of an unknown stream says that there is none, until it is announced', async () => {
+    const { tab } = await open();
+    const [missing, stream] = [tab.locator('#missing'), tab.locator('#stream')];
+    await tab.goto(`${url}#/streams/late%2Fone`);
+    await missing.getByText('There is no stream late/one.').waitFor();
+    expect(await stream.isVisible()).toBe(false);
+    expect(await tab.locator('.row').count()).toBe(5);
+    await row(tab, 'holes/cpu').click();
+    await stream.waitFor();
+    expect(await missing.isVisible()).toBe(false);
+    await tab.goto(`${url}#/stream/late%2Fone`);
+    await missing.waitFor();
+    board.announce('late/one', null);
+    await expect.poll(() => tab.textContent('#stream-name')).toBe('late/one');
+    expect(await missing.isVisible()).toBe(false);
+    board.forget('late/one');
+    await missing.waitFor();
+    await tab.getByRole('link', { name: 'Streams', exact: true }).click();
+    await stream.waitFor();
+    expect(await tab.textContent('#stream-name')).not.toBe('late/one');
+    await tab.close();
+  });
+
+  test('a list that was scrolled stays where it is when streams come and go', async () => {
+    const { tab } = await open({ viewport: { width: 1280, height: 420 } });
+    const list = tab.locator('#list');
+    await row(tab, 'vitals/memory/used').click();
+    const streams = Array.from({ length: 20 }, (_, i) => `scrolled/s${i}`);
+    for (const name of streams) board.announce(name, null);
+    await expect.poll(() => tab.textContent('#count')).toMatch(/^25 streams/);
+    await list.evaluate('document.getElementById("list").scrollTop = 500');
+    board.announce('scrolled/last', null);
+    await expect.poll(() => tab.textContent('#count')).toMatch(/^26 streams/);
+    expect(await list.evaluate('document.getElementById("list").scrollTop')).toBe(500);
+    for (const name of [...streams, 'scrolled/last']) board.forget(name);
+    await expect.poll(() => tab.textContent('#count')).toMatch(/^5 streams/);
+    await tab.close();
+  });
+
   test('a new forecast appears on the open page', async () => {
     const { tab } = await open();
     board.record(fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.25, leads: 12 }), Date.now());
