@@ -2,7 +2,7 @@
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { newKey, signed } from '../remote/gateway.ts';
 import { hasMosquitto } from '../support/mosquitto.ts';
-import { runDelayMs } from '../support/run-delay.ts';
+import { stopwatch } from '../support/run-delay.ts';
 import { tempDirs } from '../support/temp.ts';
 import { Twins } from '../support/twins.ts';
 import { waitFor } from '../support/wait.ts';
@@ -21,11 +21,10 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
     expect(twins.last).toMatchObject({ status: 'applied', version: null });
     const before = twins.last.effective_hash;
     const from = twins.now;
-    const { pid } = twins.cellar.process;
-    const startedMs = Date.now() - runDelayMs(pid);
+    const watch = stopwatch(twins.cellar.process.pid);
     await twins.push({ patch: { streams: { changed: { horizon: '20s' } } }, probation: '6s' });
     await twins.reported('the push on probation', { status: 'probation', version: 1 });
-    expect(Date.now() - runDelayMs(pid) - startedMs).toBeLessThan(2000);
+    expect(watch.stop()).toBeLessThan(2000);
     expect(twins.last).toMatchObject({ needs: 'hot', code: 202, kid: 'ops-2026' });
     expect(twins.last.effective_hash).not.toBe(before);
     await twins.reported('the push applied', { status: 'applied', version: 1 });

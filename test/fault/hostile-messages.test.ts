@@ -72,11 +72,7 @@ describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
     expect(most - before).toBeLessThan(60 * MB);
     // Over MQTT 5 the broker knows the limit and does not deliver the message: the client cannot see it.
     if (version === '3.1.1')
-      await waitFor(
-        'an alert that names it',
-        () => alerts(node).some((text) => text.includes('huge')),
-        90_000,
-      );
+      await waitFor('an alert that names it', () => alerts(node).some((text) => text.includes('huge')));
     stop();
     expect(await daemon.end('SIGTERM')).toBe(0);
     // The same message at the next start: no restart loop.
@@ -89,22 +85,28 @@ describe.skipIf(!hasMosquitto)('rows 32 and 33: costly messages', () => {
     await waitFor('forecasts', () => forecasts('much') > 10);
     const metrics = Buffer.concat(Array.from({ length: 130_000 }, () => Buffer.from([0x12, 0])));
     const records = Buffer.from(`[${Array.from({ length: 65_000 }, () => '{}').join(',')}]`);
-    const rate = async (seconds: number, flood: () => void): Promise<number> => {
-      const from = forecasts('much');
-      const began = performance.now();
-      while (performance.now() - began < seconds * 1000) {
-        flood();
-        await sleep(100);
+    /** Forecasts per second; the median of parts, of which a machine that stands still for some seconds spoils a few. */
+    const rate = async (parts: number, flood: () => void): Promise<number> => {
+      const rates: number[] = [];
+      for (let part = 0; part < parts; part++) {
+        const from = forecasts('much');
+        const began = performance.now();
+        for (let turn = 0; turn < 15; turn++) {
+          flood();
+          await sleep(100);
+        }
+        rates.push(((forecasts('much') - from) / (performance.now() - began)) * 1000);
       }
-      return ((forecasts('much') - from) / (performance.now() - began)) * 1000;
+      return rates.sort((a, b) => a - b)[Math.floor(parts / 2)] ?? Number.NaN;
     };
-    const before = await rate(5, () => {});
-    const during = await rate(8, () => {
+    const before = await rate(7, () => {});
+    const during = await rate(9, () => {
       suite.eyes.client.publish('much/spBv1.0/g/NBIRTH/n', metrics, { qos: 0 });
       suite.eyes.client.publish('much/senml/n', records, { qos: 0 });
     });
-    expect(during).toBeGreaterThan((2 / 3) * before);
-    await waitFor('counts of what was refused', () => (dropped('much')['over-budget'] ?? 0) > 0, 90_000);
+    const after = await rate(7, () => {});
+    expect(during).toBeGreaterThan((2 / 3) * Math.min(before, after));
+    await waitFor('counts of what was refused', () => (dropped('much')['over-budget'] ?? 0) > 0);
     stop();
     expect(await daemon.end('SIGTERM')).toBe(0);
   });

@@ -20,7 +20,7 @@ interface Dashboard {
 }
 
 const DEPLOY = new URL('../../deploy/', import.meta.url).pathname;
-const PATIENCE_MS = 120_000;
+const PATIENCE_MS = 240_000;
 const METRIC = /\b(?:gatecast|process|nodejs)_[a-z0-9_]+\b|\bup\b/g;
 
 describe.skipIf(!hasMosquitto || !hasPrometheus)('Prometheus', () => {

@@ -6,7 +6,7 @@ import { describe, expect, test } from 'vitest';
 import { type Daemon, spawnProgram } from '../support/daemon.ts';
 import { daemonSuite } from '../support/daemon-suite.ts';
 import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
-import { runDelayMs } from '../support/run-delay.ts';
+import { stopwatch } from '../support/run-delay.ts';
 import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
@@ -26,16 +26,10 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
   const status = (node: string): string | undefined => suite.eyes.on(`gatecast/${node}/status`).at(-1)?.text;
 
   async function endsInTime(daemon: Daemon): Promise<void> {
-    const began = performance.now();
-    const startDelay = runDelayMs(daemon.process.pid);
-    let delay = startDelay;
-    // Read until it has ended: the system forgets it then.
-    const meter = setInterval(() => {
-      delay = Math.max(delay, runDelayMs(daemon.process.pid));
-    }, 20);
+    const watch = stopwatch(daemon.process.pid);
+    daemon.process.once('exit', watch.stop);
     const end = await daemon.end('SIGTERM');
-    clearInterval(meter);
-    expect(performance.now() - began - (delay - startDelay)).toBeLessThan(LIMIT_MS);
+    expect(watch.stop()).toBeLessThan(LIMIT_MS);
     expect([0, 'SIGTERM'], daemon.output()).toContain(end);
     expect(daemon.output()).not.toMatch(/"?stop failed|UNEXPECTED/);
   }

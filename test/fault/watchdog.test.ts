@@ -4,14 +4,14 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { ensureBuilt, spawnProgram } from '../support/daemon.ts';
 import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
-import { runDelayMs } from '../support/run-delay.ts';
+import { stopwatch } from '../support/run-delay.ts';
 import { sensorsConfig } from '../support/sensors.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
-/** The daemon reports at half of this. */
-const WATCHDOG_MS = 1000;
+/** The daemon reports at half of this: on a busy machine, too, the start of a process takes much less than the other half. */
+const WATCHDOG_MS = 4000;
 
 /** Children that have ended, but whose end a stopped parent has not read, do not count. */
 const hasChildren = (pid = 0): boolean =>
@@ -50,9 +50,9 @@ test.skipIf(!hasMosquitto)(
       // No sensor sends anything.
       const quiet = fed();
       const { pid } = daemon.process;
-      const began = performance.now() - runDelayMs(pid);
+      const watch = stopwatch(pid);
       await waitFor('five signs of life', () => fed() - quiet >= 5);
-      expect(performance.now() - runDelayMs(pid) - began).toBeLessThan(5 * WATCHDOG_MS);
+      expect(watch.stop()).toBeLessThan(5 * WATCHDOG_MS);
       daemon.process.kill('SIGSTOP');
       // What it has started may still write.
       await waitFor('the end of what it has started', () => !hasChildren(pid));

@@ -1,7 +1,7 @@
 /** What a router takes up, and what it puts off: retained messages, other agents' outputs, costly topics. */
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
-import { runDelayMs } from '../support/run-delay.ts';
+import { computed } from '../support/run-delay.ts';
 import { sparkplug } from './sparkplug-messages.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 12);
@@ -97,11 +97,12 @@ describe('the budget of a message and of a topic', () => {
     const { rejects } = send(to, 'spBv1.0/g/NBIRTH/n', emptyMetrics(130_000));
     expect(rejects.map(({ reason }) => reason)).toEqual(['too-many-readings']);
     const large = emptyMetrics(130_000);
-    const began = performance.now() - runDelayMs();
-    for (let second = 0; second < 10; second += 1)
-      send(to, 'spBv1.0/g/NBIRTH/n', large, false, NOW + second * 1000);
+    const { ms } = computed(() => {
+      for (let second = 0; second < 10; second += 1)
+        send(to, 'spBv1.0/g/NBIRTH/n', large, false, NOW + second * 1000);
+    });
     // Decoded, they take some 2 s.
-    expect(performance.now() - runDelayMs() - began).toBeLessThan(400);
+    expect(ms).toBeLessThan(400);
   });
 
   it('limits births that contain nothing, also if each of their parts is small', () => {

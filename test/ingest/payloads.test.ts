@@ -2,7 +2,7 @@
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
 import { sniff } from '../../src/ingest/sniff.ts';
-import { runDelayMs } from '../support/run-delay.ts';
+import { computed } from '../support/run-delay.ts';
 
 const NOW = Date.UTC(2026, 10, 29, 12);
 const at = (iso: string): number => Date.parse(iso);
@@ -852,9 +852,7 @@ describe('what is nearly JSON', () => {
       `${'['.repeat(20)}${"'".repeat(200_000)}`,
       `{"a":x${",'b".repeat(60_000)}}`,
     ]) {
-      const began = performance.now() - runDelayMs();
-      routed('{ match: s }', [['s', text]]);
-      expect(performance.now() - runDelayMs() - began).toBeLessThan(1000);
+      expect(computed(() => routed('{ match: s }', [['s', text]])).ms).toBeLessThan(1000);
     }
   });
 });

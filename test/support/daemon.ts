@@ -71,7 +71,7 @@ const ended = (child: ChildProcess): boolean => child.exitCode !== null || child
 export async function startDaemon(
   dir: string,
   config: object,
-  patienceMs = 90_000,
+  patienceMs = 200_000,
   env: Record<string, string> = {},
 ): Promise<Daemon> {
   const file = join(dir, 'gatecast.json');

@@ -1,5 +1,5 @@
 /** How long processes could not run because others had the processors: what a time limit on a busy machine must leave out. */
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 
 /** Of the main threads of these processes and of this one, since their start, ms; 0 where the kernel does not count it. */
 export function runDelayMs(...pids: readonly (number | undefined)[]): number {
@@ -12,4 +12,60 @@ export function runDelayMs(...pids: readonly (number | undefined)[]): number {
     }
   });
   return delays.reduce((sum, ms) => sum + ms, 0);
+}
+
+const LOOK_MS = 5;
+/** A longer pause between two looks is one of the machine. */
+const PAUSE_MS = 25;
+
+/** Whether a thread of the process waits for the disk, or is stopped. */
+function isHeld(pid: number | undefined): boolean {
+  try {
+    return readdirSync(`/proc/${pid}/task`).some((thread) =>
+      /\) [DTt] /.test(readFileSync(`/proc/${pid}/task/${thread}/stat`, 'utf8')),
+    );
+  } catch {
+    return false;
+  }
+}
+
+export interface Stopwatch {
+  /** ms so far; the same for ever after the first call of `stop`. */
+  ms(): number;
+  stop(): number;
+}
+
+/**
+ * How long a process takes, without the time in which it could do nothing: others had the processors, it waited for the disk, or
+ * the machine or the process stood still.
+ */
+export function stopwatch(pid: number | undefined = process.pid): Stopwatch {
+  let passedMs = 0;
+  let seenMs = performance.now();
+  let delayMs = runDelayMs(pid);
+  const look = (): void => {
+    const [nowMs, delay] = [performance.now(), runDelayMs(pid)];
+    const ownMs = Math.min(nowMs - seenMs, PAUSE_MS) - Math.max(0, delay - delayMs);
+    if (ownMs > 0 && !isHeld(pid)) passedMs += ownMs;
+    [seenMs, delayMs] = [nowMs, delay];
+  };
+  const timer = setInterval(look, LOOK_MS);
+  let stopped = false;
+  return {
+    ms: () => passedMs,
+    stop: () => {
+      if (!stopped) look();
+      stopped = true;
+      clearInterval(timer);
+      return passedMs;
+    },
+  };
+}
+
+/** A call, and how long this process computes in it, ms: what the machine does otherwise, and its disk, do not count. */
+export function computed<T>(action: () => T): { readonly result: T; readonly ms: number } {
+  const from = process.cpuUsage();
+  const result = action();
+  const { user, system } = process.cpuUsage(from);
+  return { result, ms: (user + system) / 1000 };
 }

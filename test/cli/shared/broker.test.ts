@@ -56,7 +56,11 @@ describe.skipIf(!hasMosquitto)('a link', () => {
       return process.memoryUsage().heapUsed - before;
     };
     await grown(500);
-    expect((await grown(10_000)) / 10_000, 'bytes per request').toBeLessThan(100);
+    // The heap may grow by some kB for other reasons, once: what is kept of requests grows with each of them.
+    const perRequest: number[] = [];
+    for (let round = 0; round < 5; round++) perRequest.push((await grown(2000)) / 2000);
+    const [, , median] = perRequest.sort((a, b) => a - b);
+    expect(median, 'bytes per request').toBeLessThan(100);
     await link.close();
   });
 });
