@@ -138,14 +138,7 @@ export function examples(): Readonly<Record<string, Outgoing>> {
       ),
     ),
     anomaly: made(() =>
-      json.anomaly(STREAM, {
-        timeMs: ORIGIN,
-        observed: 9.4,
-        low: 0.31,
-        p50: 0.6,
-        high: 0.88,
-        score: 7.316,
-      }),
+      json.anomaly(STREAM, { timeMs: ORIGIN, observed: 9.4, low: 0.31, p50: 0.6, high: 0.88, score: 7.316 }),
     ),
     alert: made(() =>
       json.alert('store', {
@@ -201,12 +194,7 @@ export function examples(): Readonly<Record<string, Outgoing>> {
       qos: 1,
       retain: true,
     },
-    alerts: {
-      topic: topics.alerts,
-      payload: JSON.stringify({ count: 0, alerts: [] }),
-      qos: 1,
-      retain: true,
-    },
+    alerts: { topic: topics.alerts, payload: JSON.stringify({ count: 0, alerts: [] }), qos: 1, retain: true },
     device: home.device(home.deviceId(spec, 1), [spec]).message,
   };
 }

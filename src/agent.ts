@@ -206,11 +206,5 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     if (part.stop !== undefined) stops.add(part.name, () => part.stop?.());
   }
   for (const stream of streams.gone) context.forget(stream);
-  return {
-    pageUrl: page.url,
-    parts,
-    context,
-    reload: () => requests.ask('reload'),
-    stop: () => stops.run(),
-  };
+  return { pageUrl: page.url, parts, context, reload: () => requests.ask('reload'), stop: () => stops.run() };
 }

@@ -206,10 +206,7 @@ const tablesOf = (json: unknown): Tables =>
   );
 
 const pointsOf = (pairs: readonly number[]): TablePoint[] =>
-  Array.from({ length: pairs.length >> 1 }, (_, i) => ({
-    timeMs: pairs[2 * i],
-    value: pairs[2 * i + 1],
-  }));
+  Array.from({ length: pairs.length >> 1 }, (_, i) => ({ timeMs: pairs[2 * i], value: pairs[2 * i + 1] }));
 
 function stateOf(file: string): string {
   try {

@@ -299,13 +299,7 @@ function configView({ config }: Context, { document, session, remote }: PageSour
   const hash = configHash(running);
   const version = remote?.version ?? null;
   if (document === undefined)
-    return {
-      hash,
-      version,
-      keys: [],
-      notice: 'This agent was started without a config file.',
-      push: null,
-    };
+    return { hash, version, keys: [], notice: 'This agent was started without a config file.', push: null };
   const layers = session?.opened.life.running() ?? {};
   const order = layerOrder(running.remote_config.groups);
   const file = { document: document(), dataDir: running.data_dir };

@@ -96,10 +96,7 @@ async function reload({ configFile, configure }: VerbParts): Promise<object> {
     const issues = errors.map(({ part, path, message }) => ({ path, message: `(${part}): ${message}` }));
     const hint = [...new Set(errors.map((error) => error.hint))].join(' ');
     const code = errors.every(({ busy }) => busy === true) ? 'BUSY' : 'CONFIG_INVALID';
-    throw new GatecastError(code, 'The config was refused, nothing has changed', {
-      issues,
-      hint,
-    });
+    throw new GatecastError(code, 'The config was refused, nothing has changed', { issues, hint });
   }
   return { hot, reconnect, restart, removed };
 }

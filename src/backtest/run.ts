@@ -136,9 +136,7 @@ export function openModel(request: BacktestRequest): { stored: StoredModel | nul
     throw new GatecastError(
       'USAGE',
       `--horizon is ${request.horizon}; the maximum is ${MAX_LEADS} buckets.`,
-      {
-        hint: 'Use a longer --interval to forecast further ahead.',
-      },
+      { hint: 'Use a longer --interval to forecast further ahead.' },
     );
   }
   const stored = request.model === 'none' ? null : request.registry.open(request.model);

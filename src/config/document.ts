@@ -102,10 +102,7 @@ function checkNode(
           message: `line ${at}: this key is never allowed`,
         });
       else if (seen.has(String(key.value)))
-        issues.push({
-          path: join(path, String(key.value)),
-          message: `line ${at}: duplicate key`,
-        });
+        issues.push({ path: join(path, String(key.value)), message: `line ${at}: duplicate key` });
       else {
         seen.add(String(key.value));
         checkNode(value, join(path, String(key.value)), depth + 1, issues, line);

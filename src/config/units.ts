@@ -11,12 +11,7 @@ const UNIT_MS: Readonly<Record<string, number>> = {
 const DURATION = /^(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w)$/;
 const DURATION_PART = /(\d{1,9}(?:\.\d{1,6})?)(ms|s|m|h|d|w)/g;
 const COMPOUND = /^(?:\d{1,9}(?:\.\d{1,6})?(?:ms|s|m|h|d|w)){2,6}$/;
-const UNIT_BYTES: Readonly<Record<string, number>> = {
-  B: 1,
-  KB: 1024,
-  MB: 1024 ** 2,
-  GB: 1024 ** 3,
-};
+const UNIT_BYTES: Readonly<Record<string, number>> = { B: 1, KB: 1024, MB: 1024 ** 2, GB: 1024 ** 3 };
 const SIZE = /^(\d{1,12}(?:\.\d{1,3})?)\s?(B|KB|MB|GB)$/i;
 const RATE = /^(\d{1,12}(?:\.\d{1,9})?)\/(.+)$/;
 

@@ -90,10 +90,7 @@ const root = protobuf.Root.fromJSON({
         stringValue: field(15, 'string'),
       },
     },
-    PropertySet: {
-      edition: 'proto2',
-      fields: { keys: list(1, 'string'), values: list(2, 'PropertyValue') },
-    },
+    PropertySet: { edition: 'proto2', fields: { keys: list(1, 'string'), values: list(2, 'PropertyValue') } },
     PropertyValue: {
       edition: 'proto2',
       fields: {

@@ -11,9 +11,7 @@ const many = (type: string, id: number) => ({ rule: 'repeated', type, id });
 const root = protobuf.Root.fromJSON({
   nested: {
     Model: { fields: { graph: one('Graph', 7), functions: many('Function', 25) } },
-    Graph: {
-      fields: { nodes: many('Node', 1), tensors: many('Tensor', 5), sparse: many('Sparse', 15) },
-    },
+    Graph: { fields: { nodes: many('Node', 1), tensors: many('Tensor', 5), sparse: many('Sparse', 15) } },
     Function: { fields: { nodes: many('Node', 7) } },
     Node: { fields: { op: one('string', 4), attributes: many('Attribute', 5) } },
     Attribute: {

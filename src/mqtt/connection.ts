@@ -466,10 +466,7 @@ function describe(error: Error): ConnectionEnd {
   if (code === NO_RETAIN) return { kind: 'no-retain', reason };
   if (code === NO_QOS) return { kind: 'no-qos', reason };
   if (LOGIN_REFUSED.includes(code))
-    return {
-      kind: 'refused',
-      reason: `the login was refused: check user name and password (${reason})`,
-    };
+    return { kind: 'refused', reason: `the login was refused: check user name and password (${reason})` };
   if (REFUSED.includes(code)) return { kind: 'refused', reason };
   return { kind: code === OVERSIZE ? 'oversize' : 'network', reason };
 }

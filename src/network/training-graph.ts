@@ -113,10 +113,7 @@ function pinballLoss(
   const observed = g.emit('Max', [sum(g, weight), g.scalar(1e-6)], []);
   const weighted = mul(g, pinball, column(weight));
   const double = g.scalar(2 / Q);
-  return {
-    loss: div(g, mul(g, sum(g, weighted), double), observed),
-    losses: mul(g, weighted, double),
-  };
+  return { loss: div(g, mul(g, sum(g, weighted), double), observed), losses: mul(g, weighted, double) };
 }
 
 function checkOptions(spec: NetworkSpec, { steps, originStride, leads }: TrainingGraphOptions): void {

@@ -129,12 +129,7 @@ export function svg(frame: Frame, label: string, content: string): string {
 }
 
 /** Colours of `picture`; a chart of `svg` has those of the report's style sheet. */
-export const INK = {
-  line: '#1f5f8b',
-  accent: '#b3412e',
-  grid: '#e3e3de',
-  faint: '#bbb',
-} as const;
+export const INK = { line: '#1f5f8b', accent: '#b3412e', grid: '#e3e3de', faint: '#bbb' } as const;
 
 /** A picture on a white background, as the text of an .svg file. Sizes are in pixels. */
 export function svgDocument(width: number, height: number, fontSize: number, content: string): string {

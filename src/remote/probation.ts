@@ -132,12 +132,7 @@ export function judge(trial: Trial, now: AgentVitals, monotonicMs: number, model
   const { before, sinceMs, lengthMs } = trial;
   const lostSinceMs = now.connected ? null : (trial.lostSinceMs ?? monotonicMs);
   const next: Trial = { ...trial, lostSinceMs };
-  const failed = (reason: string): Verdict => ({
-    trial: next,
-    passed: false,
-    failed: reason,
-    notes: [],
-  });
+  const failed = (reason: string): Verdict => ({ trial: next, passed: false, failed: reason, notes: [] });
   if (lostSinceMs !== null && monotonicMs - lostSinceMs >= graceMs(lengthMs))
     return failed('the connection to the broker was lost during probation');
   const raised = now.alerts.filter((id) => !before.alerts.includes(id));

@@ -295,10 +295,7 @@ export class RemoteConfig {
       isHere || 'problems' in running
         ? evaluated.config
         : { ...evaluated.config, model: running.config.model };
-    const { errors, ...diff } = await host.configure(tried, {
-      dryRun: true,
-      connect: false,
-    });
+    const { errors, ...diff } = await host.configure(tried, { dryRun: true, connect: false });
     answer(errors.length > 0 ? 400 : 200, hostProblems(errors), evaluated.hash, needsOf(diff));
   }
 

@@ -89,9 +89,7 @@ export class StateReader implements StateIo {
       throw new GatecastError(
         'STATE_MISMATCH',
         `A stored array has ${length} elements, but ${values.length} were expected.`,
-        {
-          hint: 'It will be rebuilt from stored samples.',
-        },
+        { hint: 'It will be rebuilt from stored samples.' },
       );
     }
     const at = this.take(values.byteLength);

@@ -73,9 +73,7 @@ function openChecked(path: string): Database {
   throw new GatecastError(
     'STORE_FAILED',
     `${path} has schema ${version}, but schema ${SCHEMA_VERSION} is needed`,
-    {
-      hint: 'start the agent of this version once: it updates the database',
-    },
+    { hint: 'start the agent of this version once: it updates the database' },
   );
 }
 

@@ -160,9 +160,7 @@ class TableBuilder {
       throw invalid(
         line,
         `column "${column.name}" has "${this.cell(record, column.at)}", which is not a number`,
-        {
-          hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
-        },
+        { hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal' },
       );
     }
   }

@@ -53,9 +53,7 @@ export function readCheckpoint(path: string, fingerprint: string): Checkpoint {
       throw new GatecastError(
         'TRAINING_FAILED',
         `${path} belongs to a training with other settings or data.`,
-        {
-          hint: 'Repeat the original command, or remove the checkpoint to start again.',
-        },
+        { hint: 'Repeat the original command, or remove the checkpoint to start again.' },
       );
     }
     const state = JSON.parse(metadata.state ?? '') as Record<string, number | null>;

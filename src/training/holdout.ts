@@ -111,9 +111,7 @@ async function play(
   try {
     await replay(all, around, model, watch, brake);
   } catch (cause) {
-    throw new GatecastError('MODEL_INVALID', `The ${network} cannot be run: ${errorText(cause)}`, {
-      cause,
-    });
+    throw new GatecastError('MODEL_INVALID', `The ${network} cannot be run: ${errorText(cause)}`, { cause });
   }
 }
 

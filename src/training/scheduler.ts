@@ -185,11 +185,7 @@ export class Scheduler {
     const back = (time: number | null) => (time !== null && time > nowMs ? nowMs : time);
     const { lastEndMs, notBeforeMs } = this.state;
     const soonest = Math.min(notBeforeMs, nowMs + this.settings.mostBackoffMs);
-    this.state = {
-      ...this.state,
-      lastEndMs: back(lastEndMs),
-      notBeforeMs: soonest,
-    };
+    this.state = { ...this.state, lastEndMs: back(lastEndMs), notBeforeMs: soonest };
   }
 
   private want(trigger: Trigger): void {

@@ -203,14 +203,7 @@ export function detail(entry: BoardStream, afterMs = Number.NEGATIVE_INFINITY): 
   return {
     ...summary(entry),
     points: entry.history.since(afterMs).map(pointOf),
-    forecast: f && {
-      origin_ms: f.originMs,
-      p10: row(0),
-      p30: row(1),
-      p50: row(2),
-      p70: row(3),
-      p90: row(4),
-    },
+    forecast: f && { origin_ms: f.originMs, p10: row(0), p30: row(1), p50: row(2), p70: row(3), p90: row(4) },
     anomalies: entry.anomalies.map(anomalyWire),
     crossings: (f?.crossings ?? []).map(crossingWire),
   };

@@ -30,9 +30,7 @@ test.skipIf(!hasMosquitto)(
       eyes.client.publishAsync(
         'sensors/tank',
         JSON.stringify({ time: new Date(timeMs).toISOString(), value }),
-        {
-          qos: 1,
-        },
+        { qos: 1 },
       );
     // A bucket counts only if the one before it has a reading, too.
     const counted = (): number => {

@@ -37,13 +37,7 @@ function rig(store = new MemoryStore()) {
   };
   const engine = { know: (name: string, points: readonly TablePoint[]) => known.set(name, points) };
   const settings = { config: configOf([]) };
-  const part = new KnownAhead({
-    config: () => settings.config,
-    engine,
-    store,
-    clock,
-    log,
-  });
+  const part = new KnownAhead({ config: () => settings.config, engine, store, clock, log });
   const ahead = {
     use: async (config: ReturnType<typeof configOf>) => {
       const change = part.prepare(config, settings.config);

@@ -79,12 +79,7 @@ const PARTS: Readonly<Record<string, Part>> = {
         own = memory.save(own) ?? own;
       };
     },
-    stored: {
-      tuner: null,
-      champion: { a: 1 },
-      live: { model: 'm', ratios: { a: 0.5 } },
-      runs: [run(1)],
-    },
+    stored: { tuner: null, champion: { a: 1 }, live: { model: 'm', ratios: { a: 0.5 } }, runs: [run(1)] },
     merged: {
       tuner: null,
       champion: { a: 2 },

@@ -69,9 +69,7 @@ function longSequence(steps: number): { seconds: number; peak: number } {
   const { stdout, stderr, status } = spawnSync(
     process.execPath,
     [SMALL_HEAP, ...process.execArgv, script, `${steps}`],
-    {
-      encoding: 'utf8',
-    },
+    { encoding: 'utf8' },
   );
   if (status !== 0) throw new Error(`the pass over ${steps} steps failed: ${stderr}`);
   return JSON.parse(stdout) as { seconds: number; peak: number };

@@ -69,10 +69,7 @@ describe('resolving a config', () => {
   ] as const) {
     it(`refuses the covariate ${wrong}`, () => {
       expect(() => config(`, covariates: [${wrong}]`)).toThrow(
-        expect.objectContaining({
-          code: 'CONFIG_INVALID',
-          issues: [expect.objectContaining({ path })],
-        }),
+        expect.objectContaining({ code: 'CONFIG_INVALID', issues: [expect.objectContaining({ path })] }),
       );
     });
   }

@@ -38,12 +38,7 @@ describe.skipIf(!hasMosquitto)('the contract', () => {
   const config = (change: Record<string, unknown> = {}) =>
     sensorsConfig(
       { node: 'edge', url: broker.url, dataDir: dir },
-      {
-        name: '{place}/value',
-        unit: '°C',
-        horizon: '30m',
-        thresholds: [{ name: 'hot', above: 24 }],
-      },
+      { name: '{place}/value', unit: '°C', horizon: '30m', thresholds: [{ name: 'hot', above: 24 }] },
       { publish: { at: ['5m', '15m'] }, ...change },
     );
 

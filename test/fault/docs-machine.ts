@@ -200,11 +200,7 @@ export async function startMachine(dir: string): Promise<Machine> {
         '-c',
         `cd '${cwd}' && { ${line}\n}`,
       ],
-      {
-        env,
-        detached: true,
-        stdio: ['ignore', 'pipe', 'pipe'],
-      },
+      { env, detached: true, stdio: ['ignore', 'pipe', 'pipe'] },
     );
     let output = '';
     for (const stream of [child.stdout, child.stderr])

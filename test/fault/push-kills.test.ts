@@ -101,12 +101,7 @@ const CASES: Readonly<Record<Kind, Case>> = {
     outcome: 'rolled_back',
     kills: [...both('applying', 'rolling_back', 'rolled_back', 'forgotten'), 'probation:soon'],
   },
-  'wrong model': {
-    content: {},
-    model: 'wrong',
-    outcome: 'rejected',
-    kills: both('dropped', 'forgotten'),
-  },
+  'wrong model': { content: {}, model: 'wrong', outcome: 'rejected', kills: both('dropped', 'forgotten') },
 };
 
 const ROWS = Object.entries(CASES).flatMap(([kind, { kills }]) =>
@@ -270,9 +265,7 @@ describe.skipIf(!hasMosquitto)('kill -9 in every persisted state of a push', () 
             watcher.client.publish(
               `gatecast/${node}/model/${model}/chunk/${number}`,
               Buffer.from(chunkAt(all, number)),
-              {
-                qos: 1,
-              },
+              { qos: 1 },
             );
       }
       seen = haves.length;

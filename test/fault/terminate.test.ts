@@ -56,9 +56,7 @@ describe.skipIf(!hasMosquitto)('row 27: SIGTERM', () => {
         suite.eyes.client.publish(
           `flood/p${i}`,
           JSON.stringify({ value: sent++, time: new Date().toISOString() }),
-          {
-            qos: 1,
-          },
+          { qos: 1 },
         );
     }, 50);
     await waitFor('forecasts', () => suite.eyes.on('gatecast/flood/forecast/p1').length > 1);

@@ -32,12 +32,7 @@ const KINDS: readonly Partial<StreamSpec>[] = [
 ];
 const specs = KINDS.flatMap((kind, k) =>
   [0, 1, 2].map((copy) =>
-    testSpec(`k${k}-${copy}`, {
-      intervalMs: MINUTE,
-      horizonMs: 12 * MINUTE,
-      latenessMs: LATENESS,
-      ...kind,
-    }),
+    testSpec(`k${k}-${copy}`, { intervalMs: MINUTE, horizonMs: 12 * MINUTE, latenessMs: LATENESS, ...kind }),
   ),
 );
 

@@ -627,10 +627,7 @@ describe.concurrent('another broker', () => {
     client.switchTo(
       { ...plainBrokerOptions(next.url, 'scripted'), maxBackoffMs: 100, sessionExpiryMs: 60_000 },
       [],
-      {
-        former: ['former/#'],
-        remember: (filters) => remembered.push(filters),
-      },
+      { former: ['former/#'], remember: (filters) => remembered.push(filters) },
     );
     await connected(client);
     expect(next.levels.slice(0, 2)).toEqual([5, 4]);

@@ -447,9 +447,7 @@ describe('a Raspberry Pi 4, emulated', () => {
    */
   it.skipIf(!ready)(
     'apt installs the package with what it depends on, and its command runs',
-    {
-      timeout: 8 * MINUTE,
-    },
+    { timeout: 8 * MINUTE },
     () => {
       makeDebian();
       call('dpkg', '--purge', 'gatecast');

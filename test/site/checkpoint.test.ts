@@ -7,14 +7,7 @@ import { Partition } from '../../src/site/partition.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { testSpec } from '../support/specs.ts';
 
-const PARTITION = {
-  seq: 7,
-  tickMs: 1000,
-  untilMs: 900,
-  bridges: [],
-  streams: [],
-  model: CONFIGURED,
-};
+const PARTITION = { seq: 7, tickMs: 1000, untilMs: 900, bridges: [], streams: [], model: CONFIGURED };
 
 describe('the checkpoint of a partition', () => {
   it.each([1_800_000_000_000, Number.POSITIVE_INFINITY])(

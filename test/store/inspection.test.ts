@@ -93,14 +93,7 @@ describe('the inspection of a store', () => {
       modelHash: 'model',
       replayFromMs,
       bytes: Uint8Array.of(1, 2, 3),
-      about: {
-        intervalMs: 1000,
-        horizonSteps: 4,
-        buckets: 9,
-        observedMs: T0,
-        unit: null,
-        scores: [],
-      },
+      about: { intervalMs: 1000, horizonSteps: 4, buckets: 9, observedMs: T0, unit: null, scores: [] },
     });
     store.saveSnapshots(['a', 'b'].map((stream) => snapshot(stream, T0 + 5000)));
     expect(store.dropSnapshots('a')).toBe(true);

@@ -87,11 +87,7 @@ export async function startRichPage() {
       return { model: 'base' };
     },
     status: () =>
-      fakeStatus({
-        alerts: 1,
-        waiting: { reason: 'away', untilMs: Date.now() + 600_000 },
-        site: 'plant',
-      }),
+      fakeStatus({ alerts: 1, waiting: { reason: 'away', untilMs: Date.now() + 600_000 }, site: 'plant' }),
   });
   fillBoard(
     started.board,

@@ -53,13 +53,7 @@ export async function scriptedNode(script: NodeScript): Promise<ScriptedNode> {
 
   const report = (kid: string, claims: Claims, verdict: Verdict, layer: string, dryRun: boolean): void => {
     const { status, code, text } = verdict;
-    const outcome = {
-      status,
-      code,
-      version: claims.version,
-      kid,
-      token: claims.token ?? null,
-    };
+    const outcome = { status, code, version: claims.version, kid, token: claims.token ?? null };
     if (!dryRun && status !== 'applying' && status !== 'probation')
       history.push({ ...outcome, layer, at: new Date().toISOString() });
     const reported: Reported = {

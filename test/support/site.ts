@@ -146,12 +146,7 @@ export function listen(nc: NatsConnection, site = 'plant'): Published[] {
       if (error !== null) return;
       const text = message.string();
       const { stream, epoch } = JSON.parse(text) as { stream: string; epoch: number };
-      seen.push({
-        stream,
-        epoch,
-        text: text.replace(`,"epoch":${epoch}}`, '}'),
-        subject: message.subject,
-      });
+      seen.push({ stream, epoch, text: text.replace(`,"epoch":${epoch}}`, '}'), subject: message.subject });
     },
   });
   return seen;

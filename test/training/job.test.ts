@@ -76,9 +76,7 @@ describe('runJob', () => {
   it('trains on generated series alone', async () => {
     const result = await runJob(
       job({ maxSteps: 20 }, { series: [], generated: { count: 6, steps: 400, seed: 3 } }),
-      {
-        now: () => performance.now(),
-      },
+      { now: () => performance.now() },
     );
     expect(result.groups).toEqual([expect.objectContaining({ name: 'generated', series: 6 })]);
     expect([...result.weights.values()].every(({ data }) => data.every(Number.isFinite))).toBe(true);

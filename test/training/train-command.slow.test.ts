@@ -239,9 +239,7 @@ describe('gatecast train', () => {
   });
 
   it('reports missing training data', async () => {
-    await expect(train('--out', join(folder, 'm'), ...small)).rejects.toMatchObject({
-      code: 'USAGE',
-    });
+    await expect(train('--out', join(folder, 'm'), ...small)).rejects.toMatchObject({ code: 'USAGE' });
     expect(existsSync(join(folder, 'm'))).toBe(false);
   });
 

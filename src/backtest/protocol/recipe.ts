@@ -65,9 +65,7 @@ export function startOf({ start }: RecipeNetwork, registry: ModelRegistry, seed:
       throw new GatecastError(
         'MODEL_INVALID',
         "The recipe starts from the model 'base', which cannot be trained further.",
-        {
-          hint: "Remove the model 'base' from the data directory, so that the shipped one is used.",
-        },
+        { hint: "Remove the model 'base' from the data directory, so that the shipped one is used." },
       );
     }
     return { spec: manifest.spec, weights };

@@ -301,10 +301,7 @@ async function loginOf(
   };
 }
 
-const withBroker = (login: Login): Login & LoginFlags => ({
-  ...login,
-  broker: login.broker ?? LOCAL_BROKER,
-});
+const withBroker = (login: Login): Login & LoginFlags => ({ ...login, broker: login.broker ?? LOCAL_BROKER });
 
 /** Keys of the suggestion that come from the config or from the command line. */
 function headOf(config: Config | null, flags: Login): Record<string, unknown> {

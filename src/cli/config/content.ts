@@ -115,9 +115,7 @@ function readTree(path: string): JsonObject {
     throw new GatecastError(
       'CONFIG_INVALID',
       `${path}: in a push, \`streams\` is an object keyed by the id of the rule`,
-      {
-        hint: '`gatecast config show -c FILE` prints the ids: {"streams": {"pumps": {"horizon": "48h"}}}',
-      },
+      { hint: '`gatecast config show -c FILE` prints the ids: {"streams": {"pumps": {"horizon": "48h"}}}' },
     );
   return value;
 }

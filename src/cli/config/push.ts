@@ -183,9 +183,7 @@ export async function follow(flags: Flags, command: Command, content: PushConten
         throw new GatecastError(
           'USAGE',
           `${flags.signed} contains the model ${signed.claims.model.name}, but not its files`,
-          {
-            hint: 'name the files with --model',
-          },
+          { hint: 'name the files with --model' },
         );
       return sendSigned(signed, delivery, io);
     }

@@ -20,11 +20,7 @@ export function keepCredential(password: string, root = '/'): { file: string; dr
   const { status, stdout, stderr, error } = spawnSync(
     'systemd-creds',
     ['encrypt', `--name=${NAME}`, '-', '-'],
-    {
-      input: password,
-      maxBuffer: 2 ** 20,
-      timeout: 60_000,
-    },
+    { input: password, maxBuffer: 2 ** 20, timeout: 60_000 },
   );
   if (status !== 0)
     throw new GatecastError(

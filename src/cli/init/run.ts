@@ -56,9 +56,7 @@ export async function init(flags: InitFlags, output: InitOutput): Promise<void> 
     throw new GatecastError(
       'USAGE',
       `there is no service that reads ${path}, and --credential is for the service`,
-      {
-        hint: 'leave --credential out',
-      },
+      { hint: 'leave --credential out' },
     );
   const existing = await mergeInto(path, flags, terminal);
   prepareOutput(path);
@@ -133,9 +131,7 @@ async function chooseBroker(
     throw new GatecastError(
       'USAGE',
       only === undefined ? 'no broker was found' : 'several brokers were found',
-      {
-        hint: 'name one: --broker mqtt://192.168.1.5:1883',
-      },
+      { hint: 'name one: --broker mqtt://192.168.1.5:1883' },
     );
   }
   for (;;) {
@@ -234,9 +230,7 @@ function nothingHeard({ heard, refused }: ListenResult, existing: Config | null)
     return new GatecastError(
       'BROKER_UNREACHABLE',
       `the broker refused the subscription to ${refused.join(', ')}`,
-      {
-        hint: 'check the access list of the broker for this user',
-      },
+      { hint: 'check the access list of the broker for this user' },
     );
   if (existing !== null && heard.messages > 0)
     return new GatecastError('USAGE', 'every topic with measurements is already read by a rule', {

@@ -54,8 +54,6 @@ function fieldsOf(error: unknown): LogFields {
   return {
     ...errorFields(error),
     ...(hint !== '' && { hint }),
-    ...(issues.length > 0 && {
-      errors: issues.map(({ path, message }) => `${path}: ${message}`).join('; '),
-    }),
+    ...(issues.length > 0 && { errors: issues.map(({ path, message }) => `${path}: ${message}`).join('; ') }),
   };
 }

@@ -4,10 +4,7 @@ import { GatecastError } from '../../errors.ts';
 /** @throws GatecastError USAGE without a terminal, or if interrupted */
 export function askSecret(question: string, hint = 'name a file with --passphrase-file'): Promise<string> {
   const { stdin, stderr } = process;
-  if (!stdin.isTTY)
-    throw new GatecastError('USAGE', `there is no terminal to ask: ${question}`, {
-      hint,
-    });
+  if (!stdin.isTTY) throw new GatecastError('USAGE', `there is no terminal to ask: ${question}`, { hint });
   // Before the question: an answer that follows at once would be shown.
   stdin.setRawMode(true);
   stderr.write(`${question}: `);

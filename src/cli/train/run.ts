@@ -105,10 +105,7 @@ async function chosenJob(
     if (stopped) throw cutShort();
     const { rate, ...network } = result.chosen.candidate;
     const spec = forecastSpec({ ...network, width: flags.width });
-    return {
-      job: { ...job, spec, settings: { ...job.settings, rate } },
-      reason: result.reason,
-    };
+    return { job: { ...job, spec, settings: { ...job.settings, rate } }, reason: result.reason };
   } catch (error) {
     // stopped before there was a result to compare
     throw stopped && error instanceof RangeError ? cutShort(error) : error;
@@ -124,9 +121,7 @@ function outFolder(flags: TrainFlags): string {
     throw new GatecastError(
       'USAGE',
       `--out must name a folder like models/NAME${flags.out ? `, not ${flags.out}` : ''}.`,
-      {
-        hint: 'Use letters, digits, dots, dashes and underscores; begin with a letter or digit.',
-      },
+      { hint: 'Use letters, digits, dots, dashes and underscores; begin with a letter or digit.' },
     );
   }
   return folder;

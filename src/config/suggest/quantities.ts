@@ -19,14 +19,7 @@ export const gauge = (
   unit: string | null,
   min: number | null = null,
   max: number | null = null,
-): Quantity => ({
-  unit,
-  min,
-  max,
-  kind: 'gauge',
-  floor: false,
-  minStepMs: FIVE_MINUTES,
-});
+): Quantity => ({ unit, min, max, kind: 'gauge', floor: false, minStepMs: FIVE_MINUTES });
 
 /** A quantity that is rarely negative and may change within seconds. */
 export const flow = (unit: string | null, max: number | null = null): Quantity => ({

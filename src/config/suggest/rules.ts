@@ -634,12 +634,7 @@ function placeOf(
     const device = [...(shape.batchNames.get(batch) ?? [])].find((text) => inner.startsWith(`${text}.`));
     const field = device === undefined ? inner : inner.slice(device.length + 1);
     if (repeated.has(batch)) return placeInRepeated(name, batch, field, shape);
-    if (batch !== '' || device !== undefined)
-      return {
-        path: field,
-        records: batch,
-        alias: null,
-      };
+    if (batch !== '' || device !== undefined) return { path: field, records: batch, alias: null };
   }
   for (const [list, names] of shape.pairs) {
     const prefix = list === '' ? '' : `${list}.`;

@@ -158,8 +158,5 @@ function encodePort(port: PortSpec): object {
     // a product of symbols is not a valid name in ONNX; any name means "any size"
     typeof size === 'number' ? { dimValue: size } : { dimParam: size.replaceAll('*', '_times_') },
   );
-  return {
-    name: port.name,
-    type: { tensorType: { elemType: DATA_TYPE[port.type], shape: { dim } } },
-  };
+  return { name: port.name, type: { tensorType: { elemType: DATA_TYPE[port.type], shape: { dim } } } };
 }

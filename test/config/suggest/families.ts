@@ -431,14 +431,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       ),
       [
         'rtl_433/pi/events',
-        {
-          time: local(nowMs),
-          model: 'Prologue-TH',
-          id: 7,
-          channel: 3,
-          battery_ok: 1,
-          temperature_C: -3,
-        },
+        { time: local(nowMs), model: 'Prologue-TH', id: 7, channel: 3, battery_ok: 1, temperature_C: -3 },
       ],
       [
         'rtl_433/pi/events',

@@ -67,10 +67,7 @@ describe('suggested rules with the same match', () => {
     ],
     [
       'devices below a member, beside other readings',
-      (at, now) => ({
-        flow: 3 + at,
-        data: { a: list(now, climate, 20), b: list(now, climate, 10) },
-      }),
+      (at, now) => ({ flow: 3 + at, data: { a: list(now, climate, 20), b: list(now, climate, 10) } }),
       9,
       ['gw/x/flow', 'a/temperature', 'a/humidity', 'b/temperature', 'b/humidity'],
     ],

@@ -34,11 +34,7 @@ function forecast(
     ...more,
   };
 }
-const DEFAULTS = validateConfig({
-  node: 'n',
-  mqtt: { url: 'mqtt://b' },
-  streams: [{ match: 'a' }],
-}).publish;
+const DEFAULTS = validateConfig({ node: 'n', mqtt: { url: 'mqtt://b' }, streams: [{ match: 'a' }] }).publish;
 
 function make(
   settings: Partial<ReturnType<JsonTopicsParts['config']>['publish']> = {},
