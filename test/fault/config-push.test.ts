@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import type { JWK } from 'jose';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test } from 'vitest';
 import type { Claims } from '../../src/remote/contract.ts';
 import { bytesOf } from '../../src/remote/model-claim.ts';
 import { shippedVariant, writeModelFolder } from '../remote/models.ts';
@@ -92,32 +92,25 @@ describe('config keygen', () => {
 
 describe('wrong usage of config push ends with 2', () => {
   test.each([
-    [['--to', 'a']],
-    [['--patch', 'P']],
-    [['--to', 'a', '--fleet', 'b', '--patch', 'P']],
-    [['--to', 'a', '--patch', 'P', '--config', 'P']],
-    [['--to', 'a', '--patch', 'P', '--canary', '5%']],
-    [['--to', 'a/b', '--patch', 'P']],
-    [['--to', '+', '--patch', 'P']],
-    [['--fleet', 'a', '--patch', 'P', '--canary', '200%']],
-    [['--fleet', 'a', '--patch', 'P', '--rate', '10']],
-    [['--fleet', 'a', '--patch', 'P', '--abort-after', 'never']],
-    [['--to', 'a', '--patch', 'P', '--probation', '48h']],
-    [['--to', 'a', '--patch', 'LIST']],
-    [['--resume']],
-  ])('%j', async (argv) => {
+    '--to a',
+    '--patch P',
+    '--to a --fleet b --patch P',
+    '--to a --patch P --config P',
+    '--to a --patch P --canary 5%',
+    '--to a/b --patch P',
+    '--to + --patch P',
+    '--fleet a --patch P --canary 200%',
+    '--fleet a --patch P --rate 10',
+    '--fleet a --patch P --abort-after never',
+    '--to a --patch P --probation 48h',
+    '--to a --patch LIST',
+    '--resume',
+  ])('%s', async (words) => {
     const { dir, file } = await desk();
     const paths: Record<string, string> = { P: file('p.json', {}), LIST: file('l.json', { streams: [] }) };
-    const full = argv.map((word) => paths[word] ?? word);
-    const { code, err } = await run(
-      'config',
-      'push',
-      ...full,
-      '--operator-dir',
-      dir,
-      '--broker',
-      broker?.url ?? 'mqtt://127.0.0.1:1',
-    );
+    const argv = words.split(' ').map((word) => paths[word] ?? word);
+    const url = broker?.url ?? 'mqtt://127.0.0.1:1';
+    const { code, err } = await run('config', 'push', ...argv, '--operator-dir', dir, '--broker', url);
     expect(err).not.toBe('');
     expect(code).toBe(2);
   });
@@ -147,10 +140,19 @@ describe.skipIf(!hasMosquitto)('config push', () => {
         name,
         await scriptedNode({ url: url(), name, group, keys: () => [key], ...script(name, at) }),
       );
-    const close = () => Promise.all([...nodes.values()].map((node) => node.close()));
-    const config = (verb: string, ...argv: string[]) =>
-      run('config', verb, ...argv, '--operator-dir', dir, '--broker', url());
-    return { group, names, nodes, file, dir, close, config };
+    onTestFinished(async () => {
+      await Promise.all([...nodes.values()].map((node) => node.close()));
+    });
+    /** @param words the command and options without spaces; options with spaces follow one by one */
+    const config = (words: string, ...more: string[]) =>
+      run('config', ...words.split(' '), ...more, '--operator-dir', dir, '--broker', url());
+    return { group, names, nodes, file, dir, config };
+  }
+  /** Waits until the broker sends a retained message of the topic. */
+  async function retained(topic: string): Promise<void> {
+    const watcher = await watch(url(), topic);
+    await waitFor('the retained push', () => watcher.seen[0]?.retain);
+    await watcher.close();
   }
   const seen = (nodes: ReadonlyMap<string, ScriptedNode>): number =>
     [...nodes.values()].filter(({ pushes }) => pushes.length > 0).length;
@@ -177,14 +179,11 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       { aud: `node:gatecast/${name}`, version: 1, probation: '1s', patch: { log: { level: 'debug' } } },
       { version: 2, probation: '10m' },
     ]);
-    const watcher = await watch(url(), `gatecast/${name}/config/desired`);
-    await waitFor('the retained push', () => watcher.seen[0]?.retain);
-    await watcher.close();
+    await retained(`gatecast/${name}/config/desired`);
     const listed = await run('config', 'history', '--operator-dir', f.dir);
     expect(listed.out.split('\n').filter((line) => line.includes('applied'))).toHaveLength(2);
     const status = await run('config', 'status', name, '--broker', url());
     expect(status.out).toMatch(new RegExp(`${name} +applied 200 +2 +node +${f.group}`));
-    await f.close();
   });
 
   test('a gateway that refuses it: code 1 and the reason; one that is away: code 1', async () => {
@@ -199,7 +198,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const away = await f.config('push', '--to', 'nobody', '--patch', patch, '--wait', '1s', '--json');
     expect(away.code).toBe(1);
     expect(JSON.parse(away.out)).toMatchObject({ result: 'aborted', nodes: [{ status: 'no answer' }] });
-    await f.close();
   });
 
   test('a dry run is validated everywhere and applied nowhere', async () => {
@@ -219,7 +217,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(wet.code).toBe(1);
     expect(seen(f.nodes)).toBe(0);
     expect([...f.nodes.values()].every(({ dryRuns }) => dryRuns.length === 2)).toBe(true);
-    await f.close();
   });
 
   test('a push to a fleet is one retained message, applied by all', async () => {
@@ -230,22 +227,12 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(out).toContain('applied by all 5');
     for (const { pushes } of f.nodes.values())
       expect(pushes).toMatchObject([{ aud: `fleet:gatecast/${f.group}`, version: 1 }]);
-    await f.close();
   });
 
   test('a harmful push reaches the canaries only, and exit code is 1', async () => {
     const f = await fleet(20, () => ({ judge: harmful }));
     const patch = f.file('p.json', { harmful: true });
-    const { code, out } = await f.config(
-      'push',
-      '--fleet',
-      f.group,
-      '--patch',
-      patch,
-      '--canary',
-      '10%',
-      '--json',
-    );
+    const { code, out } = await f.config(`push --fleet ${f.group} --patch ${patch} --canary 10% --json`);
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ result: 'aborted' });
     expect(seen(f.nodes)).toBe(2);
@@ -254,7 +241,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     await watcher.caughtUp();
     expect(watcher.seen).toEqual([]);
     await watcher.close();
-    await f.close();
   });
 
   test('a good push goes to the canary first, then at the rate, then stays on the topic of the fleet', async () => {
@@ -266,17 +252,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       },
     }));
     const patch = f.file('p.json', { a: 1 });
-    const { code } = await f.config(
-      'push',
-      '--fleet',
-      f.group,
-      '--patch',
-      patch,
-      '--canary',
-      '1%',
-      '--rate',
-      '5/1s',
-    );
+    const { code } = await f.config(`push --fleet ${f.group} --patch ${patch} --canary 1% --rate 5/1s`);
     expect(code).toBe(0);
     const order = [...times.values()].sort((a, b) => a - b);
     expect(order).toHaveLength(6);
@@ -285,10 +261,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     for (const [at, time] of order.entries())
       if (at > 1) expect(time - (order[at - 1] ?? 0)).toBeGreaterThan(120);
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
-    const watcher = await watch(url(), `gatecast/fleet/${f.group}/config/desired`);
-    await waitFor('the retained push', () => watcher.seen[0]?.retain);
-    await watcher.close();
-    await f.close();
+    await retained(`gatecast/fleet/${f.group}/config/desired`);
   });
 
   test('a fleet of 50: a good push is applied by all within 30 s, a bad one nowhere, a harmful one by canaries only', async () => {
@@ -310,7 +283,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(third.code).toBe(1);
     expect(JSON.parse(third.out)).toMatchObject({ result: 'aborted' });
     expect(pushes().filter((count) => count === 2)).toHaveLength(3);
-    await f.close();
   });
 
   test('--abort-after: goes on below the limit, and stops at it', async () => {
@@ -320,63 +292,24 @@ describe.skipIf(!hasMosquitto)('config push', () => {
         : ({ status: 'applied', code: 200 } as const);
     const below = await fleet(8, (_, at) => ({ judge: judge(at) }));
     const patch = below.file('p.json', { a: 1 });
-    const through = await below.config(
-      'push',
-      '--fleet',
-      below.group,
-      '--patch',
-      patch,
-      '--rate',
-      '20/1s',
-      '--abort-after',
-      '3 failures',
-    );
+    const words = `push --fleet ${below.group} --patch ${patch} --rate 20/1s --abort-after`;
+    const through = await below.config(words, '3 failures');
     expect(through.code).toBe(1);
     expect(through.out).toContain('applied by 6 of 8');
-    await below.close();
     const at = await fleet(20, (_, index) => ({ judge: judge(index) }));
     const file = at.file('p.json', { a: 1 });
-    const stopped = await at.config(
-      'push',
-      '--fleet',
-      at.group,
-      '--patch',
-      file,
-      '--rate',
-      '5/1s',
-      '--abort-after',
-      '10 %',
-      '--json',
-    );
+    const shared = `push --fleet ${at.group} --patch ${file} --rate 5/1s --json --abort-after`;
+    const stopped = await at.config(shared, '10 %');
     expect(JSON.parse(stopped.out)).toMatchObject({ result: 'aborted' });
     expect(seen(at.nodes)).toBeLessThan(6);
-    await at.close();
   });
 
   test('an interrupted rollout goes on where it was, with the same signed message and without the key', async () => {
     const f = await fleet(4);
     const patch = f.file('p.json', { a: 1 });
-    const child = spawn(
-      process.execPath,
-      [
-        '--import',
-        'tsx',
-        'src/main.ts',
-        'config',
-        'push',
-        '--fleet',
-        f.group,
-        '--patch',
-        patch,
-        '--rate',
-        '1/3s',
-        '--operator-dir',
-        f.dir,
-        '--broker',
-        url(),
-      ],
-      { stdio: 'ignore' },
-    );
+    const words = `push --fleet ${f.group} --patch ${patch} --rate 1/3s --operator-dir ${f.dir} --broker ${url()}`;
+    const program = ['--import', 'tsx', 'src/main.ts', 'config', ...words.split(' ')];
+    const child = spawn(process.execPath, program, { stdio: 'ignore' });
     const ended = new Promise((resolve) => child.on('close', resolve));
     await waitFor('two gateways', () => seen(f.nodes) >= 2);
     child.kill('SIGKILL');
@@ -396,7 +329,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(code).toBe(0);
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
     expect((await f.config('push', '--resume')).code).toBe(2);
-    await f.close();
   });
 
   test('a lost connection in the middle: it connects again and goes on; every gateway gets the push once', async () => {
@@ -418,7 +350,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(code).toBe(0);
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
     await proxy.stop();
-    await f.close();
   });
 
   test('a lost connection and Ctrl-C: it ends with 1 and says how to go on; --resume does', async () => {
@@ -437,7 +368,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect((await f.config('push', '--resume')).out).toContain('version 1: applied by all 4');
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
     await proxy.stop();
-    await f.close();
   });
 
   test('where there is no terminal, each change of a gateway is a line', async () => {
@@ -450,26 +380,16 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       expect(lines.some((line) => line.includes('probation 202'))).toBe(true);
       expect(lines.at(-1)).toMatch(new RegExp(`^${name} +1 +applied 200$`));
     }
-    await f.close();
   });
 
   test('rollback pushes the former content with a new version', async () => {
     const f = await fleet(1);
     const [name = ''] = f.names;
     await f.config(
-      'push',
-      '--to',
-      name,
-      '--config',
+      `push --to ${name} --config`,
       f.file('1.json', { log: { level: 'info' }, store: { retention: '7d' } }),
     );
-    await f.config(
-      'push',
-      '--to',
-      name,
-      '--patch',
-      f.file('2.json', { log: { level: 'debug' }, store: null }),
-    );
+    await f.config(`push --to ${name} --patch`, f.file('2.json', { log: { level: 'debug' }, store: null }));
     const back = await f.config('rollback', '--to', name);
     expect(back.code).toBe(0);
     const third = await f.config('rollback', '--to', name, '--to-version', '2');
@@ -479,7 +399,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       { version: 4, config: { log: { level: 'debug' } } },
     ]);
     expect(f.nodes.get(name)?.pushes[3]?.config).not.toHaveProperty('store');
-    await f.close();
   });
 
   test('a push that was signed elsewhere is delivered without a key: a config, a dry run, a fleet, a model', async () => {
@@ -523,7 +442,6 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       ['--signed', first, '--base', 'elsewhere'],
     ])
       expect((await desk('push', ...argv)).code).toBe(2);
-    await f.close();
   });
 
   test('a wrong password: the message says that the login was refused', async () => {
@@ -539,23 +457,10 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const patch = f.file('p.json', { a: 1 });
     const child = (env: Record<string, string>) =>
       new Promise<string>((resolve) => {
-        const command = [
-          'config',
-          'push',
-          '--fleet',
-          f.group,
-          '--patch',
-          patch,
-          '--operator-dir',
-          f.dir,
-          '--broker',
-          url(),
-        ];
-        const words = [process.execPath, '--import', 'tsx', 'src/main.ts', ...command]
-          .map((word) => `'${word}'`)
-          .join(' ');
+        const command = `config push --fleet ${f.group} --patch ${patch} --operator-dir ${f.dir} --broker ${url()}`;
         let text = '';
-        const process_ = spawn('script', ['-qec', words, '/dev/null'], {
+        const line = `'${process.execPath}' --import tsx src/main.ts ${command}`;
+        const process_ = spawn('script', ['-qec', line, '/dev/null'], {
           env: { ...process.env, TERM: 'xterm', NO_COLOR: '', ...env },
         });
         process_.stdout.on('data', (data) => {
@@ -570,6 +475,5 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const plain = await child({ NO_COLOR: '1' });
     expect(plain).toContain('\u001b[J');
     expect(plain).not.toContain('\u001b[32m');
-    await f.close();
   });
 });
