@@ -25,7 +25,7 @@ import type { SitePart, SiteParts } from './agent/site.ts';
 import { Stops } from './agent/stops.ts';
 import { AgentStreams } from './agent/streams.ts';
 import { Systemd } from './agent/systemd.ts';
-import { Tuning } from './agent/tuning.ts';
+import { TuningPart } from './agent/tuning.ts';
 import type { Config } from './config/index.ts';
 import { topicsOf } from './mqtt/topics.ts';
 import { createOutputs } from './outputs/outputs.ts';
@@ -120,7 +120,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     modelName: () => publishedName(models.current, version),
   });
   const alerts = new Alerts({ ...context, outputs });
-  const tuning = new Tuning({ ...contextOf('fine-tuning'), ...opened, streams, outputs });
+  const tuning = new TuningPart({ ...contextOf('fine-tuning'), ...opened, streams, outputs });
   const session = options.remote;
   const remote =
     session === undefined

@@ -5,12 +5,12 @@ import type { Outputs } from '../outputs/outputs.ts';
 import type { Context } from './part.ts';
 import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
-import type { Tuning } from './tuning.ts';
+import type { TuningPart } from './tuning.ts';
 
 interface ForecastParts extends Pick<Context, 'config' | 'store'> {
   readonly outputs: Pick<Outputs, 'forecast' | 'anomaly'>;
   readonly streams: Pick<AgentStreams, 'board'>;
-  readonly tuning: Pick<Tuning, 'observe'>;
+  readonly tuning: Pick<TuningPart, 'observe'>;
   /** Null where remote config is switched off. */
   readonly remote: Pick<AgentRemote, 'observe'> | null;
   readonly onForecast: ((forecast: Forecast) => void) | undefined;

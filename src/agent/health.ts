@@ -20,7 +20,7 @@ import type { Pipeline } from './pipeline.ts';
 import type { AgentRemote } from './remote.ts';
 import type { SitePart } from './site.ts';
 import type { AgentStreams } from './streams.ts';
-import type { Tuning } from './tuning.ts';
+import type { TuningPart } from './tuning.ts';
 
 export interface HealthParts extends Pick<Context, 'config' | 'version' | 'since' | 'clock'> {
   readonly store: Pick<SqliteStore, 'stats'>;
@@ -34,7 +34,7 @@ export interface HealthParts extends Pick<Context, 'config' | 'version' | 'since
   readonly pipeline: Pick<Pipeline, 'samples' | 'forecasts' | 'fault' | 'dropped' | 'clocks'>;
   readonly outputs: Pick<Outputs, 'dropped' | 'limits'>;
   readonly link: { readonly client: Pick<Link['client'], 'status'> };
-  readonly tuning: { readonly lastRun: Pick<Tuning['lastRun'], 'status' | 'reason'> };
+  readonly tuning: { readonly lastRun: Pick<TuningPart['lastRun'], 'status' | 'reason'> };
   readonly remote: Pick<AgentRemote, 'version' | 'dropped'> | null;
   readonly ahead: Pick<KnownAhead, 'dropped'>;
   /** Null: this agent is not a member of a site. */

@@ -41,7 +41,7 @@ import type { AgentRemote, RemoteSession } from './remote.ts';
 import type { Requests } from './requests.ts';
 import type { SitePart } from './site.ts';
 import type { AgentStreams } from './streams.ts';
-import type { Tuning } from './tuning.ts';
+import type { TuningPart } from './tuning.ts';
 
 export interface PageSources {
   readonly streams: Pick<AgentStreams, 'board' | 'firstMs'>;
@@ -49,7 +49,7 @@ export interface PageSources {
   readonly hold: Pick<ClockHold, 'waiting'>;
   readonly alerts: Pick<Alerts, 'list' | 'metrics'>;
   readonly engine: Pick<Engine, 'streams' | 'scores' | 'tables' | 'streamsInUse'>;
-  readonly tuning: Pick<Tuning, 'status' | 'runs' | 'progress' | 'probation'>;
+  readonly tuning: Pick<TuningPart, 'status' | 'runs' | 'progress' | 'probation'>;
   readonly models: Pick<AgentModels, 'registry' | 'current'>;
   readonly requests: Pick<Requests, 'verbs' | 'act'>;
   readonly remote: Pick<AgentRemote, 'version'> | null;

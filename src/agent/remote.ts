@@ -24,7 +24,7 @@ import type { Link } from './link.ts';
 import type { AgentModels } from './model.ts';
 import type { Context, Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
-import type { Tuning } from './tuning.ts';
+import type { TuningPart } from './tuning.ts';
 
 /** Made before the agent starts, because it decides what config the agent starts with. */
 export interface RemoteSession {
@@ -39,7 +39,7 @@ interface AgentRemoteParts extends Omit<Context, 'session'> {
   readonly session: RemoteSession;
   readonly engine: Pick<Engine, 'streams' | 'failures'>;
   readonly models: AgentModels;
-  readonly tuning: Pick<Tuning, 'problem' | 'judge'>;
+  readonly tuning: Pick<TuningPart, 'problem' | 'judge'>;
   readonly link: Link;
   readonly streams: Pick<AgentStreams, 'router' | 'late' | 'lastReadings'>;
   readonly alerts: Pick<Alerts, 'harmful'>;

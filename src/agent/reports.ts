@@ -16,7 +16,7 @@ import { type AgentModels, publishedName } from './model.ts';
 import type { Context, Part } from './part.ts';
 import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
-import type { Tuning } from './tuning.ts';
+import type { TuningPart } from './tuning.ts';
 
 interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'log' | 'between'> {
   readonly hold: Pick<ClockHold, 'closeUntil'>;
@@ -29,7 +29,7 @@ interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'l
   readonly streams: AgentStreams;
   readonly models: AgentModels;
   readonly store: Pick<Store, 'trim'>;
-  readonly tuning: Tuning;
+  readonly tuning: TuningPart;
 }
 
 const ALERTS_MS = 5000;
@@ -51,7 +51,7 @@ export class Reports implements Part {
       every(clock, ALERTS_MS, () => this.checkAlerts(), log),
       every(clock, HEALTH_MS, () => this.publishHealth(), log),
       every(clock, SCORES_MS, () => this.publishScores(), log),
-      every(clock, GROUP_MS, () => tuning.say(), log),
+      every(clock, GROUP_MS, () => tuning.publishStatus(), log),
       every(clock, HEALTH_MS, () => void store.trim(clock.now()), log),
       every(clock, ALERTS_MS, () => this.readMissedList(), log),
       warnOfSilence({

@@ -32,17 +32,17 @@ import type { Clock } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { type RunningWork, startCycle } from '../training/client.ts';
 import type { CycleOptions, CycleReport } from '../training/cycle.ts';
-import { History, shareHistory } from '../training/history.ts';
+import { History, shareHistory, shortageOf } from '../training/history.ts';
 import type { JobSeries } from '../training/job.ts';
 import { judgeGiven, liveRatios, PROBATION_DEFAULTS, type ProbationOptions } from '../training/probation.ts';
-import type { RecordedTuningInput } from '../training/protocol.ts';
+import { candidateName, type RecordedTuningInput } from '../training/protocol.ts';
 import { ended, findings, NEVER, type RunReport } from '../training/run-report.ts';
 import { Scheduler, type Trigger } from '../training/scheduler.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { GROUP } from './groups.ts';
 import { checkedSiteModel, newSiteModel } from './site-model.ts';
-import { cycleOptions, MOST_BUCKETS, schedulerSettings, TRAINER_LIMITS } from './tuning.ts';
+import { cycleOptions, logRun, MOST_BUCKETS, schedulerSettings, TRAINER_LIMITS } from './tuning.ts';
 import { ratiosSchema, schedulerSchema } from './tuning-memory.ts';
 
 export interface SiteTuningParts {
@@ -111,8 +111,6 @@ const CHECK_MS = 120_000;
 const TUNED_PROBATION_MS = PROBATION_DEFAULTS.lengthMs;
 /** Streams that a run learns from, as on a gateway. */
 const MOST_STREAMS = Math.floor(MOST_BUCKETS / 1024);
-/** Minimum number of buckets of a stream before a run. */
-const LEAST_BUCKETS = 300;
 /** The history is read for this long at most, then the worker does its other work for three times as long, ms. */
 const READ_MS = 10;
 
@@ -443,9 +441,7 @@ export class SiteTuning {
   }
 
   private async findShortage(): Promise<string | null> {
-    const streams = await this.chosenStreams();
-    const enough = streams.some(({ buckets, leads }) => buckets >= Math.max(LEAST_BUCKETS, 9 * leads));
-    return enough ? null : 'no stream has enough history';
+    return shortageOf(await this.chosenStreams());
   }
 
   /**
@@ -523,14 +519,13 @@ export class SiteTuning {
     const { registry } = this.parts;
     const { dataFolder } = registry;
     if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder for the model.');
-    const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
     return {
       group: GROUP,
       ...(await this.history(nowMs)),
       tables: [],
       models: dataFolder,
       champion: await this.champion(record),
-      name: `${GROUP}-${stamp}`,
+      name: candidateName(GROUP, nowMs),
       nowMs,
     };
   }
@@ -598,13 +593,7 @@ export class SiteTuning {
   }
 
   private async tell(last: RunReport, change: Partial<GroupTuning> = {}): Promise<void> {
-    const { log } = this.parts;
-    const { status, reason, trigger } = last;
-    log[status === 'failed' || status === 'rolled-back' ? 'error' : 'info']('fine-tuning of the site', {
-      status,
-      ...(reason !== '' && { reason }),
-      ...(trigger !== null && { trigger }),
-    });
+    logRun(this.parts.log, 'fine-tuning of the site', last);
     await this.remember({ ...change, last });
   }
 

@@ -1,6 +1,6 @@
 /**
- * Fine-tuning in the running agent: its triggers (schedule, drift, request), its access to the engine (between two
- * rounds), the slots and the store's file, and its published status. `training/finetuner.ts` does the training.
+ * The agent's part for fine-tuning: its triggers (schedule, drift, request), its access to the engine (between two rounds), its
+ * reload and its published status. `training/group-tuner.ts` runs the training and decides which model is in use.
  */
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
@@ -9,6 +9,7 @@ import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
+import type { Logger } from '../log.ts';
 import type { GroupSlots } from '../model/slots.ts';
 import type { GroupInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
@@ -17,7 +18,7 @@ import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
 import { CYCLE_DEFAULTS, type CycleOptions } from '../training/cycle.ts';
 import { DriftDetector } from '../training/drift.ts';
-import { FineTuner, type FineTunerParts } from '../training/finetuner.ts';
+import { GroupTuner, type GroupTunerParts } from '../training/group-tuner.ts';
 import type { JobProgress } from '../training/job.ts';
 import { judgeGiven, type LiveScore, liveRatios, type ProbationVerdict } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
@@ -43,7 +44,7 @@ export interface TuningParts extends Pick<Context, 'config' | 'clock' | 'log' | 
   readonly facts: () => Facts;
   readonly outputs: Pick<Outputs, 'group'>;
   /** Starts the worker; replaced in tests. */
-  readonly start?: FineTunerParts['start'];
+  readonly start?: GroupTunerParts['start'];
 }
 
 interface TuningAnswer {
@@ -75,17 +76,26 @@ export const cycleOptions = ({ max_time: maxTimeMs }: Config['finetune']): Cycle
   training: { ...CYCLE_DEFAULTS.training, maxTimeMs },
 });
 
+export function logRun(log: Logger, event: string, { status, reason, trigger, found }: RunReport): void {
+  log[status === 'failed' || status === 'rolled-back' ? 'error' : 'info'](event, {
+    status,
+    ...(reason !== '' && { reason }),
+    ...(trigger !== null && { trigger }),
+    ...(found !== null && { streams: found.streams, left_out: found.leftOut, seconds: found.seconds }),
+  });
+}
+
 /** Minimum number of forecasts if a stream cannot have more within the probation of a pushed model. */
 const FEW_FORECASTS = 3;
 
-export class Tuning implements Part {
+export class TuningPart implements Part {
   readonly name = 'fine-tuning';
   private settings: Config['finetune'];
   /** Number of the current tuner: a replaced one must not switch the model any more. */
   private generation = 0;
   /** Why the engine did not adopt the configured model; null if it did. */
   private adoptProblem: string | null = null;
-  private tuner: FineTuner;
+  private tuner: GroupTuner;
   private cron: Cron;
   /** Resolves when the tuner of the previous config has ended. */
   private renewed: Promise<void> = Promise.resolve();
@@ -107,12 +117,12 @@ export class Tuning implements Part {
     this.tuner = this.makeTuner();
   }
 
-  private makeTuner(): FineTuner {
+  private makeTuner(): GroupTuner {
     const { parts, settings } = this;
     const { models, clock, store } = parts;
     const { registry, slots, configured } = models;
     const generation = ++this.generation;
-    return new FineTuner({
+    return new GroupTuner({
       group: GROUP,
       configured,
       scheduler: schedulerSettings(settings),
@@ -169,7 +179,7 @@ export class Tuning implements Part {
   }
 
   /** Probation of a fine-tuned model in use; null: it is not on probation. */
-  get probation(): FineTuner['probation'] {
+  get probation(): GroupTuner['probation'] {
     return this.tuner.probation;
   }
 
@@ -179,7 +189,7 @@ export class Tuning implements Part {
   }
 
   start(): void {
-    this.say();
+    this.publishStatus();
     this.cron.due(this.parts.clock.now());
     this.cancel = every(this.parts.clock, LOOK_MS, () => this.look(), this.parts.log);
   }
@@ -216,7 +226,7 @@ export class Tuning implements Part {
           .then(() => former)
           .then(() => {
             this.tuner = this.makeTuner();
-            this.say();
+            this.publishStatus();
           });
       },
       ...(next !== null && { settle: () => this.takeUp(next), discard: () => next.release() }),
@@ -258,7 +268,7 @@ export class Tuning implements Part {
     }
     this.drift.clear();
     this.parts.streams.checkpoints.renewAll();
-    this.say();
+    this.publishStatus();
   }
 
   private leads(): number[] {
@@ -336,8 +346,7 @@ export class Tuning implements Part {
     this.drift.forget(stream);
   }
 
-  /** Publishes the status of the group. */
-  say(): void {
+  publishStatus(): void {
     this.parts.outputs.group(GROUP, this.status());
   }
 
@@ -390,16 +399,9 @@ export class Tuning implements Part {
   }
 
   private report(report: RunReport): void {
-    const { status, reason, trigger, found } = report;
-    const level = status === 'failed' || status === 'rolled-back' ? 'error' : 'info';
-    this.parts.log[level]('fine-tuning', {
-      status,
-      ...(reason !== '' && { reason }),
-      ...(trigger !== null && { trigger }),
-      ...(found !== null && { streams: found.streams, left_out: found.leftOut, seconds: found.seconds }),
-    });
+    logRun(this.parts.log, 'fine-tuning', report);
     this.keepRun(report);
-    this.say();
+    this.publishStatus();
   }
 
   /** Stores a run report; a run that changes its status, such as promoted and then confirmed, stays one entry. */
@@ -442,7 +444,7 @@ function checkGroup(group: string): void {
 function groupStatus(
   { name, model, trainedAt }: ChosenModel,
   { previous, probation }: GroupSlots,
-  { lastRun, waitsFor }: Pick<FineTuner, 'lastRun' | 'waitsFor'>,
+  { lastRun, waitsFor }: Pick<GroupTuner, 'lastRun' | 'waitsFor'>,
 ): GroupInput {
   const { status, reason, trigger, startedMs, endedMs, found } = lastRun;
   return {

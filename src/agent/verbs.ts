@@ -13,14 +13,14 @@ import { GROUP } from './groups.ts';
 import type { Context } from './part.ts';
 import type { Handlers, RequestArguments } from './requests.ts';
 import type { AgentStreams } from './streams.ts';
-import type { Tuning } from './tuning.ts';
+import type { TuningPart } from './tuning.ts';
 
 /** Parts and resources that the verbs use. */
 export interface VerbSubjects {
   /** Omitted if the agent runs without a file. */
   readonly configFile: ConfigFile | undefined;
   readonly streams: AgentStreams;
-  readonly tuning: Pick<Tuning, 'request' | 'rollback' | 'forget'>;
+  readonly tuning: Pick<TuningPart, 'request' | 'rollback' | 'forget'>;
   readonly outputs: Pick<Outputs, 'reset'>;
 }
 

@@ -23,7 +23,19 @@ export interface HistoryStream {
 }
 
 /** Minimum share of the budget per stream, buckets. */
-const LEAST_BUCKETS = 1024;
+const LEAST_SHARE = 1024;
+/** Minimum number of buckets of a stream before a run; the screen is stricter. */
+const ENOUGH_BUCKETS = 300;
+
+/** Why a run cannot start; null if some stream has enough history. */
+export function shortageOf(
+  streams: readonly { readonly buckets: number; readonly leads: number | null }[],
+): string | null {
+  const ready = streams.some(
+    ({ buckets, leads }) => leads !== null && buckets >= Math.max(ENOUGH_BUCKETS, 9 * leads),
+  );
+  return ready ? null : 'no stream has enough history';
+}
 
 /**
  * Shares `budget` buckets among the streams, for the newest history of each. If the share would be too small, uses only
@@ -36,10 +48,10 @@ export function shareHistory(
   windowMs: number,
   budget: number,
 ): HistoryStream[] {
-  const most = Math.max(1, Math.floor(budget / LEAST_BUCKETS));
+  const most = Math.max(1, Math.floor(budget / LEAST_SHARE));
   const every = Math.max(1, streams.length / most);
   const taken = streams.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
-  const buckets = Math.max(LEAST_BUCKETS, Math.floor(budget / Math.max(1, taken.length)));
+  const buckets = Math.max(LEAST_SHARE, Math.floor(budget / Math.max(1, taken.length)));
   return taken.map((one) => ({ ...one, fromMs: nowMs - Math.min(windowMs, buckets * one.intervalMs) }));
 }
 

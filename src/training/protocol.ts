@@ -10,6 +10,12 @@ interface CandidateFolder {
   readonly models: string;
 }
 
+/** Name of the model that a run makes, such as `default-20250102-031700`. */
+export function candidateName(group: string, nowMs: number): string {
+  const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
+  return `${group}-${stamp}`;
+}
+
 /** Input of a fine-tuning. The worker reads the history itself, to keep the agent free. */
 export interface TuningInput extends Omit<CycleInput, 'series'>, CandidateFolder {
   readonly streams: readonly HistoryStream[];

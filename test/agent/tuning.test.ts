@@ -5,7 +5,7 @@ import { expect, onTestFinished, test, vi } from 'vitest';
 import { chooseGroupModel } from '../../src/agent/groups.ts';
 import type { AgentModels } from '../../src/agent/model.ts';
 import type { Change } from '../../src/agent/part.ts';
-import { Tuning, type TuningParts } from '../../src/agent/tuning.ts';
+import { TuningPart, type TuningParts } from '../../src/agent/tuning.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { GatecastError } from '../../src/errors.ts';
 import { Engine } from '../../src/forecast/engine.ts';
@@ -119,7 +119,7 @@ async function setUp({ dir = tempFolder(), finetune = {}, start, value }: Option
     finetune: { schedule: 'off', ...finetune },
     streams: [{ match: 's' }],
   });
-  const tuning = new Tuning({
+  const tuning = new TuningPart({
     config: () => config,
     models,
     clock,

@@ -92,7 +92,7 @@ export const FAULT_ROWS: readonly FaultRow[] = [
     tests: [
       ['fault/trainer.test.ts', 'row 7:'],
       ['training/job.test.ts', 'reports a killed worker and one out of memory, without other effects'],
-      ['training/finetuner.test.ts', 'keeps champion and slots after a refusal, failure or kill'],
+      ['training/group-tuner.test.ts', 'keeps champion and slots after a refusal, failure or kill'],
       ['training/scheduler.test.ts', 'aborts a run that hangs'],
     ],
   },

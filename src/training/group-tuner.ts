@@ -1,6 +1,6 @@
 /**
- * Fine-tuning in a running agent: asks the scheduler every few seconds, runs the work in a worker, and switches the model
- * if the gate promotes it. After any failure the champion stays in use, and the reason is reported.
+ * Fine-tunes the model of a group: asks the scheduler every few seconds, runs the training in a worker, switches to the new
+ * model if the gate promotes it, and watches its probation. After any failure the champion stays in use, and the reason is reported.
  */
 import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
@@ -9,7 +9,7 @@ import type { ModelSlots } from '../model/slots.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { RunningWork } from './client.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
-import { shareHistory } from './history.ts';
+import { shareHistory, shortageOf } from './history.ts';
 import type { JobProgress } from './job.ts';
 import {
   type LiveRatios,
@@ -18,7 +18,7 @@ import {
   type ProbationVerdict,
   watch,
 } from './probation.ts';
-import type { TuningInput } from './protocol.ts';
+import { candidateName, type TuningInput } from './protocol.ts';
 import type { KnownTable } from './replay.ts';
 import { ended, findings, NEVER, type RunReport } from './run-report.ts';
 import {
@@ -45,7 +45,7 @@ export interface TunerState {
   readonly last: RunReport;
 }
 
-export interface FineTunerParts {
+export interface GroupTunerParts {
   /** Model group; streams that share a model. */
   readonly group: string;
   /** Model of the group from the config. */
@@ -88,13 +88,10 @@ export interface FineTunerParts {
   readonly save: (state: TunerState) => void;
 }
 
-/** Minimum number of buckets of a stream before a run; the screen is stricter. */
-const LEAST_BUCKETS = 300;
-
 /** Delay before a failed switch is retried, ms. */
 const SWITCH_AGAIN_MS = 60_000;
 
-export class FineTuner {
+export class GroupTuner {
   private readonly scheduler: Scheduler;
   private work: RunningWork<CycleReport> | null = null;
   private paused = false;
@@ -108,7 +105,7 @@ export class FineTuner {
   /** Monotonic time before which a failed switch is not retried, ms. */
   private switchFrom = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly parts: FineTunerParts) {
+  constructor(private readonly parts: GroupTunerParts) {
     const saved = parts.load();
     this.scheduler = new Scheduler(parts.scheduler, saved?.scheduler);
     this.last = ended(saved?.last ?? NEVER);
@@ -180,13 +177,7 @@ export class FineTuner {
 
   /** Why a run cannot start; null if it can. */
   shortage(): string | null {
-    const { parts } = this;
-    const barred = parts.barred();
-    if (barred !== null) return barred;
-    const ready = parts
-      .streams()
-      .some(({ buckets, leads }) => leads !== null && buckets >= Math.max(LEAST_BUCKETS, 9 * leads));
-    return ready ? null : 'no stream has enough history';
+    return this.parts.barred() ?? shortageOf(this.parts.streams());
   }
 
   /**
@@ -289,7 +280,6 @@ export class FineTuner {
         intervalMs === null || leads === null ? [] : [{ spec, intervalMs, leads }],
       );
     const { current } = parts.slots.get(parts.group, parts.configured);
-    const stamp = new Date(nowMs).toISOString().slice(0, 19).replace(/[-:]/g, '').replace('T', '-');
     const { dataFolder } = parts.registry;
     if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder for the model.');
     return {
@@ -299,7 +289,7 @@ export class FineTuner {
       database: parts.database(),
       models: dataFolder,
       champion: parts.registry.open(current),
-      name: `${parts.group}-${stamp}`,
+      name: candidateName(parts.group, nowMs),
       nowMs,
     };
   }

@@ -10,7 +10,7 @@ import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
 import { CYCLE_DEFAULTS, type CycleReport } from '../../src/training/cycle.ts';
-import { FineTuner, type FineTunerParts, type TunerState } from '../../src/training/finetuner.ts';
+import { GroupTuner, type GroupTunerParts, type TunerState } from '../../src/training/group-tuner.ts';
 import {
   collectHistory,
   type HistorySample,
@@ -53,7 +53,7 @@ let folder: string;
 let registry: ModelRegistry;
 let slots: ModelSlots;
 beforeEach(() => {
-  folder = mkdtempSync(join(tmpdir(), 'gatecast-finetuner-'));
+  folder = mkdtempSync(join(tmpdir(), 'gatecast-group-tuner-'));
   registry = new ModelRegistry(join(folder, 'models'), null);
   registry.save(modelFiles('base', 1));
   slots = new ModelSlots(join(folder, 'models', 'slots.json'));
@@ -61,7 +61,7 @@ beforeEach(() => {
 afterEach(() => rmSync(folder, { recursive: true, force: true }));
 
 interface Stage {
-  tuner: FineTuner;
+  tuner: GroupTuner;
   reports: RunReport[];
   switched: string[];
   saved: () => TunerState | null;
@@ -71,7 +71,7 @@ interface Stage {
 /** A fine-tuner whose worker is `cycle`. */
 function stage(
   cycle: (input: TuningInput) => RunningWork<CycleReport>,
-  more: Partial<FineTunerParts> = {},
+  more: Partial<GroupTunerParts> = {},
 ): Stage {
   const set: Stage['set'] = {
     now: START + 40 * 24 * HOUR,
@@ -84,7 +84,7 @@ function stage(
   const switched: string[] = [];
   let state: TunerState | null = null;
   let running = 'base';
-  const tuner = new FineTuner({
+  const tuner = new GroupTuner({
     group: 'default',
     configured: 'base',
     scheduler: SCHEDULER_DEFAULTS,
@@ -150,7 +150,7 @@ const promoting = (input: TuningInput) => {
   return done(Promise.resolve(report({ status: 'promote', reason: 'better by 5.0 %', verdict })));
 };
 
-describe('FineTuner', () => {
+describe('GroupTuner', () => {
   it('collects the window, promotes a model that passed, switches to it, and reports every state', async () => {
     const inputs: TuningInput[] = [];
     const { tuner, reports, switched } = stage((input) => {
