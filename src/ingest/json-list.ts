@@ -23,7 +23,7 @@ const IDENTITY_KEYS =
   `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
 line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
-datapoint measurand register topic`.split(/\s+/);
+datapoint measurand register topic valuetype`.split(/\s+/);
 /** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
 const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
 /** How many of the first keys say nothing about what they identify: `id _id uid uuid`. */

@@ -32,6 +32,8 @@ const MAX_COMPARED = 512;
 /** What a sensor sends instead of a number. */
 const MISSING = /^\s*(?:nan|null|none|nil|undefined|unavailable|unknown|[+-]?inf(?:inity)?|n\/?a|-*)\s*$/i;
 const DAY_MS = 86_400_000;
+/** A shorter time tells a clock from other counters too badly, s. */
+const MIN_TICKED_S = 20;
 /** A smaller number is no time of this century, s. */
 const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic. */
@@ -72,8 +74,10 @@ export interface HeardField {
   backwards: boolean;
   /** Whether every value was the time of arrival, within a day: `last_update`. */
   isClock: boolean;
-  /** Last value by device. */
-  readonly lasts: Map<string, number>;
+  /** Seconds, or ms, for which the value rose as the clock did; negative once it did not: an uptime. */
+  tickedS: number;
+  /** First and last value by device, with the time of the first, ms. */
+  readonly lasts: Map<string, { readonly first: number; readonly firstMs: number; value: number }>;
   /** Counts of values such as -127 and -999. */
   readonly marks: Map<number, number>;
 }
@@ -282,6 +286,7 @@ function hearField(
       rising: true,
       backwards: false,
       isClock: true,
+      tickedS: 0,
       lasts: new Map(),
       marks: new Map(),
     };
@@ -295,11 +300,23 @@ function hearField(
     return;
   }
   const last = field.lasts.get(sender);
-  if (last !== undefined && value < last) {
+  if (last !== undefined && value < last.value) {
     field.rising = false;
-    if (value > last / 2) field.backwards = true;
+    if (value > last.value / 2) field.backwards = true;
   }
+  if (last !== undefined) tick(field, value - last.first, (arrivalMs - last.firstMs) / 1000);
   field.min = Math.min(field.min, value);
   field.max = Math.max(field.max, value);
-  if (last !== undefined || field.lasts.size < MAX_SENDERS) field.lasts.set(sender, value);
+  if (last !== undefined) last.value = value;
+  else if (field.lasts.size < MAX_SENDERS)
+    field.lasts.set(sender, { first: value, firstMs: arrivalMs, value });
 }
+
+/** Notes whether a value rose by the seconds, or the milliseconds, that passed. */
+function tick(field: HeardField, rise: number, passedS: number): void {
+  const near = [rise, rise / 1000].some((s) => Math.abs(s - passedS) <= 1.5 + passedS / 100);
+  field.tickedS = near && field.tickedS >= 0 ? Math.max(field.tickedS, passedS) : -1;
+}
+
+/** Whether a field counts the time since a start. */
+export const isUptime = ({ tickedS, count }: HeardField): boolean => count >= 3 && tickedS >= MIN_TICKED_S;

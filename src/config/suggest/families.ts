@@ -58,10 +58,12 @@ const ZIGBEE2MQTT: Family = {
     ['power_factor', FACTOR],
     ['power_reactive*', signedFlow('var')],
     ['power_apparent*', flow('VA')],
-    ['produced_energy', counter('kWh')],
+    ['produced_energy *_summ_delivered *_summ_received', counter('kWh')],
     ['device_temperature local_temperature', CELSIUS],
     ['*_setpoint illuminance_lux', OUT],
-    ['position', PERCENT],
+    ['position pi_heating_demand', PERCENT],
+    ['voc_index', gauge(null, 0)],
+    ['water_consumed', counter(null)],
   ),
   knownOnly: true,
 };
@@ -94,10 +96,14 @@ const TASMOTA: Family = {
     ['ANALOG.A* ANALOG.Range*', gauge(null)],
     ['*.Id', OUT],
     ['*.Total_in *.Total_out *.E_in *.E_out', counter('kWh')],
-    ['*.Power_curr *.Power_cur *.Power', signedFlow('W')],
+    ['*.Power_curr *.Power_cur *.Power *.P', signedFlow('W')],
     ['*.CarbonDioxide', gauge('ppm', 0, 50_000)],
     ['*.PM2.5', gauge('µg/m³', 0, 5000)],
+    // a lightning sensor: neither is the energy one, nor the event a quantity
+    ['AS3935.Distance', gauge('km', 0)],
+    ['AS3935.*', OUT],
     ['*.Distance', gauge('cm', 0)],
+    ['*.Gas', gauge('kΩ', 0)],
     ['*.Endpoint *.LinkQuality', OUT],
   ),
   usualMs: 5 * MINUTE,
@@ -163,7 +169,7 @@ const SHELLY_1: Family = {
 };
 
 const SHELLY_COMPONENT =
-  /^(?:switch|pm1|em|em1|emdata|em1data|temperature|humidity|cover|light|rgbw?|cct|voltmeter|illuminance|devicepower|flood|pill|input|bthomesensor|bthomedevice):\d+$/;
+  /^(?:switch|pm1|em|em1|emdata|em1data|temperature|humidity|cover|light|rgbw?|cct|voltmeter|illuminance|devicepower|flood|pill|input|thermostat|blutrv|bthomesensor|bthomedevice):\d+$/;
 
 const SHELLY_2: Family = {
   name: 'Shelly (second generation and later)',
@@ -199,7 +205,8 @@ const SHELLY_2: Family = {
     ['*voltage', VOLT],
     ['*freq', HERTZ],
     ['*pf', FACTOR],
-    ['*tC', CELSIUS],
+    ['*tC current_C', CELSIUS],
+    ['pos', PERCENT],
     ['*tF', OUT],
     ['*rh', PERCENT],
     ['*lux', gauge('lx', 0, 200_000)],
@@ -327,6 +334,165 @@ const DSMR: Family = {
   usualMs: 10_000,
 };
 
+const AMS_NAMES = fields(
+  ['P PO P1 P2 P3 PO1 PO2 PO3', flow('W')],
+  ['Q QO', flow('var')],
+  ['I1 I2 I3', flow('A')],
+  ['U1 U2 U3', VOLT],
+  ['PF PF1 PF2 PF3', FACTOR],
+  ['tPI tPO', counter('kWh')],
+  ['tQI tQO', counter('kvarh')],
+);
+
+/** Readers of the HAN port of Nordic meters. */
+const AMS: Family = {
+  name: 'AMS reader',
+  topics: ['', 'data.'].map((within) => ({
+    template: '<path...>',
+    payloads: ['json'],
+    has: AMS_NAMES.map(([name]) => `${within}${name}`),
+    hasAtLeast: 4,
+  })),
+  fields: AMS_NAMES.flatMap(([name, quantity]): Field[] => [
+    [name, quantity],
+    [`data.${name}`, quantity],
+  ]),
+  listedOnly: true,
+  usualMs: 10_000,
+};
+
+const OPENDTU: Family = {
+  name: 'OpenDTU',
+  topics: [
+    {
+      template: '<base...>/{serial}/{channel}/<quantity>',
+      where: {
+        serial: /^1\d{11}$/,
+        channel: /^\d$/,
+        quantity:
+          /^(?:power|powerdc|voltage|current|frequency|temperature|powerfactor|reactivepower|efficiency|irradiation|yieldtotal)$/,
+      },
+      payloads: ['number'],
+      name: '{serial}/{channel}/<quantity>',
+    },
+  ],
+  // The yield of the day is the total again.
+  ignore: words('solar/+/+/yieldday solar/ac/yieldday solar/+/device/+ solar/+/radio/+ solar/dtu/#'),
+  fields: fields(['yieldtotal', counter('kWh')], ['efficiency irradiation', PERCENT]),
+  usualMs: 5000,
+};
+
+const AHOYDTU: Family = {
+  name: 'AhoyDTU',
+  topics: ['{inverter}/{channel}', '<total>'].map((device) => ({
+    template: `<base...>/${device}/<quantity>`,
+    where: {
+      channel: /^ch\d$/,
+      total: /^total$/,
+      quantity: /^(?:[UIPQF]_[AD]C|PF_AC|Temp|Efficiency|Irradiation|YieldTotal)$/,
+    },
+    payloads: ['number'],
+    name: `${device}/<quantity>`,
+  })),
+  ignore: words('inverter/+/+/YieldDay inverter/total/YieldDay inverter/comm_start inverter/comm_stop'),
+  fields: fields(['YieldTotal', counter('kWh')], ['Efficiency Irradiation', PERCENT]),
+  usualMs: 15_000,
+};
+
+const EMS_ESP: Family = {
+  name: 'EMS-ESP',
+  topics: [{ template: 'ems-esp/{device}', payloads: ['json'], where: { device: /^(?!heartbeat$|info$)/ } }],
+  ignore: words('ems-esp/heartbeat ems-esp/info ems-esp/status ems-esp/+/+'),
+  fields: fields(
+    [
+      '*seltemp *selflowtemp *settemp *daytemp *nighttemp *holidaytemp *autotemp *designtemp *summertemp *offtemp',
+      OUT,
+    ],
+    ['nompower servicecodenumber *flowtempoffset *lasthour *today', OUT],
+    ['*temp', CELSIUS],
+    ['*starts', counter(null)],
+    ['*workmin *workm', counter('min')],
+    ['*nrg* *meter* *energytotal', counter('kWh')],
+    ['*pumpmod *burnpow', PERCENT],
+    ['*syspress', gauge('bar', 0, 10)],
+    ['*flamecurr', gauge('µA', 0)],
+    ['*curflow', flow('L/min')],
+  ),
+  knownOnly: true,
+  usualMs: MINUTE,
+};
+
+const EVCC: Family = {
+  name: 'evcc',
+  topics: [
+    {
+      template: 'evcc/site/<quantity>',
+      payloads: ['number'],
+      where: { quantity: /^(?:\w+Power|\w+Energy|\w+Soc|tariff\w+)$/ },
+      name: 'site/<quantity>',
+    },
+    {
+      template: 'evcc/site/<part>/<quantity>',
+      payloads: ['number'],
+      where: { part: /^(?:grid|pv|battery)$/, quantity: /^(?:power|energy|soc)$/ },
+      name: 'site/<part>/<quantity>',
+    },
+    {
+      template: 'evcc/site/<part>/{index}/<quantity>',
+      payloads: ['number'],
+      where: { part: /^(?:pv|battery|aux)$/, quantity: /^(?:power|energy|soc)$/ },
+      name: 'site/<part>/{index}/<quantity>',
+    },
+    {
+      template: 'evcc/loadpoints/{loadpoint}/<quantity>',
+      payloads: ['number'],
+      where: {
+        quantity: /^(?:chargePower|chargeTotalImport|chargedEnergy|vehicleSoc|vehicleRange|vehicleOdometer)$/,
+      },
+      name: 'loadpoints/{loadpoint}/<quantity>',
+    },
+  ],
+  ignore: ['evcc/#'],
+  fields: fields(
+    ['residualPower prioritySoc buffer*Soc', OUT],
+    ['gridPower batteryPower power', signedFlow('W')],
+    ['*Power', flow('W')],
+    ['*Soc soc', PERCENT],
+    ['chargedEnergy', counter('Wh')],
+    ['*Energy energy chargeTotalImport', counter('kWh')],
+    ['vehicleRange', gauge('km', 0)],
+    ['vehicleOdometer', counter('km')],
+    ['tariff*', gauge(null)],
+  ),
+  listedOnly: true,
+  usualMs: 10_000,
+};
+
+const ECOWITT: Family = {
+  name: 'Ecowitt',
+  topics: [
+    {
+      template: '<path...>',
+      payloads: ['text'],
+      has: words('stationtype tempf tempinf baromrelin windspeedmph'),
+      hasAtLeast: 2,
+    },
+  ],
+  fields: fields(
+    ['temp*f', FAHRENHEIT],
+    ['baromrelin', gauge('inHg', 15, 35)],
+    ['windspeedmph windgustmph', gauge('mph', 0, 270)],
+    ['solarradiation', flow('W/m²', 2000)],
+    ['rainratein', gauge('in/h', 0)],
+    ['totalrainin', counter('in')],
+    ['soilmoisture*', PERCENT],
+    ['pm25_ch*', gauge('µg/m³', 0, 5000)],
+    ['*rainin baromabsin *batt* maxdailygust *avg*', OUT],
+  ),
+  knownOnly: true,
+  usualMs: MINUTE,
+};
+
 const VICTRON: Family = {
   name: 'Victron',
   topics: [
@@ -345,7 +511,7 @@ const VICTRON: Family = {
   ],
   ignore: ['N/#', 'R/#', 'W/#'],
   fields: fields(
-    ['*Soc Level', PERCENT],
+    ['*Soc *Soh Level', PERCENT],
     ['Remaining', gauge('m³', 0)],
     ['*Dc/Pv/Power *PvOn*/Power Yield/Power', flow('W')],
     ['Yield/System Yield/User', counter('kWh')],
@@ -354,7 +520,7 @@ const VICTRON: Family = {
     ['Pv/*/P', flow('W')],
     ['Pv/*/V', VOLT],
     ['Pv/*/I', flow('A')],
-    ['*Energy/Forward *Energy/Reverse', counter('kWh')],
+    ['*Energy/Forward *Energy/Reverse Energy/*', counter('kWh')],
     ['*Power', signedFlow('W')],
     ['*Voltage', VOLT],
     ['*Current', signedFlow('A')],
@@ -387,6 +553,7 @@ const RADIO_FIELDS = fields(
   ['strike_distance storm_dist*', gauge('km', 0)],
   ['depth_cm', gauge('cm', 0)],
   ['energy_kWh', counter('kWh')],
+  ['consumption_data Consumption consumption LastConsumptionCount', counter(null)],
   ['light_lux', gauge('lx', 0, 200_000)],
   ['freq* noise rssi snr', OUT],
 );
@@ -575,6 +742,12 @@ export const FAMILIES: readonly Family[] = [
   CHIRPSTACK,
   THE_THINGS_STACK,
   TASMOTA,
+  OPENDTU,
+  AHOYDTU,
+  EMS_ESP,
+  EVCC,
+  AMS,
+  ECOWITT,
   DSMR,
   STATESTREAM,
   ESPHOME,

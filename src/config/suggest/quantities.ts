@@ -54,8 +54,16 @@ interface Known {
 
 const known = (words: RegExp, quantity: Quantity, fits = false): Known => ({ words, quantity, fits });
 
+/** Money, also for an amount of energy: `price per kWh`. */
+const PRICE = /\b(?:price|cost|costs)\b|^tariff (?!\d)/;
+
+/** A battery alone, or its level: not `battery energy in` or `battery capacity`. */
+const BATTERY =
+  /\b(?:battery|batt|soc|state of charge)(?: (?:level|percent|percentage|soc|state of charge))?(?: ?\d+)?$/;
+
 /** Matched against the words of a name, from its last level to its first: `ENERGY.Power` as `power`, then as `energy`. */
 const QUANTITIES: readonly Known[] = [
+  known(PRICE, gauge(null)),
   known(/\b(?:power ?factor|pf|cos ?phi|factor)\b/, gauge(null, -1, 1), true),
   known(/\bapparent ?power\b/, flow('VA')),
   known(/\breactive ?power\b/, signedFlow('var')),
@@ -64,23 +72,33 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:temperature|temp|dew ?point|temperatur)\d{0,2}\b/, CELSIUS),
   known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v)\b/, gauge('V', 0, 100), true),
   known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v|mv)\b/, gauge('mV', 0, 100_000), true),
-  known(/\b(?:battery|batt|soc|state of charge|battery level|battery percent)\b/, PERCENT, true),
+  // a cell in V, as LoRaWAN decoders send it, and not 3 %
+  known(/\b(?:battery|batt)(?: ?\d+)?$/, gauge('V', 1.5, 4.5), true),
+  known(BATTERY, PERCENT, true),
   known(/\b(?:pressure|barometer)\b/, HPA, true),
   known(/\b(?:pressure|barometer)\b/, gauge('Pa', 30_000, 120_000), true),
   known(/\b(?:e?co2|carbon dioxide)\b/, gauge('ppm', 0, 50_000)),
   known(/\bt?voc\b/, gauge('ppb', 0)),
   known(/\bpm ?(?:1|2 ?5|4|10|25)\b/, gauge('µg/m³', 0, 5000)),
-  known(/\b(?:illuminance|lux|illumination)\b/, gauge('lx', 0, 200_000)),
+  known(/\b(?:illuminance|lux|illumination|luminosity)\b/, gauge('lx', 0, 200_000)),
   known(/\b(?:irradiance|solar radiation|radiation)\b/, flow('W/m²', 2000)),
   known(/\buvi?(?: index)?\b/, gauge(null, 0, 50)),
   known(/\benergy (?:left|remaining|available)\b|\b(?:remaining|available) energy\b/, gauge('kWh', 0)),
   known(/\b(?:energy|kwh)\b/, counter('kWh')),
+  known(/^p ?(?:ac|dc)\d?$|^p (?:pv|load)$/, flow('W')),
+  known(/^p (?:grid|akku|batt?|battery)$/, signedFlow('W')),
+  known(/^q ?ac\d?$/, signedFlow('var')),
+  known(/^s ?ac\d?$/, flow('VA')),
+  known(/^[uv] ?(?:ac|dc)\d?$/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
+  known(/^i ?(?:ac|dc)\d?$/, flow('A')),
+  known(/^f ?ac\d?$/, { ...gauge('Hz', 0, 1000), minStepMs: 0 }, true),
   known(/\byield\b/, counter(null)),
-  known(/\b(?:power|watts?|apower)\b/, flow('W')),
+  known(/\b(?:power|watts?|apower|leistung|momentanleistung)\b/, flow('W')),
   known(/\b(?:voltage|volts?)\b/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
   known(/\b(?:voltage|volts?)\b/, gauge('mV', 0, 1_500_000), true),
+  // otherwise `current` means now: `current_month`, `current_hca`
   known(
-    /\bcurrent\b(?! (?:statistics?|consumption|value|state|reading|tariff|price|month|year|day|position|level|speed|rate|flow|program|usage|cost))|\b(?:amps?|ampere)\b/,
+    /\bcurrent\b(?= ?(?:$|(?:l|phase|ph|ct|pv|string|channel)? ?\d|[abcn]$|phase|neutral|ac|dc|in\b|input|out|avg|average|rms|total|m?a$))|\b(?:amps?|ampere)\b/,
     flow('A'),
   ),
   known(/\b(?:frequency|freq)\b/, { ...gauge('Hz', 0, 1000), minStepMs: 0 }, true),
@@ -94,6 +112,12 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:rain|rainfall|precipitation)\b/, counter('mm')),
   known(/\b(?:noise|sound)\b/, gauge('dB', 0, 200)),
   known(/\b(?:strike|pulse|impulse)s?(?: count)?\b|\bcounter\b/, counter(null)),
+  known(/\b(?:accumulated|cumulative|lifetime|odometer)\b/, counter(null)),
+  known(/\b(?:bytes|packets) (?:recv|sent|received|transmitted|rx|tx)\b/, counter(null)),
+  // OBIS codes of energy and power
+  known(/^(?:1 0 )?[12] 8 \d$/, counter(null)),
+  known(/^(?:1 0 )?(?:1|2|16|21|22|36|41|42|56|61|62|76) 7 0$/, signedFlow(null)),
+  known(/\bz(?:ae|ä)hlerstand\b/, counter(null)),
   known(
     /\b(?:gas|water)(?: (?:volume|consumption|total|meter|delivered))\b|\b(?:volume|consumption) total\b/,
     counter('m³'),
@@ -101,13 +125,17 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:flow|flow rate)\b/, flow(null)),
 ];
 
+/** Settings that have the name of a quantity. */
+const SETTING =
+  /^(?:.* )?(?:min|max|minimum|maximum|limit|target|desired|nominal|nom|rated|buffer|residual|comfort|eco|set|sel|selected) (?:(?:dis)?charg(?:e|ing) )?(?:power|current|soc|temperature|temp|voltage)$|^(?:previous|target) |\b(?:limit|target|set ?point|operating time|work ?time)\b|\b(?:sag|swell)s?\b/;
+
 /** Words for the state or the settings of a device, not for measurements. */
 const HOUSEKEEPING =
-  /^(?:.* )?(?:link ?quality|lqi|rssi(?: dbm)?|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num(?:ber)?)?|packet ?(?:id|count)|message ?id|part ?number|data format|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level)$/;
+  /^(?:.* )?(?:link ?quality|lqi|rssi(?: dbm)?|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num(?:ber)?)?|packet ?(?:id|count)|message ?id|part ?number|data format|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level|sunrise|sunset|since|wifi ?strength|free ?mem(?:ory)?|heap frag|max alloc|\w*part ?number|alarm cnt|delay)$/;
 
-/** KNX data point types, quality codes and Modbus addresses. */
+/** KNX data point types, quality codes, Modbus addresses, and states of a gateway. */
 const CODE =
-  /^(?:dpt|qc|quality ?codes?|slave(?: ?(?:id|addr|address))?|unit ?id|register(?: ?(?:addr|address|type))?|function ?code)$/;
+  /^(?:available|reachable|producing|(?:is )?valid|qos|retain|btn|priority|(?:tx|rx) ?(?:re )?(?:requests?|success|fail\w*|received|reads|writes|errors?)(?: \w+)?|\w*\d+id|dpt|qc|quality ?codes?|slave(?: ?(?:id|addr|address))?|unit ?id|register(?: ?(?:addr|address|type))?|function ?code)$/;
 
 /** Units at the end of a name. A unit of one letter counts only after a quantity that is measured in it. */
 const SUFFIXES: readonly (readonly [RegExp, string])[] = [
@@ -127,7 +155,7 @@ const SUFFIXES: readonly (readonly [RegExp, string])[] = [
   [/ mwh$/, 'MWh'],
   [/ wh$/, 'Wh'],
   [/ kw$/, 'kW'],
-  [/(?:power|watt)\w*(?: l?\d)? w$/, 'W'],
+  [/(?:power|watt|leistung)\w*(?: \w+)* w$/, 'W'],
   [/ kva$/, 'kVA'],
   [/ va$/, 'VA'],
   [/ var$/, 'var'],
@@ -136,7 +164,18 @@ const SUFFIXES: readonly (readonly [RegExp, string])[] = [
   [/(?:current|amp)\w*(?: l?\d)? a$/, 'A'],
   [/ ma$/, 'mA'],
   [/ hz$/, 'Hz'],
-  [/ km ?h$/, 'km/h'],
+  [/ (?:km ?h|kph)$/, 'km/h'],
+  [/(?:wind|gust)\w*(?: \w+)* (?:kn|kt|knots?)$/, 'kn'],
+  [/ mm per hour$/, 'mm/h'],
+  [/ cm per hour$/, 'cm/h'],
+  [/ in per hour$/, 'in/h'],
+  [/ in ?hg$/, 'inHg'],
+  [/ mm ?hg$/, 'mmHg'],
+  [/ m3 ?h$/, 'm³/h'],
+  [/ m3 ?c$/, 'm³°C'],
+  [/flow\w*(?: \w+)* l ?h$/, 'L/h'],
+  [/flow\w*(?: \w+)* (?:l ?min|lpm)$/, 'L/min'],
+  [/ khz$/, 'kHz'],
   [/ m s$/, 'm/s'],
   [/ (?:mi h|mph)$/, 'mph'],
   [/(?:rain|precip)\w*(?: \w+)* in$/, 'in'],
@@ -160,9 +199,13 @@ const COMPOUND_END =
 const COMPOUND_START =
   /(?<![a-z])(temperature|humidity|voltage|power|energy|yield|battery)(ac|dc|in|out|factor|day|today|month|year|import|export|level|soc)(?![a-z])/g;
 
+/** Units with a capital behind a prefix, which would be split at it: `power_kW`. */
+const PREFIXED_UNIT = /(?<![a-z])(?:[hk]Pa|k(?:Wh|W|VAh|VA|V|Hz)|m(?:W|V|Ah|A))(?![A-Za-z])/g;
+
 /** The words of one level of a name: `windDir_deg` -> `wind dir deg`. */
 const wordsOf = (level: string): string =>
   level
+    .replaceAll(PREFIXED_UNIT, (unit) => ` ${unit.toLowerCase()} `)
     .replaceAll(/([a-z\d])([A-Z])/g, '$1 $2')
     .toLowerCase()
     .replaceAll(COMPOUND_END, '$1 $2')
@@ -179,6 +222,10 @@ const levelsOf = (name: string): string[] =>
     .filter((level, at, all) => all.length === 1 || at < all.length - 1 || !/^(?:v|val|value)$/.test(level))
     .reverse();
 
+/** What is in a store goes up and down. */
+const STORED =
+  /\b(?:left|remaining|available|capacity|stored|storage|tank|level|stock|content|fill|battery|batt)\b/;
+
 const TOTALIZER = /\btotal(?:s|izer)?\b|\bcounter\b/;
 
 interface Seen {
@@ -194,9 +241,11 @@ interface Seen {
  */
 export function quantityOf(name: string, seen: Seen, sentUnit: string | null = null): Quantity | null {
   const levels = levelsOf(name);
-  const unit = sentUnit ?? suffixUnit(levels[0] ?? '');
+  const unit = sentUnit ?? (PRICE.test(levels[0] ?? '') ? null : suffixUnit(levels[0] ?? ''));
   let found: Quantity | null = null;
-  for (const level of levels) {
+  for (const [at, level] of levels.entries()) {
+    // the members of a battery are not its level
+    if (at > 0 && BATTERY.test(level)) continue;
     found = byWords(level, seen);
     if (found !== null) break;
   }
@@ -206,17 +255,19 @@ export function quantityOf(name: string, seen: Seen, sentUnit: string | null = n
       ? { ...found, kind: 'gauge' }
       : found;
   }
-  return withUnit(unit, levels[0] ?? '', found, seen);
+  const rises = seen.rising && seen.max > seen.min && !levels.some((level) => STORED.test(level));
+  return withUnit(unit, levels[0] ?? '', found, seen, rises);
 }
 
-function withUnit(unit: string, level: string, found: Quantity | null, seen: Seen): Quantity {
+function withUnit(unit: string, level: string, found: Quantity | null, seen: Seen, rises: boolean): Quantity {
   if (unit === found?.unit) return found;
-  if (unit === '%') return PERCENT;
+  if (unit === '%' || /^%RH$/i.test(unit)) return { ...PERCENT, unit };
   if (unit === '°C' || unit === 'Cel' || unit === '℃') return { ...CELSIUS, unit };
   if (unit === '°F' || unit === '℉') return { ...FAHRENHEIT, unit };
   if (unit === '°' && seen.min >= 0 && seen.max <= 360) return ANGLE;
   if (unit === 'hPa' || unit === 'mbar') return { ...HPA, unit };
-  if (ENERGY_OR_VOLUME.test(unit) && (found?.kind === 'counter' || TOTAL.test(level))) return counter(unit);
+  if (ENERGY_OR_VOLUME.test(unit) && (found?.kind === 'counter' || TOTAL.test(level) || rises))
+    return counter(unit);
   if (/^[kM]?(?:W|VA|var)$/.test(unit)) return found?.floor === false ? signedFlow(unit) : flow(unit);
   if (/^[mk]?V$|^m?A$|^Hz$/.test(unit))
     return { ...(found ?? gauge(unit)), unit, min: null, max: null, minStepMs: 0 };
@@ -249,7 +300,7 @@ export function measures(level: string): boolean {
 }
 
 /** Whether a level of a topic names the quantity, so that topics that differ in it need separate rules. */
-export const namesQuantity = (level: string): boolean => measures(level) || HOUSEKEEPING.test(wordsOf(level));
+export const namesQuantity = (level: string): boolean => measures(level) || isHousekeeping(level);
 
 /** Quality codes of OPC: 0 bad, 64 uncertain, 192 good. */
 const isQuality = (value: number): boolean => value === 0 || value === 64 || value === 192;
@@ -261,5 +312,11 @@ export function isQualityCode(name: string, { min, max }: Seen): boolean {
 
 export function isHousekeeping(name: string): boolean {
   const [last = '', before = ''] = levelsOf(name);
-  return HOUSEKEEPING.test(last) || CODE.test(last) || /^(?:update|wifi|diagnostics)$/.test(before);
+  return (
+    HOUSEKEEPING.test(last) ||
+    CODE.test(last) ||
+    SETTING.test(last) ||
+    /\bstate\.(?:desired|delta)\./.test(name) ||
+    /^(?:update|wifi|diagnostics)$/.test(before)
+  );
 }

@@ -1,7 +1,13 @@
 /** Suggests rules for surveyed topics: groups topics of the same form and makes one rule per group. */
 import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
 import { parsePattern } from '../../ingest/pattern.ts';
-import { type HeardField, type HeardTopic, isDeviceMember, type Survey } from '../../ingest/survey.ts';
+import {
+  type HeardField,
+  type HeardTopic,
+  isDeviceMember,
+  isUptime,
+  type Survey,
+} from '../../ingest/survey.ts';
 import { TopicIndex } from '../../ingest/topic-index.ts';
 import { isUnit } from '../../ingest/unit-names.ts';
 import { isSeparate } from '../../series/sentinels.ts';
@@ -64,6 +70,8 @@ const MAX_RULES = 1000;
 const MAX_FIELDS = 256;
 /** Most levels that a pattern lists. */
 const MAX_LEVELS = 16;
+/** Readings after which a field that never fell may be a counter. */
+const MIN_RISES = 4;
 const FIVE_MINUTES = 300_000;
 const DAY_MS = 86_400_000;
 const CAPTURES: readonly (readonly string[])[] = [
@@ -132,6 +140,16 @@ function addClaimed(groups: Map<string, Group>, heard: HeardTopic, claim: Claim)
   else group.topics.push(heard);
 }
 
+/** Splits topics that differ in more levels than a site, a group and a device have, at the level with the fewest texts. */
+function narrowed(members: readonly HeardTopic[]): HeardTopic[][] {
+  const levels = members.map(({ topic }) => topic.split('/'));
+  const texts = (levels[0] ?? []).map((_, at) => new Set(levels.map((one) => one[at])).size);
+  const open = texts.filter((size) => size > 1);
+  if (open.length < CAPTURES.length) return [[...members]];
+  const at = texts.indexOf(Math.min(...open));
+  return [...gather(members, ({ topic }) => topic.split('/')[at] ?? '').values()].flatMap(narrowed);
+}
+
 /** Groups topics of the same form; levels that differ become captures. */
 function groupTopics(topics: readonly HeardTopic[]): Group[] {
   const forms = gather(topics, (topic) => formOf(topic, true));
@@ -146,7 +164,7 @@ function groupTopics(topics: readonly HeardTopic[]): Group[] {
     for (const member of members) merged.add(member);
   }
   for (const members of forms.values()) if (!merged.has(members[0] as HeardTopic)) groups.push(members);
-  return groups.flatMap((members) => {
+  return groups.flatMap(narrowed).flatMap((members) => {
     const { kind } = members[0] as HeardTopic;
     const parts = compatible(members);
     return parts.map((part): Group => {
@@ -285,6 +303,7 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
     topics: topics.map(({ topic }) => topic),
     remarks: [
       ...marksOf(fields),
+      ...risingOf(fields),
       ...(time?.remark === undefined ? [] : [time.remark]),
       ...(topics.every(({ live }) => live === 0)
         ? ['only retained messages: the devices may no longer exist']
@@ -399,7 +418,10 @@ function varyingMembers(topics: readonly HeardTopic[]): string[] {
     for (const member of varyingInBatches(shape)) found.add(member);
     const varying = [...shape.labels].filter(
       // a different value in every message is a message number
-      ([member, { size }]) => isDeviceMember(member) && size > 1 && (size < messages || messages < 8),
+      ([member, values]) =>
+        isDeviceMember(member) &&
+        values.size > 1 &&
+        (values.size < messages || (messages < 8 && !countsUp([...values]))),
     );
     if (varying.length === 0) continue;
     for (const [member] of varying) found.add(member);
@@ -415,6 +437,11 @@ function varyingMembers(topics: readonly HeardTopic[]): string[] {
   const rank = (member: string): number => MEMBER_ORDER.indexOf(member) + 1 || MEMBER_ORDER.length + 1;
   return [...found].sort((a, b) => rank(a) - rank(b)).slice(0, 4);
 }
+
+/** Whether all texts are integers, each greater than the one before. */
+const countsUp = (texts: readonly string[]): boolean =>
+  texts.length > 2 &&
+  texts.every((text, at) => /^\d+$/.test(text) && (at === 0 || Number(text) > Number(texts[at - 1])));
 
 function varyingInBatches({ mixing, batchLabels }: HeardTopic['shape']): string[] {
   if (mixing.size > 0) return [...mixing];
@@ -478,6 +505,19 @@ function marksOf(fields: readonly Field[]): string[] {
   });
 }
 
+/** Fields of unknown quantity that count up, as far as was seen. */
+function risingOf(fields: readonly Field[]): string[] {
+  const names = fields
+    .filter(
+      ({ quantity, heard: { rising, min, max, count } }) =>
+        quantity === null && rising && max > min && count >= MIN_RISES,
+    )
+    .map(({ name }) => (name === '' ? 'the value' : name));
+  return names.length === 0
+    ? []
+    : [`only rose: ${names.slice(0, 20).join(', ')}; for a counter, add \`aggregate: delta\``];
+}
+
 function timeOf({ claim, topics }: Group, records: string): ReadingTime | null {
   if (records !== '' || topics.some(({ shape }) => shape.batches.size > 0)) return null;
   if (claim?.topic.time !== undefined) return { field: claim.topic.time };
@@ -512,7 +552,14 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
       const quantity =
         identity.has(name) || identity.has(place.path) || heard.shape.switches.has(name)
           ? 'out'
-          : measured(group, heard, name, place.alias ?? place.path, range, survey);
+          : measured(
+              group,
+              heard,
+              name,
+              place.alias ?? place.path.replaceAll(/\[[^\]=]*\]/g, ''),
+              range,
+              survey,
+            );
       if (quantity === 'out') leftOut.add(name === '' ? heard.topic : name);
       else addField(own, { name, names: [name], ...place, heard: range, quantity });
     }
@@ -568,15 +615,16 @@ function merged(byTopic: ReadonlyMap<HeardTopic, readonly Field[]>): Pick<GroupF
   return { fields: [...fields.values()], apart };
 }
 
-/** Drops Fahrenheit fields that repeat a Celsius field. */
+/** Drops Fahrenheit fields that repeat a Celsius field of the same devices. */
 function withoutTwins(fields: readonly Field[], kind: PayloadKind): Field[] {
   if (formatOf(kind).single === true) return [...fields];
-  const names = new Set(fields.map(({ path }) => path));
-  return fields.filter(({ path, quantity }) => {
+  const byPath = new Map(fields.map(({ path, heard }) => [path, heard]));
+  return fields.filter(({ path, quantity, heard: { lasts } }) => {
     if (quantity?.unit !== '°F') return true;
-    return ![path.replace(/f(\d*)$/, 'c$1'), path.replace(/F(\d*)$/, 'C$1')].some(
-      (other) => other !== path && names.has(other),
-    );
+    return ![path.replace(/f(\d*)$/, 'c$1'), path.replace(/F(\d*)$/, 'C$1')].some((other) => {
+      const celsius = other === path ? undefined : byPath.get(other);
+      return celsius !== undefined && [...lasts.keys()].every((sender) => celsius.lasts.has(sender));
+    });
   });
 }
 
@@ -600,6 +648,7 @@ function mergeHeard(a: HeardField, b: HeardField): HeardField {
     rising: a.rising && b.rising,
     backwards: a.backwards || b.backwards,
     isClock: a.isClock && b.isClock,
+    tickedS: Math.min(a.tickedS, b.tickedS),
     unit: a.unit ?? b.unit,
   };
 }
@@ -646,13 +695,16 @@ function placeOf(
   for (const [list, member] of shape.lists) {
     const prefix = list === '' ? '' : `${list}.`;
     if (!name.startsWith(prefix)) continue;
-    for (const key of shape.labels.keys()) {
-      if (!key.startsWith(prefix) || !key.endsWith(`.${member}`)) continue;
-      const identity = key.slice(prefix.length, -member.length - 1);
-      const tail = name.slice(prefix.length + identity.length + 1);
-      if (tail !== '' && name.startsWith(`${prefix}${identity}.`))
-        return { path: `${list}[${member}].${tail}`, records: '', alias: null };
-    }
+    const identities = [...shape.labels.keys()]
+      .filter((key) => key.startsWith(prefix) && key.endsWith(`.${member}`))
+      .map((key) => key.slice(prefix.length, -member.length - 1));
+    const identity = identities.find((text) => name.startsWith(`${prefix}${text}.`));
+    const tail = identity === undefined ? '' : name.slice(prefix.length + identity.length + 1);
+    if (tail === '') continue;
+    // `{"value_type":"temperature","value":21}`: each element has its own unit
+    const apart = GENERIC_VALUE.test(tail) && identities.some(measures);
+    if (apart && /[=[\]]/.test(String(identity))) continue;
+    return { path: `${list}[${member}${apart ? `=${identity}` : ''}].${tail}`, records: '', alias: null };
   }
   return { path: shape.pointers.get(name) ?? name, records: '', alias: null };
 }
@@ -725,6 +777,7 @@ function measured(
   // sequence number and number of records of Advantech modules, beside `t` and `q`
   if (/^[sc]$/.test(name) && ['s', 'q', 'c'].every((key) => heard.fields.has(key))) return 'out';
   const quantity = quantityOf(subject, range, unit);
+  if (quantity === null && isUptime(range)) return 'out';
   if (quantity === null && claim?.family.knownOnly === true && announced === null) return 'out';
   return quantity;
 }
@@ -749,10 +802,18 @@ function subjectOf(
 const withoutGeneric = (topic: string): string => topic.replace(/(?<=.)\/(?:state|value|val|raw)$/i, '');
 
 /** Unit from a sibling member: `{"value":21.5,"unit":"°C"}`, and Tasmota's `TempUnit`. */
-function siblingUnit({ shape }: HeardTopic, name: string): string | null {
+function siblingUnit({ shape, fields }: HeardTopic, name: string): string | null {
   const cut = name.lastIndexOf('.');
   const parent = cut < 0 ? '' : name.slice(0, cut + 1);
-  for (const key of ['unit', 'units', 'uom', 'unit_of_measurement', 'Unit', 'Units', 'UNIT', 'u']) {
+  const beside = [...fields.keys()].filter(
+    (other) =>
+      other.startsWith(parent) && !other.slice(parent.length).includes('.') && !isHousekeeping(other),
+  );
+  // of several readings, one value has the unit
+  const owns = beside.length === 1 || GENERIC_VALUE.test(name.slice(cut + 1));
+  for (const key of owns
+    ? ['unit', 'units', 'uom', 'unit_of_measurement', 'Unit', 'Units', 'UNIT', 'u']
+    : []) {
     const values = shape.labels.get(`${parent}${key}`);
     const [unit] = values ?? [];
     if (values?.size === 1 && unit !== undefined && isUnit(unit)) return unit;

@@ -36,6 +36,7 @@ import {
 import type { Message } from '../message.ts';
 import { payloadZone } from '../payload-zone.ts';
 import { excerpt, type RejectReason } from '../rejects.ts';
+import { Unreadable } from '../tolerant-json.ts';
 
 const NOTHING: ReadonlySet<string> = new Set();
 
@@ -54,6 +55,8 @@ interface CompiledField {
   readonly source: string;
   /** Selects several values: `meters[meter].E`, `*.E`. */
   readonly many: boolean;
+  /** Another field of the rule is below this one: devices of one channel send a number, others a list or an object. */
+  readonly hasInner: boolean;
   /** For `*.E`, the text of `source` around the key. */
   readonly around: readonly [before: string, after: string] | null;
 }
@@ -82,6 +85,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
             path: compiled,
             source: pathName(path),
             many: isMany(compiled),
+            hasInner: settings.fields?.some((other) => other.path.startsWith(`${path}.`)) === true,
             around: aroundAnyKey(path),
           },
         ];
@@ -407,7 +411,7 @@ function namedFields(
   columns: ((whole: unknown, message: Message, sink: DecodeSink) => boolean) | null,
 ): boolean {
   let found = false;
-  for (const { name, unit, path, many, around } of fields) {
+  for (const { name, unit, path, many, around, hasInner } of fields) {
     if (sink.full === true) return true;
     const own = unit === null ? options : { ...options, unit };
     if (many) {
@@ -422,6 +426,7 @@ function namedFields(
     }
     const value = lookUp(json, path);
     if (value === undefined || value === null) continue;
+    if (hasInner && typeof value === 'object' && !(value instanceof Unreadable)) continue;
     if (columns !== null && Array.isArray(value) && columns(json, message, sink)) return true;
     found = true;
     namedValue(name, value, own, sink);

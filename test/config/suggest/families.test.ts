@@ -29,7 +29,7 @@ describe('a device family', () => {
       'c0619ab1/system/0',
       'c0619ab1/tank/20',
     ]);
-    expect(devices('Tasmota')).toEqual(['plug1', 'weather']);
+    expect(devices('Tasmota')).toEqual(['double', 'plug1', 'weather']);
     expect(devices('Shelly, second generation')).toEqual([
       'ht',
       'only-rpc',

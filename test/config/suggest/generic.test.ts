@@ -449,6 +449,155 @@ describe('a suggestion for unknown devices', () => {
     expect(config.streams.map(({ match }) => match)).toEqual(['a/b/c', 'd/e/f', 'g/h/i', 'j/k/l', 'm/n/o']);
   });
 
+  it('reads units in the spelling of names, and takes none of another quantity', () => {
+    const { streams } = suggested((at) => [
+      [
+        'u/x',
+        {
+          energy_kWh: 10 + at,
+          power_kW: 3,
+          current_mA: 12,
+          pressure_kPa: 101,
+          windSpeed_kph: 3,
+          rainRate_mm_per_hour: 1,
+          volume_flow_m3h: 0.1,
+          leistung_w: 5,
+          current_hca: 131,
+          current_month: 7,
+          price_per_kWh: 0.3,
+        },
+      ],
+    ]);
+    expect(
+      Object.fromEntries(Object.entries(streams).map(([name, text]) => [name.slice(4), text.split(' ')[0]])),
+    ).toEqual({
+      energy_kWh: 'kWh',
+      power_kW: 'kW',
+      current_mA: 'mA',
+      pressure_kPa: 'kPa',
+      windSpeed_kph: 'km/h',
+      rainRate_mm_per_hour: 'mm/h',
+      volume_flow_m3h: 'm³/h',
+      leistung_w: 'W',
+      current_hca: '-',
+      current_month: '-',
+      price_per_kWh: '-',
+    });
+  });
+
+  it('takes what is sent of a battery for what it is, and a cell for volts', () => {
+    const { streams } = suggested((at) => [
+      ['b/battery_1/cycles', '33'],
+      ['b/battery_1/energy_in', String(5 + at)],
+      ['b/battery_1/battery', '88'],
+      ['b/node', { battery: 3.61, battery_capacity: 10, battery_level: 40 }],
+    ]);
+    expect(streams).toMatchObject({
+      'b/battery_1/energy_in': 'kWh delta 5m/1d',
+      'b/battery_1/battery': '% mean 0..100 5m/1d',
+      'b/node/battery': 'V mean 1.5..4.5 5m/1d',
+      'b/node/battery_capacity': '- mean 5m/1d',
+      'b/node/battery_level': '% mean 0..100 5m/1d',
+    });
+    expect(Object.entries(streams).find(([name]) => name.includes('cycles'))?.[1]).toBe('- mean 5m/1d');
+  });
+
+  it('takes an energy or a volume that rises for a counter, but not what is stored', () => {
+    const { streams, text } = suggested((at) => [
+      ['e/x', { value: 10 + at, unit: 'kWh' }],
+      ['f/x', { volume_m3: 10 + at, tank_m3: 10 + at, target_m3: 5, frames: 10 + at, level: 5 }],
+    ]);
+    expect(streams).toEqual({
+      'e/x/value': 'kWh delta 5m/1d',
+      'f/x/volume_m3': 'm³ delta 5m/1d',
+      'f/x/tank_m3': 'm³ mean 5m/1d',
+      'f/x/frames': '- mean 5m/1d',
+      'f/x/level': '- mean 5m/1d',
+    });
+    expect(text).toContain('# only rose: frames; for a counter, add `aggregate: delta`');
+  });
+
+  it('leaves out what counts the time since a start, under any name, and settings', () => {
+    const { streams, config } = suggested((at) => [
+      ['r/x', { rbt: 5000 + at * EVERY_MS, alive: 77 + (at * EVERY_MS) / 1000, slow: 77 + at, flux: 3 }],
+      [
+        's/x',
+        {
+          target_temperature: 21,
+          max_current: 16,
+          limitSoc: 80,
+          operating_time_h: 5,
+          voltage_sag_l1: 2,
+          flux: 3,
+        },
+      ],
+      ['t/shadow', { state: { reported: { temperature: 20 }, desired: { temperature: 22 } } }],
+    ]);
+    expect(Object.keys(streams)).toEqual([
+      'r/x/slow',
+      'r/x/flux',
+      's/x/flux',
+      't/shadow/state.reported.temperature',
+    ]);
+    expect(config.streams).toHaveLength(3);
+  });
+
+  it('reads a list whose elements are quantities element by element, and a list that is the payload', () => {
+    const { streams, rejects } = suggested((at) => [
+      [
+        'l/named',
+        {
+          sensordatavalues: [
+            { value_type: 'BME280_temperature', value: '21.5' },
+            { value_type: 'BME280_pressure', value: '100123.4' },
+            { value_type: 'SDS_P1', value: String(9 - at) },
+          ],
+        },
+      ],
+      [
+        'm/devices',
+        [
+          { name: 'A', power: 3 },
+          { name: 'B', power: 4 },
+        ],
+      ],
+    ]);
+    expect(streams).toEqual({
+      'l/named/sensordatavalues.BME280_temperature.value': '°C mean -60..150 5m/1d',
+      'l/named/sensordatavalues.BME280_pressure.value': 'Pa mean 30000..120000 5m/1d',
+      'l/named/sensordatavalues.SDS_P1.value': '- mean 5m/1d',
+      'm/devices/A.power': 'W mean 0.. 5m/1d',
+      'm/devices/B.power': 'W mean 0.. 5m/1d',
+    });
+    expect(rejects).toEqual([]);
+  });
+
+  it('gives the unit beside a value to that value alone', () => {
+    const { streams } = suggested((at) => [['scale/x', { unit: 'kg', value: 78 - at, impedance: 500 }]]);
+    expect(streams).toEqual({ 'scale/x/value': 'kg mean 5m/1d', 'scale/x/impedance': '- mean 5m/1d' });
+  });
+
+  it('drops degrees Fahrenheit only of devices that send degrees Celsius too', () => {
+    const { streams } = suggested(() => [
+      ['air/in', { model: 'X', id: 1, temperature_C: 20, temperature_F: 68 }],
+      ['air/in', { model: 'Y', id: 2, temperature_F: 44 }],
+    ]);
+    expect(Object.keys(streams)).toContain('Y-2/temperature_F');
+  });
+
+  it('takes a number that each message raises for no device', () => {
+    const { config } = suggested((at) => [['n/x', { id: 500 + at, temperature: 20 }]]);
+    expect(config.streams[0]?.name).toBeUndefined();
+  });
+
+  it('does not put topics under one rule that share hardly a level', () => {
+    const { config } = suggested(() => [
+      ['big/a/b/c/d', '5'],
+      ['big/e/f/g/h', '5'],
+    ]);
+    expect(config.streams.map(({ match }) => match).sort()).toEqual(['big/a/b/c/d', 'big/e/f/g/h']);
+  });
+
   it('says of topics that only retained messages came', () => {
     expect(suggested(() => [['old/temperature', '20', true]]).text).toContain('# only retained messages');
   });
