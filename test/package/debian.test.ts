@@ -515,24 +515,50 @@ describe('a Raspberry Pi 4, emulated', () => {
     expect(stdout).toMatch(/^ok +model +base/m);
   });
 
-  it('forecasts and stores what a sensor sends', { timeout: 8 * MINUTE }, async () => {
+  it('writes a config from what it hears, then forecasts and stores what a sensor sends', {
+    timeout: 9 * MINUTE,
+  }, async () => {
     const broker = await startMosquitto();
     const eyes = await watch(broker.url, 'gatecast/#');
     const silence = startSensor(broker.port);
     const config = join(folder, 'gatecast.yaml');
-    writeFileSync(
-      config,
-      `node: pi\nmqtt: { url: "${broker.url}" }\ndata_dir: ${folder}/data\nhttp: { listen: "off" }\nstreams: [{ match: "zigbee2mqtt/{device}", fields: [temperature], interval: 2s, horizon: 20s }]\n`,
-    );
-    const child = spawn(emulator, [...program, 'run', '-c', config], {
-      env: environment,
-      stdio: ['ignore', 'ignore', 'pipe'],
-    });
     let log = '';
-    child.stderr.on('data', (data) => {
-      log += data;
-    });
+    const start = (...args: readonly string[]) => {
+      const child = spawn(emulator, [...program, ...args, '-c', config], {
+        env: environment,
+        stdio: ['ignore', 'ignore', 'pipe'],
+      });
+      child.stderr.on('data', (data) => {
+        log += data;
+      });
+      return child;
+    };
+    const login = ['--broker', broker.url, '--node', 'pi', '--listen', '5m'];
+    let child = start('init', ...login, '--yes');
     try {
+      // Once it has heard the sensor, as an owner would who sees it.
+      await waitFor(
+        'a message from the sensor',
+        () => {
+          if (child.exitCode !== null) throw new Error(`it ended:\n${log}`);
+          return /, [1-9]\d* messages on 1 topic/.test(log);
+        },
+        4 * MINUTE,
+      );
+      child.kill('SIGINT');
+      await stopped(child);
+      expect(child.exitCode, log).toBe(0);
+      const written = readFileSync(config, 'utf8');
+      expect(written).toContain('match: "zigbee2mqtt/{device}"');
+      const text = written
+        .replace(/interval: \S+/, 'interval: 2s')
+        .replace(/horizon: \S+/, 'horizon: 20s')
+        .replace(/data_dir: \S+/, 'data_dir: data');
+      expect(text.match(/: (2s|20s|data)$/gm)).toHaveLength(3);
+      // The port of the page may be taken on this machine.
+      writeFileSync(config, `${text}\nhttp: { listen: "off" }\n`);
+
+      child = start('run');
       await waitFor(
         'a forecast',
         () => {
