@@ -2,6 +2,7 @@
 // Does nothing, silently, when both are up to date. Says what it does while it does it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
+import { freemem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { digest, fresh, isBuilt, mark, sourcesDigest } from './build-stamp.mjs';
@@ -30,7 +31,9 @@ if (
   );
 
 // See deploy/object-wrap.h. gyp adds CXXFLAGS to its own flags; quotes, because the folder may have spaces in its name.
+// JOBS: node-gyp compiles SQLite and its binding at the same time, which takes about 700 MB.
 const env = {
+  ...(freemem() > 1.5e9 ? { JOBS: 'max' } : {}),
   ...process.env,
   CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -include '${join(root, 'deploy', 'object-wrap.h')}'`.trim(),
 };
@@ -54,7 +57,7 @@ if (!fresh('install', lock)) {
     fail(
       'node_modules is a link, and its packages are not those of package-lock.json. Install where it points, or remove the link.',
     );
-  run('installing dependencies (better-sqlite3 is compiled; a minute or two)', 'npm', [
+  run('installing dependencies (a minute or two if SQLite has to be compiled)', 'npm', [
     'ci',
     '--no-audit',
     '--no-fund',
