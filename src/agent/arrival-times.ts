@@ -11,10 +11,15 @@ interface Stream {
   lastValue: number;
   /** Usual time between two readings, ms; NaN while unknown. */
   spacingMs: number;
+  /** Number of spacings in it, at most `FEW`. */
+  spacings: number;
 }
 
-/** Weight of the newest spacing in the mean. */
-const RATE = 0.1;
+/**
+ * The usual spacing is the mean of this many, and then a moving one with this window. Of the first ones none counts less: when the
+ * agent has taken two readings at once, the time between them is almost 0, and that before them is longer.
+ */
+const FEW = 32;
 /** A spacing longer than this many usual ones is a gap in the sensor's data. */
 const GAP = 3;
 /** A reading is on time if it arrives within this many spacings after the previous one. */
@@ -40,7 +45,7 @@ export class ArrivalTimes {
     const known = this.streams.get(stream) ?? (backlogFromMs === null ? null : this.adopt(stream));
     if (known === null) {
       if (this.streams.size >= MAX_STREAMS) this.streams.clear();
-      this.streams.set(stream, { lastMs: arrivalMs, lastValue: value, spacingMs: Number.NaN });
+      this.streams.set(stream, { lastMs: arrivalMs, lastValue: value, spacingMs: Number.NaN, spacings: 0 });
       return { stream, timeMs: arrivalMs, value, arrivalMs };
     }
     const gapMs = arrivalMs - known.lastMs;
@@ -50,8 +55,13 @@ export class ArrivalTimes {
     // Different values in one millisecond are two readings; equal ones stay, so that they are detected as duplicates.
     else if (gapMs <= 0 && gapMs > -1000 && value !== known.lastValue) timeMs = known.lastMs + 1;
     else if (backlogFromMs === null && gapMs > 0) {
-      if (Number.isNaN(known.spacingMs)) known.spacingMs = gapMs;
-      else known.spacingMs += RATE * (Math.min(gapMs, GAP * known.spacingMs) - known.spacingMs);
+      const isFew = known.spacings < FEW;
+      if (isFew) known.spacings++;
+      if (known.spacings === 1) known.spacingMs = gapMs;
+      else {
+        const spacingMs = isFew ? gapMs : Math.min(gapMs, GAP * known.spacingMs);
+        known.spacingMs += (spacingMs - known.spacingMs) / known.spacings;
+      }
     }
     known.lastMs = timeMs;
     known.lastValue = value;
@@ -63,7 +73,7 @@ export class ArrivalTimes {
   private adopt(stream: string): Stream | null {
     const former = this.former(stream);
     if (former === null) return null;
-    const known = { ...former, lastValue: Number.NaN };
+    const known = { ...former, lastValue: Number.NaN, spacings: FEW };
     this.streams.set(stream, known);
     return known;
   }

@@ -38,6 +38,15 @@ test('readings of a backlog are spread by the usual spacing, and marked; the las
   });
 });
 
+test('readings that were taken together at the start do not make the usual spacing short', () => {
+  const take = setUp();
+  for (const at of [1900, 1902, 2000, 3000, 4000, 5000]) take(START + at, at);
+  const nowMs = START + 30_000;
+  const times = Array.from({ length: 25 }, (_, i) => take(nowMs, i, START + 5000).timeMs);
+  const gaps = [...times, nowMs].slice(1).map((timeMs, i) => timeMs - (times[i] ?? 0));
+  expect(Math.max(...gaps)).toBeLessThan(11_000);
+});
+
 test('no reading gets a time before the connection was lost', () => {
   const take = setUp();
   for (let i = 0; i <= 10; i++) take(START + i * 1000, i);

@@ -31,10 +31,10 @@ describe.skipIf(!hasMosquitto)('a push that silences the streams', () => {
 
   test('a push to a new gateway whose streams have had readings only, and which silences them, is rolled back', async () => {
     const one = await gateway({
-      streams: [{ id: 'slow', match: 'slow/{n}', name: 'slow/{n}', ...SECONDS, interval: '5s' }],
+      streams: [{ id: 'slow', match: 'slow/{n}', name: 'slow/{n}', ...SECONDS, interval: '10s' }],
     });
     // The first forecast comes at the end of the first interval: readings begin early in one.
-    await waitFor('the begin of an interval', () => Date.now() % 5000 < 200);
+    await waitFor('the begin of an interval', () => Date.now() % 10_000 < 500);
     const feeding = setInterval(
       () => one.watcher.client.publish('slow/b', JSON.stringify({ v: 1 + (Date.now() % 7), t: Date.now() })),
       250,
@@ -46,7 +46,7 @@ describe.skipIf(!hasMosquitto)('a push that silences the streams', () => {
     await sleep(1000);
     expect(one.watcher.on('gatecast/cellar/forecast/slow/b')).toEqual([]);
     // The probation is shorter than two intervals: it lasts until the stream had time for a forecast.
-    await one.push(1, { patch: { streams: { slow: { match: 'nowhere/{n}' } } }, probation: '5s' });
+    await one.push(1, { patch: { streams: { slow: { match: 'nowhere/{n}' } } }, probation: '8s' });
     await one.untilReported('rolled_back', 1);
     expect(one.reported().errors[0]?.text).toContain('slow/b');
   });

@@ -252,14 +252,16 @@ describe.skipIf(!hasMosquitto)('config push', () => {
       },
     }));
     const patch = f.file('p.json', { a: 1 });
+    const startMs = performance.now();
     const { code } = await f.config(`push --fleet ${f.group} --patch ${patch} --canary 1% --rate 5/1s`);
     expect(code).toBe(0);
     const order = [...times.values()].sort((a, b) => a - b);
     expect(order).toHaveLength(6);
     const [first = 0, second = 0] = order;
     expect(second - first).toBeGreaterThan(280);
+    // From the begin on: one that a busy machine delivers late may be followed by the next at once.
     for (const [at, time] of order.entries())
-      if (at > 1) expect(time - (order[at - 1] ?? 0)).toBeGreaterThan(120);
+      if (at > 1) expect(time - startMs).toBeGreaterThan(280 + 180 * (at - 1));
     for (const { pushes } of f.nodes.values()) expect(pushes).toHaveLength(1);
     await retained(`gatecast/fleet/${f.group}/config/desired`);
   });
@@ -298,7 +300,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     expect(through.out).toContain('applied by 6 of 8');
     const at = await fleet(20, (_, index) => ({ judge: judge(index) }));
     const file = at.file('p.json', { a: 1 });
-    const shared = `push --fleet ${at.group} --patch ${file} --rate 5/1s --json --abort-after`;
+    const shared = `push --fleet ${at.group} --patch ${file} --rate 1/6s --json --abort-after`;
     const stopped = await at.config(shared, '10 %');
     expect(JSON.parse(stopped.out)).toMatchObject({ result: 'aborted' });
     expect(seen(at.nodes)).toBeLessThan(6);
@@ -335,12 +337,12 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const f = await fleet(4);
     const proxy = await startProxy(broker?.port ?? 0);
     const patch = f.file('p.json', { a: 1 });
-    const words = ['--fleet', f.group, '--patch', patch, '--rate', '2/1s', '--broker', proxy.url];
-    const pushing = run('config', 'push', ...words, '--operator-dir', f.dir, '--wait', '3s');
+    const words = ['--fleet', f.group, '--patch', patch, '--rate', '1/4s', '--broker', proxy.url];
+    const pushing = run('config', 'push', ...words, '--operator-dir', f.dir, '--wait', '8s');
     await waitFor('the first gateway', () => seen(f.nodes) >= 1);
     proxy.cut();
     // Longer than a gateway may take to answer: nobody is given up for the operator's own outage.
-    await new Promise((resolve) => setTimeout(resolve, 4000));
+    await new Promise((resolve) => setTimeout(resolve, 9000));
     expect(seen(f.nodes)).toBeLessThan(4);
     proxy.restore();
     const { code, out } = await pushing;
@@ -356,7 +358,7 @@ describe.skipIf(!hasMosquitto)('config push', () => {
     const f = await fleet(4);
     const proxy = await startProxy(broker?.port ?? 0);
     const patch = f.file('p.json', { a: 1 });
-    const words = ['--fleet', f.group, '--patch', patch, '--rate', '1/2s', '--broker', proxy.url];
+    const words = ['--fleet', f.group, '--patch', patch, '--rate', '1/4s', '--broker', proxy.url];
     const pushing = run('config', 'push', ...words, '--operator-dir', f.dir);
     await waitFor('the first gateway', () => seen(f.nodes) >= 1);
     proxy.cut();

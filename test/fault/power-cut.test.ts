@@ -52,7 +52,13 @@ describe.skipIf(!GCC)('row 3: a power cut', () => {
   });
 
   it('row 3: under `crash`, what was not synced is lost, and the rest is whole', async () => {
-    const { safe, rows } = await cut(build(), 'crash', 60);
-    expect(rows).toBeLessThan(safe);
+    const shim = build();
+    let lost = 0;
+    // One of them may come right after a checkpoint, which syncs.
+    for (let n = 0; n < 4; n++) {
+      const { safe, rows } = await cut(shim, 'crash', 60);
+      lost += safe - rows;
+    }
+    expect(lost).toBeGreaterThan(0);
   });
 });

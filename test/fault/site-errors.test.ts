@@ -42,12 +42,19 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site', () => {
   };
   /** Work and log lines of some seconds in which nothing can succeed. */
   async function isCalm(): Promise<void> {
-    const [cpu, lines, fromMs] = [cpuSeconds(), member.output().split('\n').length, performance.now()];
-    await sleep(5000);
-    // On a busy machine the pause is longer.
-    const seconds = (performance.now() - fromMs) / 1000;
-    expect((cpuSeconds() - cpu) / seconds).toBeLessThan(0.5);
-    expect((member.output().split('\n').length - lines) / seconds).toBeLessThan(12);
+    const parts: { readonly cpu: number; readonly lines: number }[] = [];
+    const lineCount = (): number => member.output().split('\n').length;
+    for (let part = 0; part < 5; part++) {
+      const [cpu, lines, fromMs] = [cpuSeconds(), lineCount(), performance.now()];
+      await sleep(1500);
+      // On a busy machine the pause is longer.
+      const seconds = (performance.now() - fromMs) / 1000;
+      parts.push({ cpu: (cpuSeconds() - cpu) / seconds, lines: (lineCount() - lines) / seconds });
+    }
+    // The median: after a pause of the machine, a part has more to do.
+    const median = (of: 'cpu' | 'lines') => parts.map((part) => part[of]).sort((a, b) => a - b)[2];
+    expect(median('cpu')).toBeLessThan(0.5);
+    expect(median('lines')).toBeLessThan(12);
   }
 
   it.each([

@@ -6,6 +6,7 @@ import { numberDecoder } from '../../src/ingest/decoders/number.ts';
 import { sniff } from '../../src/ingest/sniff.ts';
 import { Survey } from '../../src/ingest/survey.ts';
 import { textReadings, unmistakableReadings } from '../../src/ingest/text-readings.ts';
+import { computed } from '../support/run-delay.ts';
 import { decode, reasons, values } from './decode.ts';
 import { settings } from './rules.ts';
 
@@ -140,7 +141,6 @@ describe('a text with several readings', () => {
   });
 
   it('takes no time worth mentioning for a long text of any form', () => {
-    const from = performance.now();
     const units = [
       'a',
       'a=',
@@ -156,9 +156,11 @@ describe('a text with several readings', () => {
       '1-0:1.8.1(',
       '/\n1-0:1.8.1(',
     ];
-    for (const begin of ['', 'a=', 'a:1 b'])
-      for (const unit of units)
-        textReadings(`${begin}${unit.repeat((16_384 - begin.length - 1) / unit.length)}x`);
-    expect(performance.now() - from).toBeLessThan(2000);
+    const { ms } = computed(() => {
+      for (const begin of ['', 'a=', 'a:1 b'])
+        for (const unit of units)
+          textReadings(`${begin}${unit.repeat((16_384 - begin.length - 1) / unit.length)}x`);
+    });
+    expect(ms).toBeLessThan(2000);
   });
 });

@@ -15,6 +15,7 @@ import {
 } from '../../src/training/job.ts';
 import type { Checkpoint } from '../../src/training/loop.ts';
 import { FILE_SETTINGS } from '../../src/training/replay.ts';
+import { sleep, waitFor } from '../support/wait.ts';
 
 const HOUR = 3_600_000;
 /** A day season with a level that wanders a little. */
@@ -198,15 +199,17 @@ describe('the training worker', () => {
         if (p.phase === 'training') steps = p.step;
       },
     });
-    while (steps === 0) await new Promise((r) => setTimeout(r, 20));
+    await waitFor('a step', () => steps > 0);
     running.pause();
-    await new Promise((r) => setTimeout(r, 600));
-    const held = steps;
-    await new Promise((r) => setTimeout(r, 700));
-    expect(steps).toBe(held);
+    // A busy worker hears of it late. Without the pause it never stands still: it has a million steps to do.
+    let held = Number.NaN;
+    await waitFor('the worker to stand still', async () => {
+      held = steps;
+      await sleep(3000);
+      return steps === held;
+    });
     running.resume();
-    await new Promise((r) => setTimeout(r, 900));
-    expect(steps).toBeGreaterThan(held);
+    await waitFor('further steps', () => steps > held);
     running.stop();
     expect((await running.result).reason).toBe('stopped');
   });

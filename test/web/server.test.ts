@@ -10,6 +10,8 @@ import type { PageServer } from '../../src/web/server.ts';
 import type { PastSpan, ReplayedPast } from '../../src/web/views.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 import { fakeStatus, fakeViews, startPage } from '../support/page.ts';
+import { stopwatch } from '../support/run-delay.ts';
+import { waitFor } from '../support/wait.ts';
 
 const started: PageServer[] = [];
 const start = async (...args: Parameters<typeof startPage>) => {
@@ -141,8 +143,10 @@ test('connections that send nothing hold their places for seconds only', async (
   try {
     // Node's own limit is half a minute or more.
     const closed = Promise.all(silent.map((socket) => once(socket.resume(), 'close'))).then(() => true);
-    const late = new Promise<false>((resolve) => void setTimeout(resolve, 20_000, false).unref());
+    const watch = stopwatch();
+    const late = waitFor('20 s of this process', () => watch.ms() > 20_000).then(() => false);
     expect(await Promise.race([closed, late])).toBe(true);
+    watch.stop();
     expect((await raw(url, '/healthz')).code).toBe(200);
   } finally {
     for (const socket of silent) socket.destroy();

@@ -217,7 +217,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
   it('shows what comes in for each rule, what does not decode, and suggests the rest', async () => {
     const daemon = await mqtt.connectAsync(broker.url, { clientId: 'the-daemon', reconnectPeriod: 0 });
     const all = await watch(broker.url, '#');
-    const { out } = await run('-c', write('listen.yaml', config()), '--listen', '2s');
+    const { out } = await run('-c', write('listen.yaml', config()), '--listen', '5s');
     expect(out).toMatch(/\[0\] zigbee2mqtt\/\{device\}: 2 streams/);
     expect(out).toMatch(
       /cellar\/temperature = 4\.5 °C \(\d+ readings, 4\.5 to 4\.5\) from zigbee2mqtt\/cellar/,
@@ -243,7 +243,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
       'once.yaml',
       `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: counter/+ }]\n`,
     );
-    const { out } = await run('-c', path, '--listen', '1s', '--json');
+    const { out } = await run('-c', path, '--listen', '4s', '--json');
     clearInterval(counter);
     const [stream] = (JSON.parse(out) as { streams: { count: number; min: number; max: number }[] }).streams;
     expect(stream!.count).toBe(stream!.max - stream!.min + 1);
@@ -258,7 +258,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
 
   it('writes a config that can be run, without one to begin with', async () => {
     const out = join(folder, 'suggested.yaml');
-    await run('--listen', '2s', '--broker', broker.url, '--out', out);
+    await run('--listen', '5s', '--broker', broker.url, '--out', out);
     const suggested = parseConfig(readFileSync(out, 'utf8'));
     expect(suggested.mqtt.url).toBe(broker.url);
     expect(suggested.streams).toMatchObject([
@@ -275,7 +275,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
   });
 
   it('prints JSON', async () => {
-    const { out } = await run('-c', write('json.yaml', config()), '--listen', '1s', '--json');
+    const { out } = await run('-c', write('json.yaml', config()), '--listen', '4s', '--json');
     const result = JSON.parse(out) as { streams: { stream: string }[]; suggestion: string };
     expect(result.streams.map(({ stream }) => stream)).toContain('cellar/temperature');
     expect(result).toMatchObject({
@@ -294,7 +294,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
       'clock.yaml',
       `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: "clock/{d}", fields: [level], time: t, interval: 1m }]\n`,
     );
-    const { out } = await run('-c', path, '--listen', '1s');
+    const { out } = await run('-c', path, '--listen', '4s');
     clearInterval(shifted);
     expect(out).toContain('its time is 2 h ahead, which fits a local time; set time_zone: +02:00');
     expect(out).toMatch(
@@ -313,7 +313,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
       'marks.yaml',
       `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: marks/a }, { match: marks/b, limits: { min: -40 } }]\n`,
     );
-    const { out } = await run('-c', path, '--listen', '1s');
+    const { out } = await run('-c', path, '--listen', '4s');
     clearInterval(probes);
     expect(
       out.match(/-127 is \d+ of \d+ readings, which looks like a mark .*limits: \{ min: -126 \}/g),
@@ -324,7 +324,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
   it('reports a retained message as retained', async () => {
     await client.publishAsync('gone/temperature', '20', { retain: true });
     const path = write('gone.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: gone/+ }]\n`);
-    const { out } = await run('-c', path, '--listen', '1s');
+    const { out } = await run('-c', path, '--listen', '4s');
     expect(out).toContain('[0] gone/+: no messages');
     expect(out).toContain('gone/temperature: only-retained (1)');
     await client.publishAsync('gone/temperature', '', { retain: true });
@@ -345,7 +345,7 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen with a login', () => {
     const client = await mqtt.connectAsync(broker.url, { username: 'me', password: 'right' });
     await client.publishAsync('house/temperature', '21', { retain: true });
     const login = ['--broker', broker.url, '--username', 'me', '--password-file', write('right', 'right\n')];
-    const { out } = await run('--listen', '1s', ...login);
+    const { out } = await run('--listen', '4s', ...login);
     expect(parseConfig(out).mqtt).toMatchObject({ username: 'me', password_file: join(folder, 'right') });
     await client.endAsync();
   });

@@ -27,6 +27,9 @@ const folder = mkdtempSync(join(tmpdir(), 'gatecast-init-'));
 const file = (name: string): string => join(folder, name);
 afterAll(() => rmSync(folder, { recursive: true }));
 
+/** Longer than a busy machine lets sensors and broker wait. */
+const LISTEN_MS = 4000;
+
 /** Answers questions in order; what is asked is kept. */
 function person(...answers: readonly string[]): Terminal & { readonly asked: string[] } {
   const left = [...answers];
@@ -83,7 +86,7 @@ async function run(
   found: readonly Found[] = [],
   said = collected(),
 ) {
-  await init({ listen: 1500, ...flags }, { ...said.write, terminal, find: async () => [...found] });
+  await init({ listen: LISTEN_MS, ...flags }, { ...said.write, terminal, find: async () => [...found] });
   return said;
 }
 
@@ -117,7 +120,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
 
   it('writes the right config for every family without a question, and checks it', async () => {
     const path = file('all.yaml');
-    const { out, err } = await run({ ...login(), config: path, node: 'cellar', listen: 2500 });
+    const { out, err } = await run({ ...login(), config: path, node: 'cellar', listen: 8000 });
     const config = loadConfig(path);
     expect(config).toMatchObject({
       node: 'cellar',
@@ -178,7 +181,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
         '--password-file',
         file('right'),
         '--listen',
-        '2s',
+        '8s',
         '--yes',
         '--json',
       ],
@@ -218,7 +221,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
 
   /** `gatecast init` in a pseudo-terminal. */
   function inTerminal(config: string, flags: readonly string[]) {
-    const words = [MAIN, 'init', '-c', config, '--listen', '1s', ...flags];
+    const words = [MAIN, 'init', '-c', config, '--listen', '4s', ...flags];
     const command = `${process.execPath} --import tsx ${words.join(' ')}`;
     const child = spawn('script', ['-qec', command, '/dev/null'], { stdio: 'pipe' });
     let shown = '';
@@ -262,7 +265,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     await waitFor('the question for the password', () => shown().includes('password of me: '));
     // A slip is taken back.
     child.stdin.write('rigth\x7f\x7fht\n');
-    await waitFor('the listening', () => shown().includes('listening for 1 s'));
+    await waitFor('the listening', () => shown().includes('listening for 4 s'));
     await ended;
     expect(shown()).not.toMatch(/rig|ht\r/);
     expect(shown()).toContain(`wrote ${path}`);
@@ -278,7 +281,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     async function choose(found: readonly Found[], ...answers: readonly string[]) {
       const [path, someone] = [file(`chosen${chosen++}.yaml`), person(...answers)];
       const { err } = await run(
-        { username: 'me', passwordFile: file('right'), config: path, listen: 700 },
+        { username: 'me', passwordFile: file('right'), config: path, listen: LISTEN_MS },
         answers.length === 0 ? nobody : someone,
         found,
       );
@@ -367,7 +370,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     for (const { messages } of Object.values(CASES))
       for (const [topic, , retained] of messages(0, 0))
         if (retained) await client.publishAsync(topic, '', { retain: true });
-    const attempt = run({ ...login(), config: file('silent.yaml'), listen: 700 });
+    const attempt = run({ ...login(), config: file('silent.yaml'), listen: LISTEN_MS });
     await expect(attempt).rejects.toMatchObject({ hint: expect.stringContaining('--listen') });
     expect(() => statSync(file('silent.yaml'))).toThrow();
     sending = Object.values(CASES);
@@ -422,7 +425,7 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
     await client.publishAsync('house/temperature', '21', { retain: true });
     await client.endAsync();
     const someone = person(file('tls.pem'));
-    await run({ broker: url(), config: file('authority.yaml'), listen: 500 }, someone);
+    await run({ broker: url(), config: file('authority.yaml'), listen: LISTEN_MS }, someone);
     expect(someone.asked).toEqual([expect.stringContaining('file of the authority')]);
     expect(loadConfig(file('authority.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
     await expect(run({ broker: url(), config: file('no-authority.yaml') }, person(''))).rejects.toThrow(
@@ -456,7 +459,7 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
       skip();
     }
     expect(found).toEqual([{ url: url(), from: 'safe' }]);
-    await run({ ca: file('tls.pem'), config: file('announced.yaml'), listen: 500 }, nobody, found);
+    await run({ ca: file('tls.pem'), config: file('announced.yaml'), listen: LISTEN_MS }, nobody, found);
     expect(loadConfig(file('announced.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
   });
 
@@ -468,7 +471,7 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
     const ca = readFileSync(file('tls.pem'));
     const client = await mqtt.connectAsync(url(), { ca });
     await client.publishAsync('house/temperature', '21', { retain: true });
-    await run({ broker: url(), ca: file('tls.pem'), config: file('tls.yaml'), listen: 500 });
+    await run({ broker: url(), ca: file('tls.pem'), config: file('tls.yaml'), listen: LISTEN_MS });
     expect(loadConfig(file('tls.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
     await client.endAsync();
   });

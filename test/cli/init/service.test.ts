@@ -53,7 +53,7 @@ describe.skipIf(!isolated || !hasMosquitto)('gatecast init with the service inst
   /** Runs init, then the shell commands in the same namespace, and gives what they print. */
   async function walk(options: string, then: string): Promise<string> {
     rmSync(join(folder, 'asked'), { force: true });
-    const init = `${process.execPath} --import tsx ${MAIN} init --broker ${broker.url} --username me --password-file ${folder}/typed --listen 1s --yes --start ${options}`;
+    const init = `${process.execPath} --import tsx ${MAIN} init --broker ${broker.url} --username me --password-file ${folder}/typed --listen 4s --yes --start ${options}`;
     const script = `${PREPARE}\nPATH=${folder}/bin:$PATH\numask 077\n${init} >&2\n${then}`;
     const { stdout } = await promisify(execFile)('unshare', ['--mount', 'sh', '-c', script]);
     return stdout;

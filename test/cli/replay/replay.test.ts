@@ -9,6 +9,7 @@ import { systemClock } from '../../../src/system/clock.ts';
 import { cleanupsOfTest } from '../../support/cleanups.ts';
 import { freePort, hasMosquitto, startMosquitto, watch } from '../../support/mosquitto.ts';
 import { tempDirs } from '../../support/temp.ts';
+import { unloadedClock } from '../../support/unloaded-clock.ts';
 import { waitFor } from '../../support/wait.ts';
 
 const temp = tempDirs();
@@ -85,7 +86,7 @@ describe.skipIf(!hasMosquitto)('replay', () => {
 
   it('keeps the pace of the file', async () => {
     const { run } = await setUp();
-    const { seconds } = await run({ speed: 50 });
+    const { seconds } = await run({ speed: 50, clock: unloadedClock() });
     expect(seconds).toBeGreaterThan(0.38);
     expect(seconds).toBeLessThan(1.5);
   });
@@ -99,7 +100,12 @@ describe.skipIf(!hasMosquitto)('replay', () => {
       '2001-01-01 00:00:02',
     ];
     const rows = [...times, '2001-01-01 00:00:03', '2001-01-01 00:00:04'].map((time, i) => `${time},${i}`);
-    const { seconds } = await run({ file: csv(`t,v\n${rows.join('\n')}\n`), speed: 5, maxWaitMs: 200 });
+    const { seconds } = await run({
+      file: csv(`t,v\n${rows.join('\n')}\n`),
+      speed: 5,
+      maxWaitMs: 200,
+      clock: unloadedClock(),
+    });
     await waitFor('them', () => eyes.seen.length === 6);
     // Five pauses of 200 ms, less the one before the row that jumps back and what it may catch up with.
     expect(seconds).toBeGreaterThan(0.5);
