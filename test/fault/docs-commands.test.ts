@@ -46,11 +46,11 @@ function ready(command: string): string {
   if (MENTION.test(command)) return `${command} --help`;
   let line = command.replace(/\b[A-Z]{3,}\b/g, (word) => PLACEHOLDERS[word] ?? word);
   line = line
-    .replace(/--listen \S+/, '--listen 3s')
-    .replace(/ -W \d+/, ' -W 2')
+    .replace(/--listen \S+/, '--listen 6s')
+    .replace(/ -W \d+/, ' -W 6')
     .replace(/--speed \d+/, '--speed 3600000');
   return /\bgatecast init\b(?!.*--listen)/.test(line)
-    ? line.replace('gatecast init', 'gatecast init --listen 3s')
+    ? line.replace('gatecast init', 'gatecast init --listen 6s')
     : line;
 }
 
@@ -82,7 +82,7 @@ function writeShown(dir: string, page: string): void {
 /** A machine on which gatecast has been installed and forecasts. */
 async function installed(machine: Machine): Promise<void> {
   await machine.run('sudo apt install ./gatecast_NEW.deb');
-  const made = await machine.run('sudo gatecast init --listen 3s --yes --start');
+  const made = await machine.run('sudo gatecast init --listen 6s --yes --start');
   if (made.code !== 0) throw new Error(made.output);
   const end = await machine.watch("mosquitto_sub -v -t 'gatecast/cellar/forecast/cellar/temperature'", /p50/);
   await end();

@@ -45,7 +45,7 @@ export class Booted {
           const state = booted.init === '' ? '' : booted.call('systemctl', 'is-system-running').text;
           return /^(running|degraded)$/m.test(state);
         },
-        3 * MINUTE,
+        4 * MINUTE,
       );
     } catch (error) {
       await booted.stop();
@@ -59,7 +59,7 @@ export class Booted {
     const { status, stdout, stderr } = spawnSync(
       'nsenter',
       ['--all', '--target', this.init, 'env', '-i', ...ENVIRONMENT, ...command],
-      { encoding: 'utf8', timeout: 5 * MINUTE },
+      { encoding: 'utf8', timeout: 15 * MINUTE },
     );
     return { code: status, text: stdout + stderr };
   }

@@ -41,7 +41,7 @@ function buildah(...args: readonly string[]): string {
   ];
   const { status, stdout, stderr } = spawnSync('buildah', [...storage, ...args], {
     encoding: 'utf8',
-    timeout: 5 * MINUTE,
+    timeout: 15 * MINUTE,
   });
   expect(status, `buildah ${args.join(' ')}\n${stdout}${stderr}`).toBe(0);
   return stdout.trim();
@@ -142,7 +142,7 @@ describe.skipIf(!ready)('the container image', () => {
   });
 
   it('for amd64 runs as its own user, keeps its data in its volume, and stops at SIGTERM', {
-    timeout: 6 * MINUTE,
+    timeout: 15 * MINUTE,
   }, async () => {
     const image = build('amd64');
     expect(image.architecture).toBe('amd64');
@@ -163,7 +163,7 @@ describe.skipIf(!ready)('the container image', () => {
           if (child.exitCode !== null) throw new Error(`it ended:\n${seen.text}`);
           return eyes.on('gatecast/box/forecast/tank/level').length > 0;
         },
-        2 * MINUTE,
+        4 * MINUTE,
       );
       child.kill('SIGTERM');
       expect(await ended, seen.text).toBe(0);
@@ -177,7 +177,7 @@ describe.skipIf(!ready)('the container image', () => {
     }
   });
 
-  it('for arm64 runs on the processor of a Raspberry Pi 4, emulated', { timeout: 8 * MINUTE }, async () => {
+  it('for arm64 runs on the processor of a Raspberry Pi 4, emulated', { timeout: 15 * MINUTE }, async () => {
     const image = build('arm64');
     expect(image.architecture).toBe('arm64');
     cpSync(EMULATOR, join(image.root, 'emulator'));

@@ -19,6 +19,7 @@ if (!hasMosquitto)
 
 export interface Mosquitto {
   readonly port: number;
+  readonly pid: number | undefined;
   readonly url: string;
   readonly dir: string;
   /** Signals the broker: SIGTERM saves its sessions, SIGKILL does not, SIGSTOP makes it half-open. */
@@ -60,6 +61,9 @@ export async function startMosquitto(config = 'allow_anonymous true'): Promise<M
   await start();
   return {
     port,
+    get pid() {
+      return child.pid;
+    },
     dir,
     url: `mqtt://127.0.0.1:${port}`,
     signal: (signal) => {

@@ -36,17 +36,17 @@ export interface Stopwatch {
 }
 
 /**
- * How long a process takes, without the time in which it could do nothing: others had the processors, it waited for the disk, or
- * the machine or the process stood still.
+ * How long these processes take, without the time in which one of them, or this one, could do nothing: others had the processors, it
+ * waited for the disk, or the machine or the process stood still.
  */
-export function stopwatch(pid: number | undefined = process.pid): Stopwatch {
+export function stopwatch(...pids: readonly (number | undefined)[]): Stopwatch {
   let passedMs = 0;
   let seenMs = performance.now();
-  let delayMs = runDelayMs(pid);
+  let delayMs = runDelayMs(...pids);
   const look = (): void => {
-    const [nowMs, delay] = [performance.now(), runDelayMs(pid)];
+    const [nowMs, delay] = [performance.now(), runDelayMs(...pids)];
     const ownMs = Math.min(nowMs - seenMs, PAUSE_MS) - Math.max(0, delay - delayMs);
-    if (ownMs > 0 && !isHeld(pid)) passedMs += ownMs;
+    if (ownMs > 0 && !pids.some(isHeld)) passedMs += ownMs;
     [seenMs, delayMs] = [nowMs, delay];
   };
   const timer = setInterval(look, LOOK_MS);
@@ -58,6 +58,27 @@ export function stopwatch(pid: number | undefined = process.pid): Stopwatch {
       stopped = true;
       clearInterval(timer);
       return passedMs;
+    },
+  };
+}
+
+export interface WorkRecord {
+  /** How long the processes could work between two wall times, ms. */
+  between(fromMs: number, toMs: number): number;
+  stop(): void;
+}
+
+/** A stopwatch that can be read later: to tell what processes missed from what the machine kept them from. */
+export function recordWork(...pids: readonly (number | undefined)[]): WorkRecord {
+  const watch = stopwatch(...pids);
+  const looks: { readonly atMs: number; readonly ms: number }[] = [];
+  const timer = setInterval(() => looks.push({ atMs: Date.now(), ms: watch.ms() }), 4 * LOOK_MS);
+  const until = (atMs: number): number => looks.findLast((look) => look.atMs <= atMs)?.ms ?? 0;
+  return {
+    between: (fromMs, toMs) => until(toMs) - until(fromMs),
+    stop: () => {
+      clearInterval(timer);
+      watch.stop();
     },
   };
 }
