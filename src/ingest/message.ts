@@ -10,6 +10,8 @@ export class Message {
   private textRead: string | null = null;
   private jsonRead: unknown;
   private isParsed = false;
+  /** The payload is JSON to the letter. */
+  private isStrict = false;
   private problem: {
     readonly reason: RejectReason;
     readonly detail: string;
@@ -76,6 +78,7 @@ export class Message {
     else {
       try {
         this.jsonRead = JSON.parse(withExactIdentifiers(text));
+        this.isStrict = true;
       } catch {
         this.jsonRead = parseTolerantJson(text, this.maxDepth);
         if (this.jsonRead === undefined && !this.readSeveral(text)) this.fail('bad-json', excerpt(text));
@@ -83,6 +86,30 @@ export class Message {
       if (NESTED.test(text)) this.jsonRead = this.unpacked(this.jsonRead, this.maxDepth);
     }
     return this.jsonRead;
+  }
+
+  /** A key that occurs twice in one object of a JSON payload, whose last value counts; null without one. */
+  repeatedKey(): string | null {
+    const text = this.text();
+    if (
+      text.length > MAX_SEARCHED ||
+      !/^\s*[[{]/.test(text) ||
+      typeof this.peek() !== 'object' ||
+      this.jsonRead === null ||
+      !this.isStrict
+    )
+      return null;
+    const counts = new Map<string, number>();
+    for (const [, key, colon] of text.matchAll(STRING))
+      if (colon !== undefined && key !== undefined) counts.set(key, (counts.get(key) ?? 0) + 1);
+    const trees: unknown[] = [this.peek()];
+    for (let tree = trees.pop(); tree !== undefined; tree = trees.pop())
+      for (const [key, value] of Object.entries(tree as object)) {
+        counts.set(key, (counts.get(key) ?? 0) - 1);
+        if (typeof value === 'object' && value !== null) trees.push(value);
+      }
+    // a key with an escape is not found by its text
+    return [...counts].find(([key, count]) => count > 0 && !key.includes('\\'))?.[0] ?? null;
   }
 
   private fail(reason: RejectReason, detail: string, whole = true): void {
@@ -115,6 +142,11 @@ export class Message {
     return Object.fromEntries(entries);
   }
 }
+
+/** Longer texts are not searched for repeated keys, because each new topic costs a search. */
+const MAX_SEARCHED = 16 * 1024;
+/** A text in JSON, and the colon behind a key. Linear in JSON, whose texts all end. */
+const STRING = /"((?:[^"\\]|\\.)*)"(\s*:)?/g;
 
 /** A text that contains an object or a list of objects. */
 const NESTED = /["']\s*\[?\s*\{/;

@@ -164,6 +164,12 @@ export class Router {
       return this.refused('other-agent', excerpt(topic));
     const collector = new Collector(message, route, this.routes, this.streams, this.limits, this.count);
     if (retained) collector.retained = this.retained;
+    if (!route.isSearched) {
+      route.isSearched = true;
+      const repeated = message.repeatedKey();
+      if (repeated !== null)
+        collector.reject('repeated-key', `${excerpt(repeated, 60)} on ${excerpt(topic)}`);
+    }
     for (const rule of route.rules) {
       collector.rule = rule;
       rule.decoder.decode(message, collector);

@@ -30,6 +30,8 @@ export interface Route {
   readonly isBinary: boolean;
   /** The topic has the form of an agent's output, so its messages must be checked. */
   readonly mayBeAgent: boolean;
+  /** The first message was searched for repeated keys. */
+  isSearched: boolean;
   /** Wasted work in the second `wasteSecond`, bytes. */
   waste: number;
   wasteSecond: number;
@@ -75,6 +77,7 @@ export class Routes {
       bindings: new Bindings(),
       isBinary: rules.some(({ rule }) => rule.payload === 'sparkplug'),
       mayBeAgent: OtherAgents.mayBe(topic) && !rules.some(({ rule }) => namesOutput(rule.pattern)),
+      isSearched: false,
       waste: 0,
       wasteSecond: 0,
     };

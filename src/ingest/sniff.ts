@@ -11,7 +11,7 @@ const MAX_DEPTH = 16;
 const COMMA = /^[+-]?\d{1,9}(?:\.\d{3})*,\d{1,6}(?!\d|,)/;
 
 /** A decimal comma in a text with several readings: `temp=21,5 hum=40`, `21,5;40`. */
-const CELL_COMMA = /(?:^|[=:;|\t])\s*[+-]?\d{1,9},\d{1,6}\s*(?:[;|&\t%°a-z]|,\s*[a-z_]|$)/im;
+const CELL_COMMA = /(?:^|[=:;|\t])\s{0,8}[+-]?\d{1,9},\d{1,6}\s{0,8}(?:[;|&\t%°a-z]|,\s{0,8}[a-z_]|$)/im;
 
 interface Sniffed {
   readonly kind: PayloadKind;

@@ -31,6 +31,7 @@ const CASES: Readonly<Record<RejectReason, Case>> = {
   'unmatched-topic': { messages: [['y/a', '{"t":1}']] },
   encoding: { messages: [['z/a', Buffer.from('82a17401a16802', 'hex')]] },
   'bad-json': { messages: [['z/a', '{"t":1']] },
+  'repeated-key': { messages: [['z/a', '{"t":1,"u":{"x":1,"x":2}}']] },
   'too-deep': {
     limits: { maxJsonDepth: 3 },
     messages: [

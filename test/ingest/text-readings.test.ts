@@ -134,6 +134,12 @@ describe('a text with several readings', () => {
     const { readings, rejects } = decode(numberDecoder(settings(null)), 'temp=21.5,hum=40');
     expect(readings).toEqual([]);
     expect(rejects[0]?.detail).toContain('"payload: text" reads them');
+    // the hint names the sign with which the text can be read
+    const hint = (text: string, decimalComma: boolean): string | undefined =>
+      decode(numberDecoder(settings(null, { decimalComma })), text).rejects[0]?.detail;
+    expect(hint('temp=21,5 hum=40,2', true)).toMatch(/; "payload: text" reads them$/);
+    expect(hint('21,5;40,2', false)).toMatch(/"payload: text" with "decimal_comma: true" reads them$/);
+    expect(hint('1,2,3', true)).toMatch(/"payload: text" without "decimal_comma" reads them$/);
     expect(reasons(decode(numberDecoder(settings(null)), `a=${'x'.repeat(300)}`))).toEqual(['bad-number']);
     const survey = new Survey();
     survey.hear('nmea/all', Buffer.from('$WIMDA,29.9,I'), 0, false);

@@ -3,7 +3,7 @@ import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../dec
 import type { Message } from '../message.ts';
 import { type NumberWithUnit, parseNumber, parseNumberWithUnit, parseSwitch } from '../number-text.ts';
 import { excerpt } from '../rejects.ts';
-import { hasReadings, unreadForm } from '../text-readings.ts';
+import { unmistakableReadings, unreadForm } from '../text-readings.ts';
 
 /** Longer payloads are rejected without decoding the text. */
 const MAX_BYTES = 256;
@@ -27,7 +27,11 @@ export function decodeNumber(
   const { length } = message.payload;
   if (length > MAX_BYTES) {
     if (other?.(message, sink) === true) return;
-    sink.reject('bad-number', `${length} bytes${hintOf(message.text()) ?? ', too long for a number'}`, true);
+    sink.reject(
+      'bad-number',
+      `${length} bytes${hintOf(message.text(), settings) ?? ', too long for a number'}`,
+      true,
+    );
     return;
   }
   const text = message.text();
@@ -48,16 +52,20 @@ export function decodeNumber(
   const found = parsed === 'bad-number' ? otherNumber(text.trim(), settings) : parsed;
   if (typeof found === 'object') sink.reading('', found.value, null, found.unit);
   else if (other?.(message, sink) !== true) {
-    const hint = hintOf(text);
+    const hint = hintOf(text, settings);
     sink.reject(found, hint === null ? excerpt(text) : `${excerpt(text, 60)}${hint}`, true);
   }
 }
 
 /** How a text with several readings can be read; null for any other text. */
-function hintOf(text: string): string | null {
-  if (hasReadings(text)) return ': several readings in one text; "payload: text" reads them';
-  const form = unreadForm(text);
-  return form === null ? null : `: ${form}`;
+function hintOf(text: string, { decimalComma = false }: DecoderSettings): string | null {
+  const sign = [decimalComma, !decimalComma].find((comma) => unmistakableReadings(text, comma) !== null);
+  if (sign === undefined) {
+    const form = unreadForm(text);
+    return form === null ? null : `: ${form}`;
+  }
+  const other = sign ? ' with "decimal_comma: true"' : ' without "decimal_comma"';
+  return `: several readings in one text; "payload: text"${sign === decimalComma ? '' : other} reads them`;
 }
 
 /** A number in quotes, with a decimal comma, with a unit, or followed by a comma or semicolon. */
