@@ -86,7 +86,6 @@ test.each([1, 2, 3, 4, 5])('one scan finds what a query for each stream finds (%
   expect(found).toEqual(expected);
   expect([...found.values()].filter((one) => one !== null).length).toBeGreaterThan(20);
   expect(former.take('s0')).toBeNull();
-  store.close();
 });
 
 test('the scan reads the newest rows only, in pages, between which other tasks run and a stop ends it', async () => {
@@ -131,7 +130,6 @@ test('the scan reads the newest rows only, in pages, between which other tasks r
   const ended = await load(() => true);
   expect(pages.length).toBe(1);
   expect(ended.former.take('s499')).toEqual({ lastMs: START + 99_000, spacingMs: 1000 });
-  store.close();
 });
 
 test('a page of the scan is found by the primary key, without sorting', () => {
@@ -193,5 +191,4 @@ test('the messages of a backlog wait for the scan in their order, and are timed 
     ['a', 65_000],
   ]);
   expect(inbox.needsFormer).toBe(false);
-  store.close();
 });

@@ -211,7 +211,6 @@ describe('streams that are restored after the start', () => {
     expect(engine.streams().find(({ spec }) => spec.name === 'p2')?.bucketsSeen).toBe(0);
     expect(engine.streams().find(({ spec }) => spec.name === 'p3')?.bucketsSeen).toBeGreaterThan(8);
     expect(restored().length).toBe(PLACES.length - 1);
-    agent.stop();
   });
 
   test('their former readings are known before and after their turn, for a backlog without time stamps', async () => {
@@ -225,7 +224,6 @@ describe('streams that are restored after the start', () => {
     for (const place of ['p0', 'p60', 'p71'])
       expect(streams.former.take(place), place).toEqual({ lastMs, spacingMs: 1000 });
     expect(streams.former.take('unknown')).toBeNull();
-    agent.stop();
   });
 
   test('a stopped turn loses nothing: its streams wait again, and the next start restores them', async () => {
@@ -290,7 +288,6 @@ describe('streams that are restored after the start', () => {
     await agent.restoreAll();
     expect(streams.late.outcome(ahead)).toBeNull();
     expect(samples.slice(0, 2).map((sample) => engine.push(sample))).toEqual(['late', 'late']);
-    agent.stop();
   });
 
   test('streams whose samples cannot be read do not affect the others', async () => {
@@ -306,7 +303,6 @@ describe('streams that are restored after the start', () => {
       engine.streams().find(({ spec }) => spec.name === stream)?.bucketsSeen;
     expect(buckets('p3')).toBe(0);
     expect(PLACES.filter((place) => place !== 'p3' && !((buckets(place) ?? 0) > 8))).toEqual([]);
-    agent.stop();
   });
 
   test('a covariate that cannot be restored with a new stream is not lost', async () => {
@@ -329,7 +325,6 @@ describe('streams that are restored after the start', () => {
     store.loadSnapshot = load;
     await agent.restoreAll();
     expect(engine.streams().map(({ spec: { name } }) => name)).toContain('p1');
-    agent.stop();
   });
 
   test('rounds of the pipeline restore them, store and acknowledge their readings, and a stop ends that', async () => {
@@ -411,7 +406,6 @@ describe('streams that are restored after the start', () => {
     }
     await pipeline.stop();
     expect(streams.late.size).toBe(1);
-    store.close();
   });
 });
 
@@ -459,7 +453,6 @@ describe('a store that cannot be read', () => {
       }
       for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(16);
       expect(streams.dropped()).toEqual({});
-      agent.stop();
     },
   );
 
@@ -480,7 +473,6 @@ describe('a store that cannot be read', () => {
     expect(agent.logged.includes('streams begin without their stored readings')).toBe(!isRebuilt);
     if (isRebuilt) for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
     end();
-    agent.stop();
   });
 
   test('at the start: the streams are restored later', async () => {
@@ -497,7 +489,6 @@ describe('a store that cannot be read', () => {
     await agent.restoreAll();
     for (const place of PLACES) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
     expect(streams.dropped()).toEqual({});
-    agent.stop();
   });
 });
 
@@ -524,7 +515,6 @@ test('streams that a new stream brings along wait on if their states cannot be r
   await agent.restoreAll();
   for (const place of former) expect(agent.buckets(place), place).toBeGreaterThanOrEqual(11);
   expect(streams.dropped()).toEqual({});
-  agent.stop();
 });
 
 test('topics of streams that are gone are cleared when the list is read later', async () => {
@@ -540,7 +530,6 @@ test('topics of streams that are gone are cleared when the list is read later', 
   agent.now.streams.readMissedList();
   expect(agent.forgotten).toEqual(PLACES.filter((place) => !LINKED.includes(place)));
   expect(agent.now.streams.specs().map(({ name }) => name)).toEqual(LINKED);
-  agent.stop();
 });
 
 test.each(['read later', 'unread until the end'])(
@@ -580,7 +569,6 @@ test.each(['read later', 'unread until the end'])(
     agent.stop();
     await agent.start();
     expect(agent.now.streams.specs().length).toBe(PLACES.length + 1);
-    agent.stop();
   },
 );
 
@@ -601,7 +589,6 @@ test.each(['forgotten', 'left out of the config'])(
     expect(streams.late.size).toBe(0);
     expect(ended()).toBe(before + 1);
     expect(drop).toHaveBeenCalledTimes(1);
-    agent.stop();
   },
 );
 
@@ -710,7 +697,6 @@ describe('the work of a restore', () => {
       expect(count.samples).toBeGreaterThan(PLACES.length);
       const seen = engine.streams().map(({ bucketsSeen }) => bucketsSeen);
       expect(Math.min(...seen)).toBeGreaterThanOrEqual(39);
-      agent.stop();
     },
   );
 
@@ -728,7 +714,6 @@ describe('the work of a restore', () => {
     expect(count.samples).toBeLessThanOrEqual(2 * stored);
     const seen = engine.streams().map(({ bucketsSeen }) => bucketsSeen);
     expect(Math.min(...seen)).toBeGreaterThanOrEqual(39);
-    agent.stop();
   });
 
   test('a stream that was silent for long is restored last, and the others do not wait for its samples', async () => {

@@ -53,7 +53,7 @@ describe('past forecasts by replay', () => {
     { model: null, name: 'naive forecasters' },
     { model: fakeModel(), name: 'a network' },
   ])('are what was published, at any lead, with $name', async ({ model }) => {
-    const { store, published, source } = await lived([testSpec('a')], 160, model);
+    const { published, source } = await lived([testSpec('a')], 160, model);
     for (const lead of [1, 10]) {
       const expected = pointsOf(published, 'a', lead).filter(({ timeMs }) => timeMs <= T0 + 150_000);
       const request = { stream: 'a', lead, fromMs: 0, toMs: T0 + 150_000 };
@@ -61,7 +61,6 @@ describe('past forecasts by replay', () => {
       expect(found.length).toBeGreaterThan(130);
       expect(found).toEqual(expected);
     }
-    store.close();
   });
 
   it('sees the streams that it has as covariates', async () => {
@@ -75,7 +74,6 @@ describe('past forecasts by replay', () => {
     expect(found.map(({ timeMs }) => timeMs)).toEqual(expected.map(({ timeMs }) => timeMs));
     const apart = found.map(({ p50 }, i) => Math.abs(p50 - (expected[i]?.p50 ?? Number.NaN)));
     expect(apart.reduce((sum, one) => sum + one, 0) / apart.length).toBeLessThan(0.1);
-    store.close();
   });
 
   it('sees the streams that it has chosen as covariates', async () => {
@@ -87,30 +85,27 @@ describe('past forecasts by replay', () => {
     const read = vi.spyOn(store, 'samples');
     expect(await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, pace)).not.toEqual([]);
     expect(new Set(read.mock.calls.map(([name]) => name))).toEqual(new Set(['a', 'b']));
-    store.close();
   });
 
   it('are the newest of a long span, and those of any earlier one', async () => {
-    const { store, source } = await lived([testSpec('a')], 900);
+    const { source } = await lived([testSpec('a')], 900);
     const all = await replayPast(source, { stream: 'a', lead: 5, fromMs: 0, toMs: T0 + 850_000 }, pace);
     expect(all).toHaveLength(401);
     expect(all.at(-1)?.timeMs).toBe(T0 + 850_000);
     const earlier = { stream: 'a', lead: 5, fromMs: T0 + 100_500, toMs: T0 + 199_500 };
     const times = (await replayPast(source, earlier, pace)).map(({ timeMs }) => (timeMs - T0) / 1000);
     expect(times).toEqual(Array.from({ length: 101 }, (_, i) => 100 + i));
-    store.close();
   });
 
   it('are none for a lead beyond the horizon, for an unknown stream, and without readings', async () => {
-    const { store, source } = await lived([testSpec('a')], 50);
+    const { source } = await lived([testSpec('a')], 50);
     expect(await replayPast(source, { stream: 'a', lead: 11, ...FROM_START }, pace)).toEqual([]);
     expect(await replayPast(source, { stream: 'x', lead: 1, ...FROM_START }, pace)).toEqual([]);
     expect(await replayPast(source, { stream: 'a', lead: 1, fromMs: 0, toMs: T0 - 1e6 }, pace)).toEqual([]);
-    store.close();
   });
 
   it('pauses as long as it works, and returns the results so far when its time is up', async () => {
-    const { store, source } = await lived([testSpec('a')], 300);
+    const { source } = await lived([testSpec('a')], 300);
     let nowMs = 0;
     let sleptMs = 0;
     // Every look at the clock takes 2 ms.
@@ -130,11 +125,10 @@ describe('past forecasts by replay', () => {
     const some = await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, late);
     expect(some.length).toBeGreaterThan(0);
     expect(some.length).toBeLessThan(slow.length);
-    store.close();
   });
 
   it('reads no more pieces when its time is up, though they have too few samples for a step', async () => {
-    const { store, source } = await lived([testSpec('a')], 50);
+    const { source } = await lived([testSpec('a')], 50);
     let pieces = 0;
     const sparse = {
       samples: () => [],
@@ -146,6 +140,5 @@ describe('past forecasts by replay', () => {
     const late = { ...pace, monotonic: () => (pieces > 3 ? 1e9 : 0) };
     await replayPast({ ...source, store: sparse }, { stream: 'a', lead: 1, ...FROM_START }, late);
     expect(pieces).toBe(4);
-    store.close();
   });
 });

@@ -109,7 +109,6 @@ describe('restoreStreams', () => {
     const expected = (await feed(engine, next)).map(key);
     expect(expected.length).toBeGreaterThan(10);
     expect((await feed(second, next)).map(key)).toEqual(expected);
-    store.close();
   });
 
   test('a rebuilt state does not learn from before a reset', async () => {
@@ -128,7 +127,6 @@ describe('restoreStreams', () => {
     for (const { timeMs, value } of since) fresh.push({ stream: 'a', timeMs, value, arrivalMs: Number.NaN });
     await fresh.tick(null);
     expect(second.streams()[0]!.bucketsSeen).toBe(fresh.streams()[0]!.bucketsSeen);
-    store.close();
   });
 
   test.each([
@@ -143,7 +141,6 @@ describe('restoreStreams', () => {
     await restoreStreams(engine, store, [{ spec: SPECS[0]!, firstMs: START }], nowMs);
     const made = await engine.tick(nowMs + 5000);
     expect(made.map(({ stream }) => stream)).toEqual(isForecast ? ['a'] : []);
-    store.close();
   });
 
   test('samples ahead of the clock are ignored', async () => {
@@ -159,7 +156,6 @@ describe('restoreStreams', () => {
     expect(engine.streams()[0]!.lastObservedMs).toBe(endMs);
     const live = { stream: 'a', timeMs: endMs + 2000, value: 10, arrivalMs: endMs + 2000 };
     expect(engine.push(live)).toBe('accepted');
-    store.close();
   });
 
   test('a running stream keeps its due bucket for the next tick while another is restored', async () => {

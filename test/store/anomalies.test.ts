@@ -44,7 +44,6 @@ it('anomalies are read before and after they are written, and after a restart', 
   expect(again.forget('a')).toBe(true);
   expect(seconds(again, 'a')).toEqual([]);
   expect(seconds(again, 'b')).toHaveLength(20);
-  again.close();
 });
 
 it('anomalies expire with the samples, and the oldest of too many are deleted', () => {
@@ -98,5 +97,4 @@ it('a gateway that stores little writes them within ten minutes, and a damaged d
   salvage(join(dir, 'gatecast.db'), db);
   expect(db.prepare('SELECT observed FROM anomaly').pluck().all()).toEqual([1]);
   db.close();
-  store.close();
 });

@@ -67,7 +67,6 @@ test('a failed backup leaves no file and is reported', async () => {
   });
   expect(readdirSync(join(dir, 'backups'))).toEqual([]);
   await expect(store.backup(join(dir, 'file', 'one.db'), [])).rejects.toMatchObject({ code: 'STORE_FAILED' });
-  store.close();
 });
 
 test('the newest backups are kept; partial ones of a crash are removed; other files are not touched', () => {

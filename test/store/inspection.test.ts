@@ -10,9 +10,10 @@ import { PendingRows } from '../../src/store/pending.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { Reserve } from '../../src/store/reserve.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
-import { DATABASE_FILE, SqliteStore, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
+import { DATABASE_FILE, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
 import { trimSize, trimSlice, usedBytes } from '../../src/store/trimming.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { openStore } from '../support/stores.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
@@ -20,14 +21,7 @@ const T0 = Date.UTC(2025, 0, 1);
 const DAY = 86_400_000;
 
 const open = (dir: string, options: Partial<SqliteStoreOptions> = {}) =>
-  SqliteStore.open({
-    dir,
-    maxBytes: 2 ** 28,
-    retentionMs: 60 * DAY,
-    clock: new FakeClock(T0),
-    onFault: () => {},
-    ...options,
-  });
+  openStore(dir, { maxBytes: 2 ** 28, clock: new FakeClock(T0), ...options });
 const sample = (stream: string, second: number, value = second) => ({
   stream,
   timeMs: T0 + second * 1000,
@@ -80,7 +74,6 @@ describe('the inspection of a store', () => {
     ]);
     seen.close();
     expect(contents(dir)).toEqual(before);
-    running.close();
   });
 
   it('has the newest snapshot of a stream, until its snapshots are dropped', () => {
@@ -107,7 +100,6 @@ describe('the inspection of a store', () => {
     seen.close();
     expect(store.loadSnapshot('a')).toBeNull();
     expect(store.loadSnapshot('b')?.bytes).toEqual(Uint8Array.of(1, 2, 3));
-    store.close();
   });
 
   it('reads a journal without a database', () => {
@@ -437,7 +429,5 @@ describe('a flush', () => {
     const values = [...again.samples('a', 0)].map(({ value }) => value);
     expect(values.slice(-10)).toEqual(Array.from({ length: 10 }, (_, i) => 15 + i));
     expect(new Set(values).size).toBe(values.length);
-    again.close();
-    store.close();
   });
 });

@@ -2,9 +2,10 @@ import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { FrameWriter, MAGIC, readJournal } from '../../src/store/journal.ts';
-import { SqliteStore, type StoreFault } from '../../src/store/sqlite-store.ts';
+import type { StoreFault } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { uniform } from '../support/random.ts';
+import { openStore } from '../support/stores.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const T0 = Date.UTC(2025, 0, 1);
@@ -160,13 +161,8 @@ function resealed(sealed: Buffer, change: (payload: Buffer) => void): Buffer {
 
 function open(dir: string) {
   const faults: StoreFault[] = [];
-  const store = SqliteStore.open({
-    dir,
-    maxBytes: 2 ** 28,
-    retentionMs: 1e13,
-    clock: new FakeClock(T0),
-    onFault: (fault) => faults.push(fault),
-  });
+  const onFault = (fault: StoreFault) => faults.push(fault);
+  const store = openStore(dir, { retentionMs: 1e13, clock: new FakeClock(T0), onFault });
   return { store, faults };
 }
 
@@ -192,7 +188,6 @@ describe('a store with a damaged journal', () => {
     const again = open(dir);
     expect(again.faults).toEqual([]);
     expect([...again.store.samples('a', 0)]).toHaveLength(30);
-    again.store.close();
   });
 
   it('does not follow a link in the place of the journal or the database', () => {
@@ -212,7 +207,6 @@ describe('a store with a damaged journal', () => {
     store.append({ stream: 'a', timeMs: T0, value: 1, arrivalMs: T0 });
     store.settle();
     expect(readFileSync(outside)).toEqual(Buffer.concat([MAGIC, ...frames]));
-    store.close();
   });
 
   it('limits its files to their owner, whatever the umask', () => {

@@ -84,7 +84,6 @@ describe('a store of gatecast 0.1 as a crash leaves it: database, log, one saved
     const expected = await forecasts(whole);
     expect(expected.length).toBeGreaterThan(70);
     expect(await forecasts(restored)).toEqual(expected);
-    store.close();
   });
 });
 

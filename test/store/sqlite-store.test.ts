@@ -16,8 +16,9 @@ import { openDatabase } from '../../src/store/database.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { salvage } from '../../src/store/salvage.ts';
 import { Segments } from '../../src/store/segments.ts';
-import { SqliteStore, type SqliteStoreOptions, type StoreFault } from '../../src/store/sqlite-store.ts';
+import type { SqliteStore, SqliteStoreOptions, StoreFault } from '../../src/store/sqlite-store.ts';
 import { FakeClock } from '../support/fake-clock.ts';
+import { openStore } from '../support/stores.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
@@ -27,14 +28,8 @@ const DAY = 86_400_000;
 function open(dir: string, options: Partial<SqliteStoreOptions> = {}) {
   const faults: StoreFault[] = [];
   const clock = new FakeClock(T0);
-  const store = SqliteStore.open({
-    dir,
-    maxBytes: 2 ** 28,
-    retentionMs: 60 * DAY,
-    clock,
-    onFault: (fault) => faults.push(fault),
-    ...options,
-  });
+  const onFault = (fault: StoreFault) => faults.push(fault);
+  const store = openStore(dir, { maxBytes: 2 ** 28, clock, onFault, ...options });
   return { store, faults, clock, kinds: () => faults.map((f) => f.kind) };
 }
 function sample(stream: string, second: number, value = second) {
@@ -78,7 +73,6 @@ describe('SqliteStore', () => {
     store.append(sample('a', 2));
     store.settle();
     expect([count(store), store.stats().refusedRows]).toEqual([1, 3]);
-    store.close();
   });
 
   it('divides its rows into slices of limited size, also where many rows have one time', () => {
@@ -98,7 +92,6 @@ describe('SqliteStore', () => {
     }
     expect(slices).toEqual([20_000, 20_000, 20_000, 25_000, 1]);
     expect(rare).toEqual([...store.samples('s0', 0)].map(({ value }) => value));
-    store.close();
   });
 
   it('keeps the last flushed value after a crash', () => {
@@ -110,8 +103,6 @@ describe('SqliteStore', () => {
     }
     const again = open(crashed(dir));
     expect(again.store.getMeta('k')).toBe('third');
-    store.close();
-    again.store.close();
   });
 
   it('keeps flushed data after a crash, without duplicates', () => {
@@ -129,8 +120,6 @@ describe('SqliteStore', () => {
     expect(again.store.stats().samples).toBe(5000);
     expect(again.store.getMeta('k')).toBe('v');
     expect(again.faults).toEqual([]);
-    store.close();
-    again.store.close();
   });
 
   it('writes little however often it is flushed', () => {
@@ -143,7 +132,6 @@ describe('SqliteStore', () => {
     const perSample = (store.stats().writtenBytes - before) / 12_000;
     expect(perSample).toBeGreaterThan(20);
     expect(perSample).toBeLessThan(100);
-    store.close();
   });
 
   it('writes little where one sample in ten is marked, and has the marks after a crash', () => {
@@ -169,8 +157,6 @@ describe('SqliteStore', () => {
     const marked = [...again.store.samples('s3', 0)].filter(({ mark }) => mark === 1);
     expect(marked.map(({ value }) => value)).toEqual(Array.from({ length: 119 }, (_, i) => 8 + 10 * i));
     expect(again.faults).toEqual([]);
-    store.close();
-    again.store.close();
   });
 
   it('returns all streams in one walk, including waiting rows', () => {
@@ -185,7 +171,6 @@ describe('SqliteStore', () => {
     expect(rows.filter((r) => r.stream === 'c').length).toBe(1);
     expect(rows.find((r) => r.stream === 'a' && r.timeMs === T0 + 3000)?.value).toBe(3);
     expect([...store.since(T0 + 4_999_000)].length).toBe(2);
-    store.close();
   });
 
   it('returns the times of all samples, newest first, whether they are written to the database or not', () => {
@@ -204,7 +189,6 @@ describe('SqliteStore', () => {
     const named = rows.map(({ stream, timeMs }) => `${stream} ${(timeMs - T0) / 1000}`).sort();
     const all = Array.from({ length: 9000 }, (_, i) => `${i % 2 ? 'a' : 'b'} ${i}`);
     expect(named).toEqual([...all, 'c 4000', 'c 9000'].sort());
-    store.close();
   });
 
   it('sets a mark on a row of the database before and after the mark is written', () => {
@@ -220,7 +204,6 @@ describe('SqliteStore', () => {
     expect([...store.since(0)].filter(({ mark }) => mark === 4).map(({ stream }) => stream)).toEqual(['a']);
     store.settle();
     expect(marks()[0]).toEqual([0, 4, 0]);
-    store.close();
   });
 
   it('writes later marks to the journal after the oldest waiting ones were dropped', () => {
@@ -236,8 +219,6 @@ describe('SqliteStore', () => {
     }
     const again = open(crashed(dir));
     expect([...again.store.samples('a', 0)].slice(2).map(({ mark }) => mark)).toEqual([4, 4, 4]);
-    store.close();
-    again.store.close();
   });
 
   it('can be read by another process, as of the last settle', () => {
@@ -250,7 +231,6 @@ describe('SqliteStore', () => {
     expect([...reader.samples('a', 0)]).toEqual([{ timeMs: T0 + 1000, value: 1, mark: 0 }]);
     expect([...reader.samples('b', 0)]).toEqual([]);
     reader.close();
-    store.close();
   });
 
   it('ignores invalid numbers and times', () => {
@@ -260,7 +240,6 @@ describe('SqliteStore', () => {
     store.append(sample('a', 2));
     expect(store.settle()).toBe(true);
     expect(count(store)).toBe(1);
-    store.close();
   });
 });
 
@@ -271,7 +250,6 @@ describe('limits', () => {
     store.settle();
     expect(store.trim(T0 + 3 * DAY)).toBe(47);
     expect(store.stats().samples).toBe(25);
-    store.close();
   });
 
   it('is not emptied by a clock that jumps ahead', () => {
@@ -279,7 +257,6 @@ describe('limits', () => {
     for (let hour = 0; hour < 12; hour++) store.append(sample('a', hour * 3600));
     store.settle();
     expect(store.trim(T0 + 365 * DAY)).toBe(0);
-    store.close();
   });
 
   it('stays within its size and keeps the newest', () => {
@@ -297,7 +274,6 @@ describe('limits', () => {
     expect(kept.length).toBeGreaterThan(5000);
     expect(kept.at(-1)!.value).toBe(59_999);
     expect(store.stats().samples).toBe(kept.length);
-    store.close();
   });
 
   it('frees pages after large deletions', () => {
@@ -316,7 +292,6 @@ describe('limits', () => {
     store.settle();
     expect(count(store, 'a')).toBe(1);
     expect(store.stats().dbBytes).toBeLessThan(before.dbBytes);
-    store.close();
   });
 });
 
@@ -336,7 +311,6 @@ describe('faults', () => {
     again.store.append(sample('b', 1));
     expect(again.store.settle()).toBe(true);
     expect(count(again.store, 'b')).toBe(1);
-    again.store.close();
   });
 
   it('copies the readable data of a damaged database, including the newest', () => {
@@ -362,7 +336,6 @@ describe('faults', () => {
     again.store.close();
     const third = open(dir);
     expect(third.faults).toEqual([]);
-    third.store.close();
   });
 
   it('does the same if the damage is found at run time', () => {
@@ -381,7 +354,6 @@ describe('faults', () => {
     expect(running.store.settle()).toBe(true);
     expect(running.kinds()).toEqual(['quarantined']);
     expect([...running.store.samples('a', 0)].at(-1)!.value).toBe(300_000);
-    running.store.close();
   });
 
   it('copies the newest readable data that fits on the disk', () => {
@@ -409,7 +381,6 @@ describe('faults', () => {
     expect(kinds()).toEqual(['quarantined']);
     store.append(sample('a', 1));
     expect(store.settle()).toBe(true);
-    store.close();
   });
 
   it('loses only the torn end of a journal', () => {
@@ -425,8 +396,6 @@ describe('faults', () => {
     const again = open(copy);
     expect(count(again.store)).toBe(99);
     expect(again.kinds()).toEqual(['journal-damaged']);
-    store.close();
-    again.store.close();
   });
 
   it('reads the journal of a previous process later if it could not be read at the start', () => {
@@ -457,8 +426,6 @@ describe('faults', () => {
     expect(count(third.store)).toBe(102);
     expect(third.store.getMeta('former')).toBe('v');
     expect(third.store.getMeta('both')).toBe('now');
-    again.store.close();
-    third.store.close();
   });
 
   it('never replaces newer data of the database by older data of the journal', () => {
@@ -478,8 +445,6 @@ describe('faults', () => {
     expect(kinds()).toEqual(['unavailable', 'recovered']);
     const again = open(crashed(dir));
     expect(again.store.getMeta('k')).toBe('new');
-    store.close();
-    again.store.close();
   });
 
   it('reads nothing twice from a journal that could not be removed', () => {
@@ -506,8 +471,6 @@ describe('faults', () => {
     const db = new Sqlite(join(dir, 'gatecast.db'), { readonly: true });
     expect(db.prepare('SELECT count FROM reject').pluck().all()).toEqual([3]);
     db.close();
-    again.store.close();
-    store.close();
   });
 
   it('refuses a database of a newer version and leaves it alone', () => {
@@ -538,7 +501,6 @@ describe('faults', () => {
     db.prepare('UPDATE snapshot SET bytes = zeroblob(2000)').run();
     db.close();
     expect(store.loadSnapshot('a')).toBeNull();
-    store.close();
   });
 
   it('refuses a backup while the database is not available', async () => {
@@ -549,7 +511,6 @@ describe('faults', () => {
       code: 'STORE_FAILED',
       hint: expect.stringContaining('alert `store`'),
     });
-    store.close();
   });
 
   it('keeps a bounded number of rows in memory without a disk, and writes them when it is available', () => {
@@ -577,7 +538,6 @@ describe('faults', () => {
     const again = open(dir);
     expect(count(again.store)).toBe(100);
     expect(again.store.getMeta('k')).toBe('v');
-    again.store.close();
   });
 });
 
@@ -606,5 +566,4 @@ it('a query that cannot read the database is told apart from one that finds noth
   clock.advance(20_000);
   store.settle();
   expect(failures()).toEqual(queries.map(() => false));
-  store.close();
 });

@@ -12,8 +12,9 @@ export function tempFolder(): string {
   return dir;
 }
 
-export const openStore = (dir: string, options: Partial<SqliteStoreOptions> = {}): SqliteStore =>
-  SqliteStore.open({
+/** Closed after the test at the latest. */
+export function openStore(dir: string, options: Partial<SqliteStoreOptions> = {}): SqliteStore {
+  const store = SqliteStore.open({
     dir,
     maxBytes: 64e6,
     retentionMs: 60 * 86_400_000,
@@ -21,3 +22,6 @@ export const openStore = (dir: string, options: Partial<SqliteStoreOptions> = {}
     onFault: () => undefined,
     ...options,
   });
+  onTestFinished(() => store.close());
+  return store;
+}

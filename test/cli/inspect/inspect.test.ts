@@ -126,11 +126,10 @@ describe('gatecast inspect', () => {
     store.append({ stream: 'attic', ...at(2), arrivalMs: T0 });
     expect(store.settle()).toBe(true);
     expect([...store.samples('cellar/temperature', 0)]).toHaveLength(211);
-    store.close();
   });
 
   it('lists the streams where none is named, and names those there are where it is not among them', async () => {
-    const { dir, store } = await agentFolder();
+    const { dir } = await agentFolder();
     const { stream: _, ...all } = request(dir);
     expect(inspect(all)).toBe('attic\ncellar/temperature\n');
     expect(JSON.parse(inspect({ ...all, json: true }))).toEqual(['attic', 'cellar/temperature']);
@@ -138,7 +137,6 @@ describe('gatecast inspect', () => {
     expect(ask).toThrow(
       expect.objectContaining({ code: 'STREAM_UNKNOWN', hint: expect.stringContaining('cellar/') }),
     );
-    store.close();
   });
 
   it('reads the journal alone of an agent that has not filled a batch, and refuses a folder without a store', () => {
