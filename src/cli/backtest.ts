@@ -12,7 +12,7 @@ import { configOption } from './shared/globals.ts';
 import { registryOf } from './shared/models.ts';
 import { jsonText } from './shared/output.ts';
 import { addTableOptions } from './shared/table-options.ts';
-import { duration, fraction, list, timeZone, whole } from './shared/values.ts';
+import { duration, fraction, list, presetOption, timeZone, whole } from './shared/values.ts';
 
 interface BacktestFlags
   extends Omit<
@@ -126,12 +126,12 @@ export function registerBacktest(program: Command): void {
       new Option('--compare <what>', 'gaps: every --fill on the same gaps, in one table').choices(['gaps']),
     )
     .addOption(
-      new Option(
+      presetOption(
         '--inject <shares>',
         'with --compare gaps: hide these shares of the buckets, joined by commas, half in blocks, half singly',
-      )
-        .argParser((text) => (text === 'none' ? [] : list(text).map(fraction)))
-        .default([], 'none'),
+        (text) => (text === 'none' ? [] : list(text).map(fraction)),
+        'none',
+      ),
     )
     .addOption(
       new Option(

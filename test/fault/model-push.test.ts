@@ -35,7 +35,9 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     watcher
       .on('gatecast/cellar/forecast/s/a')
       .map(({ text }) => JSON.parse(text) as { seq: number; issued: string });
-  const operator = async (...argv: string[]): Promise<{ code: number; out: string }> => {
+  /** @param words the command and its options, separated by spaces */
+  const operator = async (words: string): Promise<{ code: number; out: string }> => {
+    const argv = words.split(' ');
     const { code, both } = await run('config', ...argv, '--operator-dir', desk, '--broker', broker.url);
     // The operator has read reports on a connection of its own.
     await watcher.caughtUp();
@@ -117,15 +119,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   it('over MQTT: arrives in chunks, forecasts, and is committed; no forecast is missed', async () => {
     const work = recordWork(daemon.process.pid, broker.pid);
     const { code, out } = await operator(
-      'push',
-      '--to',
-      'cellar',
-      '--model',
-      folder('good'),
-      '--probation',
-      '3s',
-      '--rate',
-      '1MB/s',
+      `push --to cellar --model ${folder('good')} --probation 3s --rate 1MB/s`,
     );
     expect(out + daemon.output()).toContain('applied by all 1');
     expect(code).toBe(0);
@@ -146,14 +140,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   it('a worse model is rolled back by its live score', async () => {
     const { effective_hash: good } = last();
     const { code, out } = await operator(
-      'push',
-      '--to',
-      'cellar',
-      '--model',
-      folder('worse', 400),
-      '--probation',
-      '3s',
-      '--json',
+      `push --to cellar --model ${folder('worse', 400)} --probation 3s --json`,
     );
     expect(code).toBe(1);
     expect(JSON.parse(out)).toMatchObject({ nodes: [{ status: 'rolled_back', code: 500 }] });
@@ -166,15 +153,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   it('from https, also after a redirect to https', async () => {
     const path = folder('fetched');
     const { code, out } = await operator(
-      'push',
-      '--to',
-      'cellar',
-      '--model',
-      path,
-      '--model-url',
-      url('moved/fetched'),
-      '--probation',
-      '2s',
+      `push --to cellar --model ${path} --model-url ${url('moved/fetched')} --probation 2s`,
     );
     expect(out + daemon.output()).toContain('applied by all 1');
     expect(code).toBe(0);
@@ -195,16 +174,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
       files.set('MODEL_CARD.md', name === 'longer' ? Buffer.concat([card, card]) : card);
       writeModelFolder(join(dir, name), files);
     }
-    const { out } = await operator(
-      'push',
-      '--to',
-      'cellar',
-      '--model',
-      path,
-      '--model-url',
-      url(at),
-      '--json',
-    );
+    const { out } = await operator(`push --to cellar --model ${path} --model-url ${url(at)} --json`);
     expect(JSON.parse(out)).toMatchObject({ nodes: [{ status: 'rejected', code }] });
     expect(last().errors[0]?.text).toContain(text);
     expect(models().sort()).toEqual(['fetched', 'good']);
@@ -215,17 +185,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
     files.set('MODEL_CARD.md', Buffer.alloc(400_000, 'card '));
     const path = writeModelFolder(join(dir, 'slow'), files);
     // 128 kB/s: the transfer is under way when both end.
-    const pushing = operator(
-      'push',
-      '--to',
-      'cellar',
-      '--model',
-      path,
-      '--probation',
-      '2s',
-      '--rate',
-      '128kB/s',
-    );
+    const pushing = operator(`push --to cellar --model ${path} --probation 2s --rate 128kB/s`);
     await waitFor('half of it', () => (last().transfer?.received ?? 0) > 200_000);
     expect(await daemon.end('SIGKILL')).toBe('SIGKILL');
     await watcher.caughtUp();
@@ -246,7 +206,7 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
   });
 
   it('rollback goes back to the model before', async () => {
-    const { code, out } = await operator('rollback', '--to', 'cellar', '--probation', '2s');
+    const { code, out } = await operator('rollback --to cellar --probation 2s');
     expect(out + daemon.output()).toContain('applied by all 1');
     expect(code).toBe(0);
     await waitFor('the group', () => champion() === 'fetched');
@@ -254,10 +214,10 @@ describe.skipIf(!hasMosquitto)('a model push to a running agent', () => {
 
   it('a file that is no model is refused at the desk', async () => {
     writeFileSync(join(dir, 'broken.onnx'), 'no model');
-    const broken = await operator('push', '--to', 'cellar', '--model', join(dir, 'broken.onnx'));
+    const broken = await operator(`push --to cellar --model ${join(dir, 'broken.onnx')}`);
     expect(broken.code).toBe(1);
     expect(broken.out).toContain('MODEL_INVALID');
-    const nothing = await operator('push', '--to', 'cellar', '--model', join(dir, 'missing'));
+    const nothing = await operator(`push --to cellar --model ${join(dir, 'missing')}`);
     expect(nothing.code).toBe(1);
     expect(nothing.out).toContain('there is no such file or folder');
   });

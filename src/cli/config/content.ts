@@ -13,7 +13,7 @@ import {
 } from '../../remote/contract.ts';
 import { isObject, type JsonObject } from '../../remote/merge-patch.ts';
 import { readInput } from '../../system/files.ts';
-import { duration, whole } from '../shared/values.ts';
+import { duration, presetOption, whole } from '../shared/values.ts';
 import { baseLevels, level, type Target } from './operator.ts';
 
 export interface TargetFlags {
@@ -63,15 +63,14 @@ export const addModel = (command: Command): Command =>
 export const addClaims = (command: Command): Command =>
   command
     .option('--version <n>', 'version of the push; default: the next one', whole)
+    .addOption(presetOption('--expires <duration>', 'gateways refuse the push after this', duration, '30d'))
     .addOption(
-      new Option('--expires <duration>', 'gateways refuse the push after this')
-        .argParser(duration)
-        .default(2_592_000_000, '30d'),
-    )
-    .addOption(
-      new Option('--probation <duration>', 'time during which a failure makes a gateway roll back, 1s to 24h')
-        .argParser(probation)
-        .default(600_000, DEFAULT_PROBATION),
+      presetOption(
+        '--probation <duration>',
+        'time during which a failure makes a gateway roll back, 1s to 24h',
+        probation,
+        DEFAULT_PROBATION,
+      ),
     )
     .option('--token <text>', 'text that gateways repeat in their reports; default: random', token);
 

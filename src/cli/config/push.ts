@@ -1,13 +1,13 @@
 /** `gatecast config push`: signs a config or a patch, sends it, and follows what the gateways report. */
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { AlreadyReported } from '../shared/already-reported.ts';
 import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
 import { LastingLink } from '../shared/lasting-link.ts';
 import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { onSignal } from '../shared/until-signal.ts';
-import { duration, list } from '../shared/values.ts';
+import { duration, list, presetOption } from '../shared/values.ts';
 import {
   addClaims,
   addContent,
@@ -64,23 +64,19 @@ export const addRollout = (command: Command): Command =>
       rate,
     )
     .addOption(
-      new Option(
+      presetOption(
         '--abort-after <limit>',
         'stop the rollout after "2 failures", or after "10%" of all gateways failed',
-      )
-        .argParser(abortLimit)
-        .default({ kind: 'count', failures: 1 }, '1 failure'),
+        abortLimit,
+        '1 failure',
+      ),
     )
     .option(
       '--nodes <names>',
       'with --fleet: its gateways, joined by commas; default: all that answer',
       nodes,
     )
-    .addOption(
-      new Option('--wait <duration>', 'longest wait for the answer of a gateway')
-        .argParser(duration)
-        .default(30_000, '30s'),
-    )
+    .addOption(presetOption('--wait <duration>', 'longest wait for the answer of a gateway', duration, '30s'))
     .option('--dry-run', 'gateways only validate the push and report')
     .option('--json', 'print the result as JSON');
 

@@ -1,9 +1,9 @@
 /** `gatecast init`: finds the broker and its sensors, and writes a working config. */
 
-import { type Command, Option } from 'commander';
+import type { Command } from 'commander';
 import { addLogin, brokerOption, type LoginFlags } from '../shared/broker.ts';
 import { outputOf } from '../shared/output.ts';
-import { duration } from '../shared/values.ts';
+import { duration, presetOption } from '../shared/values.ts';
 
 export interface InitFlags extends Omit<LoginFlags, 'broker'> {
   readonly config?: string;
@@ -37,9 +37,7 @@ export function registerInit(program: Command): void {
     );
   addLogin(command, brokerOption())
     .addOption(
-      new Option('--listen <duration>', 'how long to listen; Ctrl-C ends it early')
-        .argParser(duration)
-        .default(60_000, '1m'),
+      presetOption('--listen <duration>', 'how long to listen; Ctrl-C ends it early', duration, '1m'),
     )
     .option('--node <name>', 'name of this gateway; default: the name of the machine')
     .option('--merge', 'add rules for new topics to an existing config')

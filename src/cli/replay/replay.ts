@@ -4,7 +4,7 @@ import { addLogin, brokerOf, brokerOption, type LoginFlags } from '../shared/bro
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import { addTableOptions, type TableFlags } from '../shared/table-options.ts';
 import { onSignal } from '../shared/until-signal.ts';
-import { amount, count, duration, whole } from '../shared/values.ts';
+import { amount, count, duration, presetOption, whole } from '../shared/values.ts';
 
 interface Options extends TableFlags, LoginFlags {
   readonly speed: number;
@@ -27,6 +27,8 @@ Examples:
 Each row becomes one message: {"<column>": number, ..., "time": "2016-07-01T00:00:00.000Z"}; empty cells are left out.
 With {column} in the topic, each value becomes one message, a plain number.`;
 
+const wholeOrAll = (text: string): number => (text === 'all' ? Number.POSITIVE_INFINITY : whole(text));
+
 export function registerReplay(program: Command): void {
   const command = program
     .command('replay')
@@ -46,11 +48,7 @@ export function registerReplay(program: Command): void {
     .addOption(new Option('--qos <level>', 'quality of service').choices(['0', '1']).default('1'))
     .option('--retain', 'let the broker keep the last message of each topic')
     .option('--from <rows>', 'rows to skip', count, 0)
-    .addOption(
-      new Option('--limit <rows>', 'maximum number of rows to publish')
-        .argParser((text) => (text === 'all' ? Number.POSITIVE_INFINITY : whole(text)))
-        .default(Number.POSITIVE_INFINITY, 'all'),
-    );
+    .addOption(presetOption('--limit <rows>', 'maximum number of rows to publish', wholeOrAll, 'all'));
   addTableOptions(command, 'columns to send')
     .option('--interval <duration>', 'interval between rows, for files without a time column', duration)
     .option('--json', 'print the summary as JSON')

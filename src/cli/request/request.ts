@@ -1,6 +1,6 @@
 /** `gatecast request`: sends a request to a gateway over the broker and prints its answer. */
 
-import { Argument, type Command, Option } from 'commander';
+import { Argument, type Command } from 'commander';
 import { REQUEST_VERBS } from '../../config/schema.ts';
 import { GatecastError } from '../../errors.ts';
 import { baseOption } from '../config/content.ts';
@@ -15,7 +15,7 @@ import {
 import { AlreadyReported } from '../shared/already-reported.ts';
 import { addLogin, brokerOf, type LoginFlags } from '../shared/broker.ts';
 import { jsonText, outputOf, printable } from '../shared/output.ts';
-import { duration } from '../shared/values.ts';
+import { duration, presetOption } from '../shared/values.ts';
 
 interface Flags extends LoginFlags, SignerFlags, OperatorFlags {
   readonly to: string;
@@ -39,9 +39,7 @@ export function registerRequest(program: Command): void {
     .option('--group <name>', 'model group; default: the only group')
     .option('--sign', 'sign the request, for a gateway with `requests.signed`; implied by --signing-key')
     .addOption(
-      new Option('--wait <duration>', 'longest wait for the answer of the gateway')
-        .argParser(duration)
-        .default(30_000, '30s'),
+      presetOption('--wait <duration>', 'longest wait for the answer of the gateway', duration, '30s'),
     )
     .option('--json', 'print the answer as JSON');
   addLogin(addOperatorFolder(addSigner(command)))

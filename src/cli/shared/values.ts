@@ -1,7 +1,15 @@
 /** Parsers of option values. Each error says what is allowed (exit code 2). */
-import { InvalidArgumentError } from 'commander';
+import { InvalidArgumentError, Option } from 'commander';
 import { parseDuration } from '../../config/units.ts';
 import { parseTime } from '../../series/time-stamp.ts';
+
+/** An option with a parser, and with its default as it would be typed: `--help` shows it like that. */
+export const presetOption = (
+  flags: string,
+  description: string,
+  parse: (text: string) => unknown,
+  preset: string,
+): Option => new Option(flags, description).argParser(parse).default(parse(preset), preset);
 
 /** `a,b , c` -> [a, b, c] */
 export function list(text: string): string[] {

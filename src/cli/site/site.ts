@@ -1,6 +1,6 @@
 /** `gatecast site`: creates a group of agents on NATS JetStream, shows it, and drains its workers. */
 
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, InvalidArgumentError, type Option } from 'commander';
 import { parseSize } from '../../config/units.ts';
 import { GatecastError } from '../../errors.ts';
 import type { ModelRef } from '../../site/batch.ts';
@@ -11,7 +11,7 @@ import { many } from '../shared/many.ts';
 import { registryOf } from '../shared/models.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
-import { duration, whole } from '../shared/values.ts';
+import { duration, presetOption, whole } from '../shared/values.ts';
 
 interface Flags {
   readonly config: string;
@@ -51,18 +51,16 @@ function registerCreate(site: Command): void {
     )
     .option('--replicas <n>', 'replicas of all data: 1, 3 or 5', whole, 1)
     .addOption(
-      new Option('--retention <duration>', 'how long readings are kept in the logs')
-        .argParser(duration)
-        .default(7 * 86_400_000, '7d'),
+      presetOption('--retention <duration>', 'how long readings are kept in the logs', duration, '7d'),
     )
     .option('--max-size <size>', 'maximum size of one log; 0: no limit', sizeOrNone, 0)
     .addOption(
-      new Option(
+      presetOption(
         '--ttl <duration>',
         'a member that is silent for this long is replaced; cannot be changed later',
-      )
-        .argParser(ttl)
-        .default(8000, '8s'),
+        ttl,
+        '8s',
+      ),
     )
     .addHelpText(
       'after',
@@ -182,12 +180,12 @@ function registerModel(site: Command): void {
     .argument('<model>', 'a folder of a model, a step model as ONNX, or the name of a model on this machine')
     .addOption(timeoutOption())
     .addOption(
-      new Option(
+      presetOption(
         '--probation <duration>',
         'time in which the former model replaces it if its live scores are bad; `off`: none',
-      )
-        .argParser(durationOrOff)
-        .default(24 * 3_600_000, '24h'),
+        durationOrOff,
+        '24h',
+      ),
     )
     .addHelpText('after', '\nExample:\n  $ gatecast site model set -c operator.yaml base\n')
     .action((model: string, flags: SetFlags, self: Command) =>
@@ -232,9 +230,7 @@ interface SetFlags extends Flags {
 }
 
 const timeoutOption = (): Option =>
-  new Option('--timeout <duration>', 'how long the check may take, and then the switch')
-    .argParser(duration)
-    .default(120_000, '2m');
+  presetOption('--timeout <duration>', 'how long the check may take, and then the switch', duration, '2m');
 
 async function change(self: Command, site: Site, model: NewModel, flags: SetFlags): Promise<void> {
   const { setModel } = await import('../../site/set-model.ts');
