@@ -50,7 +50,6 @@ export interface Condition {
   readonly text: string;
 }
 
-/** An alert for the page. */
 interface ListedAlert extends Alert {
   readonly id: AlertId;
   /** Time at which its cause ended, ms; null while it holds. */

@@ -16,8 +16,8 @@ interface Stream {
 }
 
 /**
- * The usual spacing is the mean of this many, and then a moving one with this window. Of the first ones none counts less: when the
- * agent has taken two readings at once, the time between them is almost 0, and that before them is longer.
+ * Window of the moving mean of the spacings; until it is full, all spacings count equally. Two readings that the agent takes at once
+ * have a spacing of almost 0 after a longer one, so only the mean of both is right.
  */
 const FEW = 32;
 /** A spacing longer than this many usual ones is a gap in the sensor's data. */

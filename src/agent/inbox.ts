@@ -43,8 +43,7 @@ interface Message extends Incoming {
   readonly continues?: boolean;
 }
 
-/** The result of decoding one message. */
-export interface Waiting {
+export interface DecodedMessage {
   readonly samples: readonly Sample[];
   readonly discovered: readonly NewStream[];
   readonly acknowledge: (() => void) | null;
@@ -74,7 +73,7 @@ const withFirstTimes = (
 
 export class Inbox {
   private readonly drops = new Map<DropReason, number>();
-  private waiting: Waiting[] = [];
+  private waiting: DecodedMessage[] = [];
   private waitingSamples = 0;
   /** Messages that wait for the data of earlier runs, and those after them. */
   private untimed: Untimed[] = [];
@@ -134,7 +133,7 @@ export class Inbox {
   }
 
   /** Takes all waiting results, oldest first. */
-  take(): readonly Waiting[] {
+  take(): readonly DecodedMessage[] {
     const taken = this.waiting;
     this.waiting = [];
     this.waitingSamples = 0;

@@ -27,7 +27,6 @@ const GIVE_UP_MS = 60_000;
 /** Streams prepared between two pauses. */
 const STREAMS_PER_BREATH = 64;
 
-/** A stream that waits. */
 interface Waiting {
   readonly stream: KnownStream;
   start?: ReplayStart;

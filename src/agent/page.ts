@@ -192,7 +192,6 @@ function pageViews(context: Context, sources: PageSources): PageViews {
   };
 }
 
-/** Most anomalies of a chart. */
 const MOST_ANOMALIES = 500;
 
 async function history(

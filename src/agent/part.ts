@@ -49,7 +49,6 @@ export interface Part {
   forget?(stream: string): void;
 }
 
-/** Properties of a new connection to the broker. */
 export interface NewConnection {
   /** Whether it is not the first connection of this run. */
   readonly again: boolean;

@@ -13,7 +13,6 @@ import type { Store } from '../store/store-contract.ts';
 import type { PastForecast } from '../web/past-forecasts.ts';
 import { inPieces } from './history.ts';
 
-/** Most past forecasts of a chart. */
 const MOST_SHOWN = 400;
 /** Buckets before the first shown forecast, from which the engine learns seasons, scores and calibration. */
 const WARM_UP = 600;

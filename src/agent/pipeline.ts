@@ -19,7 +19,7 @@ import type { Checkpoints } from './checkpoints.ts';
 import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
 import type { FormerStreams } from './former-readings.ts';
-import { Inbox, type InboxParts, type NewStream, type Waiting } from './inbox.ts';
+import { type DecodedMessage, Inbox, type InboxParts, type NewStream } from './inbox.ts';
 import type { LateRestore } from './late-restore.ts';
 import type { Link } from './link.ts';
 import { markStored } from './marking.ts';
@@ -40,7 +40,6 @@ export interface PipelineParts extends InboxParts {
   readonly late?: Pick<LateRestore, 'dueInMs' | 'outcome'>;
   /** Restores some of them. `pace` yields to other tasks and reports progress. */
   readonly restoreSome?: (pace: RestorePace) => Promise<void>;
-  /** Adds newly discovered streams. */
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   /** @param omitted failures for the same reason that were not reported since the last report */
@@ -392,10 +391,10 @@ export class Pipeline implements Part {
   }
 }
 
-function* samplesOf(taken: readonly Waiting[]): Generator<Sample> {
+function* samplesOf(taken: readonly DecodedMessage[]): Generator<Sample> {
   for (const { samples } of taken) yield* samples;
 }
 
 /** Sorts samples by time, because in a backlog a newer reading must not make an older one late. */
-const inTimeOrder = (taken: readonly Waiting[]): Sample[] =>
+const inTimeOrder = (taken: readonly DecodedMessage[]): Sample[] =>
   [...samplesOf(taken)].sort((a, b) => a.timeMs - b.timeMs);

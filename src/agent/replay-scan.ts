@@ -89,7 +89,6 @@ export class ReplayScan {
     return this.open.size === 0;
   }
 
-  /** Reads a slice. */
   read(): void {
     const fromMs = this.store.sliceStart(this.readMs);
     const slice = [...this.store.since(fromMs, undefined, this.readMs)];

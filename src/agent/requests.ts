@@ -158,7 +158,6 @@ export class Requests implements Part {
     if (this.waiting < MAX_WAITING) this.enqueue(verb, null, () => this.run(verb, NO_NAMES));
   }
 
-  /** The allowed verbs. */
   get verbs(): readonly string[] {
     return Object.keys(this.parts.handlers);
   }

@@ -20,7 +20,6 @@ export interface ReplayStore
 
 type NamedSample = ReplaySample & { readonly stream: string };
 
-/** A stream to restore. */
 export interface Restorable extends KnownStream {
   /** Left out: found by loading the state. */
   readonly start?: ReplayStart;

@@ -93,9 +93,9 @@ const FRESH: GroupTuning = { scheduler: null, last: NEVER, seen: 0, probation: n
 /** @returns a fresh state if there is none, or an unreadable one */
 const readGroupTuning = (value: unknown): GroupTuning => memorySchema.safeParse(value).data ?? FRESH;
 
-/** Interval of the looks, ms. */
+/** Interval of `look`, ms. */
 const LOOK_MS = 5000;
-/** Looks between two refreshes: of the scores, of the shortage, of the files that nobody uses. */
+/** Calls of `look` between two refreshes of the scores, of the shortage, and of the list of unused files. */
 const SCORES_EVERY = 12;
 const SHORTAGE_EVERY = 60;
 const FILES_EVERY = 720;
@@ -285,7 +285,7 @@ export class SiteTuning {
     const sinceMs = Math.min(nowMs - this.lookedMs, 2 * LOOK_MS);
     this.lookedMs = nowMs;
     const { number } = announcedModel(record);
-    if (number > this.memory.seen) await this.meet(number, record);
+    if (number > this.memory.seen) await this.beginProbation(number, record);
     const { probation } = this.memory;
     if (probation === null || probation.number !== number) {
       if (this.looks % SCORES_EVERY === 0) await this.keepRatios(number);
@@ -309,8 +309,7 @@ export class SiteTuning {
     );
   }
 
-  /** A model that was not there before. */
-  private async meet(number: number, record: ModelRecord | null): Promise<void> {
+  private async beginProbation(number: number, record: ModelRecord | null): Promise<void> {
     const { ratios: before } = this.memory;
     const lengthMs = record?.number === number ? (record.probationMs ?? 0) : 0;
     const values = before !== null && before.number < number ? before.values : null;

@@ -53,7 +53,6 @@ interface TuningAnswer {
   readonly reason: string;
 }
 
-/** Most stored runs. */
 const MOST_RUNS = 20;
 /** Interval at which the fine-tuner checks the machine and the clock, ms. */
 const LOOK_MS = 5000;

@@ -2,7 +2,7 @@
 import type { Aggregate } from '../series/spec.ts';
 import type { Table } from '../table/table.ts';
 
-/** Moves of a series before it is judged. */
+/** Minimum number of moves of a series before it is judged. */
 const ENOUGH = 48;
 /** A counter that falls more often than this share of its moves runs backwards; resets and wrong readings are rarer. */
 const BACKWARDS = 0.02;
@@ -10,7 +10,7 @@ const BACKWARDS = 0.02;
 const LEAST_PASSES = 3;
 /** Directions come this close to both ends of the circle, degrees. */
 const NEAR_END = 15;
-/** Moves above `PASS` degrees pass north. Few are between `HALF` and it, because a direction rarely turns that far at once. */
+/** A move above `PASS` degrees passes north. A direction rarely turns by between `HALF` and `PASS` degrees at once. */
 const HALF = 120;
 const PASS = 240;
 

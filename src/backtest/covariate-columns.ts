@@ -20,7 +20,6 @@ export interface CovariateInputs {
 }
 
 interface SplitColumns {
-  /** The scored series. */
   readonly names: string[];
   /** Of the scored series and of the helpers. */
   readonly readings: Reading[];

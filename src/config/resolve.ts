@@ -15,7 +15,6 @@ const GAP_MS = 7_200_000;
 /** Minimum length of a long gap, buckets. */
 const GAP_BUCKETS = 8;
 
-/** The rules of a config, in its order. */
 export function resolveRules(config: Config): IngestRule[] {
   return config.streams.map((rule) => ({
     pattern: parsePattern(rule.match),

@@ -6,7 +6,6 @@
 import type { StateIo } from '../series/state-io.ts';
 import { CovariateScreen, LEAST_BUCKETS, MOST_COVARIATES, SCREENED } from './covariate-screen.ts';
 
-/** Buckets before the first search. */
 const FIRST_SEARCH = 300;
 /** The screening reads this many buckets ... */
 const MOST_BUCKETS = 800;

@@ -270,7 +270,6 @@ export class Engine implements ForecastEngine {
     return this.byName.get(stream)?.spec.covariates ?? [];
   }
 
-  /** All tables with their points. */
   tables(): { readonly name: string; readonly points: readonly TablePoint[] }[] {
     return this.covariates.known();
   }

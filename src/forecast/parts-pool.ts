@@ -126,7 +126,6 @@ const mapLength = (words: number): number => Math.ceil(words / CHUNK / BITS);
 const isMarked = (map: Int32Array, chunk: number): boolean =>
   (map[chunk >> 5] & (1 << (chunk & (BITS - 1)))) !== 0;
 
-/** The objects of one layout. */
 export class PartsPool {
   /** Objects that no stream uses now. */
   private readonly idle: StreamParts[] = [];

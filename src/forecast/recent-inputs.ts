@@ -29,7 +29,6 @@ export class RecentInputs {
     this.count = other.count;
   }
 
-  /** Number of steps stored now. */
   get steps(): number {
     return Math.min(this.count, this.capacity);
   }

@@ -29,7 +29,6 @@ export class Scratch {
   }
 }
 
-/** One scratch per horizon. */
 export class Scratches {
   private readonly byLeads = new Map<number, Scratch>();
 

@@ -138,7 +138,6 @@ export class Stream {
     return nowMs !== null && knownDueMs !== null && nowMs >= knownDueMs - 1;
   }
 
-  /** See `Buckets.close`. */
   close(nowMs: number | null, most?: number): readonly ClosedBucket[] {
     const closed = this.buckets.close(nowMs, most);
     this.isNews = false;

@@ -117,7 +117,6 @@ function baseHash({ weights, hash }: StoredModel, quantized: boolean): string {
   return `${numbers}${quantized ? '' : '-float32'}`;
 }
 
-/** Text of MODEL_CARD.md. */
 export function modelCard(manifest: Manifest): string {
   const { spec, own, training, scores, dimensions, features } = manifest;
   const rows = (training?.sets ?? []).map(

@@ -131,7 +131,6 @@ export class ModelRegistry {
     return folder;
   }
 
-  /** Removes a model of the data directory, if it exists. */
   remove(name: string): void {
     if (!this.dataFolder || !MODEL_NAME.test(name)) return;
     rmSync(join(this.dataFolder, name), { recursive: true, force: true });

@@ -49,13 +49,11 @@ export type UndeliveredReason = 'outbox-full' | 'set-aside' | 'refused-out' | 'o
 export interface ClientStatus {
   readonly connected: boolean;
   readonly protocol: '5' | '3.1.1' | null;
-  /** Number of connections so far. */
   readonly connects: number;
   /** Whether the broker had kept the session with its queued messages. */
   readonly resumed: boolean;
   /** Why there is no connection now; null while connected and before the first attempt. */
   readonly fault: string | null;
-  /** Filters that the broker refused. */
   readonly refusedFilters: readonly string[];
   readonly outbox: number;
   /** Topic and size of the last message that was too large. */
@@ -168,7 +166,6 @@ export class Client {
   private stopped = true;
   /** Cancel the timers of this connection, or of the wait for the next. */
   private readonly cancels = new Set<() => void>();
-  /** Set while stopping. */
   private stopping: { readonly drained: () => void; readonly lost: () => void } | null = null;
   private pumping = false;
   /** Whether the broker has accepted MQTT 5 before: a closed connection then does not mean that it lacks MQTT 5. */

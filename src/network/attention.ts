@@ -7,7 +7,7 @@
 import { delayed } from './delay.ts';
 import type { Graph, Value } from './graph/graph.ts';
 import { add, concat, matmul, mul, reshape, slice, softmax, tanh, transpose } from './graph/ops.ts';
-import type { Parameters, StateMap } from './heads.ts';
+import type { ParameterLookup, StateMap } from './heads.ts';
 import type { NetworkSpec } from './spec.ts';
 
 interface Attended {
@@ -21,7 +21,7 @@ interface Attended {
 export function attendStep(
   g: Graph,
   spec: NetworkSpec,
-  parameter: Parameters,
+  parameter: ParameterLookup,
   map: StateMap,
   h: Value,
   memory: Value,
@@ -44,7 +44,7 @@ export function attendStep(
 export function attendWindow(
   g: Graph,
   spec: NetworkSpec,
-  parameter: Parameters,
+  parameter: ParameterLookup,
   states: Value,
   memory: Value,
 ): Attended {

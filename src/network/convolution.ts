@@ -6,7 +6,7 @@
 import { delayed } from './delay.ts';
 import type { Graph, Value } from './graph/graph.ts';
 import { add, affine, concat, matmul, pad, relu, reshape, slice, transpose } from './graph/ops.ts';
-import type { Parameters } from './heads.ts';
+import type { ParameterLookup } from './heads.ts';
 import type { NetworkSpec } from './spec.ts';
 
 interface Convolved {
@@ -20,7 +20,7 @@ interface Convolved {
 export function convolveStep(
   g: Graph,
   spec: NetworkSpec,
-  parameter: Parameters,
+  parameter: ParameterLookup,
   x: Value,
   past: Value,
 ): Convolved {
@@ -35,7 +35,7 @@ export function convolveStep(
 export function convolveWindow(
   g: Graph,
   spec: NetworkSpec,
-  parameter: Parameters,
+  parameter: ParameterLookup,
   x: Value,
   past: Value,
 ): Convolved {

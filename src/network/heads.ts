@@ -10,13 +10,12 @@ import type { Graph, Value } from './graph/graph.ts';
 import { add, affine, matmul, mul, positive, reshape, slice, softmax, tanh } from './graph/ops.ts';
 import { leadWidth, type NetworkSpec, SPREADS } from './spec.ts';
 
-/** Returns the parameter with that name. */
-export type Parameters = (name: string) => Value;
+export type ParameterLookup = (name: string) => Value;
 /** h [R, H] times the parameter `weight` [H, n], plus the parameter `bias` [n] if any -> [R, n]; quantised or not. */
 export type StateMap = (h: Value, weight: string, bias: string | null) => Value;
 
 /** The map in float32 and differentiable, for windows. */
-export function floatMap(g: Graph, parameter: Parameters): StateMap {
+export function floatMap(g: Graph, parameter: ParameterLookup): StateMap {
   return (h, weight, bias) =>
     bias === null ? matmul(g, h, parameter(weight)) : affine(g, h, parameter(weight), parameter(bias));
 }
@@ -34,7 +33,7 @@ interface HeadInputs {
 export function applyHead(
   g: Graph,
   spec: NetworkSpec,
-  parameter: Parameters,
+  parameter: ParameterLookup,
   map: StateMap,
   inputs: HeadInputs,
 ): Value {
@@ -47,7 +46,7 @@ export function applyHead(
 function directHead(
   g: Graph,
   { leads, shortcut }: { leads: number; shortcut: boolean },
-  parameter: Parameters,
+  parameter: ParameterLookup,
   map: StateMap,
   { h, x }: HeadInputs,
 ): Value {
@@ -70,7 +69,7 @@ function leadHead(
   g: Graph,
   spec: NetworkSpec,
   { experts, width }: { experts: number; width: number },
-  parameter: Parameters,
+  parameter: ParameterLookup,
   map: StateMap,
   { h, x, z }: HeadInputs,
 ): Value {

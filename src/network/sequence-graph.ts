@@ -6,7 +6,7 @@ import { Q } from '../quantiles.ts';
 import { multiply } from './graph/dims.ts';
 import { Graph, type Value } from './graph/graph.ts';
 import { flatten, reshape, slice } from './graph/ops.ts';
-import { applyHead, floatMap, type Parameters } from './heads.ts';
+import { applyHead, floatMap, type ParameterLookup } from './heads.ts';
 import { leadWidth, type NetworkSpec, type Rows, stateLayout, stateRows, validateSpec } from './spec.ts';
 import { buildWindow } from './stack.ts';
 import { checkWeights, type Weights, weightShapes } from './weights.ts';
@@ -66,7 +66,7 @@ export function buildSequenceGraph(
   return g.toModel('sequence', `${spec.cell} over a window, float32`);
 }
 
-function parameters(g: Graph, spec: NetworkSpec, weights: Weights | null): Parameters {
+function parameters(g: Graph, spec: NetworkSpec, weights: Weights | null): ParameterLookup {
   const values = new Map<string, Value>();
   for (const [name, shape] of weightShapes(spec)) {
     values.set(name, weights ? g.constant(weights.get(name)!.data, shape, name) : g.input(name, shape));

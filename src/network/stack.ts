@@ -8,7 +8,7 @@ import { CELL_OPS } from './cells/cells.ts';
 import { convolveWindow } from './convolution.ts';
 import type { Graph, Value } from './graph/graph.ts';
 import { concat, mul, slice } from './graph/ops.ts';
-import type { Parameters } from './heads.ts';
+import type { ParameterLookup } from './heads.ts';
 import { type NetworkSpec, type Rows, stateLayout } from './spec.ts';
 
 interface Window {
@@ -30,7 +30,7 @@ interface Window {
 export function buildWindow(
   g: Graph,
   spec: NetworkSpec,
-  parameter: Parameters,
+  parameter: ParameterLookup,
   x: Value,
   h0: Value,
   masks: readonly Value[] = [],

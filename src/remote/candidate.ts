@@ -78,7 +78,6 @@ export class ConfigCandidates {
     return { candidate, rejected };
   }
 
-  /** The layers after a push. */
   fold(layers: Layers, { push, content }: AcceptedPush): { readonly layers: Layers } | Problems {
     if (content.rollback === true) {
       const previous = this.parts.previous();

@@ -84,7 +84,6 @@ export function effectiveDocument(file: JsonObject, layers: Layers, order: reado
   return { ...withLocal, streams: isObject(rules) ? listOf(rules, file.streams) : rules };
 }
 
-/** A layer after a push. */
 export function nextLayer(
   layer: JsonObject | undefined,
   { config, patch }: { readonly config?: JsonObject | undefined; readonly patch?: JsonObject | undefined },

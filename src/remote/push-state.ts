@@ -42,7 +42,6 @@ const pushSchema = z.strictObject({
   version: z.number().nullable(),
   kid: z.string().nullable(),
   token: z.string().nullable(),
-  /** Hash of the payload. */
   digest: z.string(),
   attemptedHash: z.string().nullable(),
   probationMs: z.number(),

@@ -299,7 +299,6 @@ export class RemoteConfig {
     answer(errors.length > 0 ? 400 : 200, hostProblems(errors), evaluated.hash, needsOf(diff));
   }
 
-  /** Applies a batch of pushes. */
   private async handle(batch: readonly AcceptedPush[]): Promise<void> {
     const { life, log } = this.parts;
     const newest = batch.at(-1);

@@ -167,7 +167,6 @@ export class Bounds {
   private low = Number.POSITIVE_INFINITY;
   private high = Number.NEGATIVE_INFINITY;
 
-  /** Adds an observed value. */
   add(value: number): void {
     this.seen++;
     const range = this.seen > 1 ? this.high - this.low : 0;

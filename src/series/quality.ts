@@ -200,7 +200,6 @@ export class Quality {
     };
   }
 
-  /** Adds a normal value to the statistics. */
   private absorb(value: number): void {
     if (this.count >= WINDOW) this.deviation.add(value - this.around().median);
     this.recent[this.count++ % WINDOW] = value;

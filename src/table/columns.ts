@@ -3,7 +3,6 @@
 /** Cells that mean "no value" in any file, lower case. */
 const NO_VALUE = ['', 'na', 'n/a', '#n/a', 'nan', 'null', 'none', 'nil', '-', '?', 'inf', '-inf', '+inf'];
 
-/** Parses cells. */
 export class CellReader {
   private readonly words: ReadonlySet<string>;
   private readonly numbers: ReadonlySet<number>;

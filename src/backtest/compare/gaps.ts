@@ -5,7 +5,6 @@
 import type { Random } from '../../training/random.ts';
 import type { Grid, Reading } from '../play.ts';
 
-/** Share of the lost buckets that lie in blocks. */
 const IN_BLOCKS = 0.5;
 /** Random draws per wanted bucket; after these, fewer lost buckets are accepted. */
 const ATTEMPTS = 50;

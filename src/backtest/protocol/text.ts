@@ -6,7 +6,6 @@ export interface ProtocolReport {
   readonly protocol: ProtocolName;
   readonly file: string;
   readonly columns: readonly string[];
-  /** Buckets in each part. */
   readonly parts: { readonly train: number; readonly validation: number; readonly test: number };
   /** Name of the model, or `recipe` for networks trained here. */
   readonly model: string;

@@ -10,7 +10,6 @@ import { parseReported } from './outcome.ts';
 export class GatewayReports {
   readonly latest = new Map<string, Reported>();
   heard: (node: string, reported: Reported) => void = () => {};
-  /** Other messages. */
   other: (message: Pick<Incoming, 'topic' | 'payload'>) => void = () => {};
 
   constructor(private readonly base: string) {}

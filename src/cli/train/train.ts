@@ -132,7 +132,6 @@ Ctrl-C stops the training and keeps the best weights; a second Ctrl-C exits at o
     });
 }
 
-/** The command line with shell quoting. */
 function commandLine(words: readonly string[]): string {
   const quoted = words.map((word) =>
     /^[\w@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", "'\\''")}'`,

@@ -15,7 +15,6 @@ const SLOW_MS = 15_000;
 const FIVE_MINUTES = 300_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
-/** Readings per step of fast sensors. */
 const READINGS_PER_STEP = 6;
 /** Steps of a horizon; less than the engine's maximum. */
 const STEPS = 288;

@@ -7,7 +7,6 @@ import { multiply, type Shape } from '../graph/dims.ts';
 import type { Graph, Value } from '../graph/graph.ts';
 import { concat, flatten, gemm, reshape, slice, transpose } from '../graph/ops.ts';
 
-/** Parameters of one layer. */
 export interface LayerWeights {
   /** W [G * H, I] */
   readonly input: Value;

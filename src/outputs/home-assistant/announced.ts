@@ -42,7 +42,6 @@ export class Announced {
     return this.rows.has(id);
   }
 
-  /** Streams of a message. */
   streams(id: string): string[] {
     return [...(this.rows.get(id)?.keys() ?? [])];
   }

@@ -40,7 +40,6 @@ export type ComponentId = string;
 
 export interface Announcement {
   readonly message: Outgoing;
-  /** Components of each stream. */
   readonly ids: ReadonlyMap<string, readonly ComponentId[]>;
 }
 

@@ -20,7 +20,6 @@ export interface EntitySettings {
   /** ms */
   readonly leads: readonly number[];
   readonly attributes: 'none' | 'slim' | 'full';
-  /** Whether anomalies are reported. */
   readonly anomalies: boolean;
   /** Verbs that a button may request. */
   readonly verbs: readonly string[];

@@ -55,7 +55,6 @@ export class EdgeNode {
     this.bdSeq = bdSeq ?? SEQUENCE - 1;
   }
 
-  /** Topic of commands. */
   get commands(): string {
     return this.root('NCMD');
   }
