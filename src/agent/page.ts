@@ -222,13 +222,13 @@ async function replay(
 ): Promise<ReplayedPast> {
   const { model, trainedOn } = models.current;
   const sleep = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve));
-  const points = await replayPast(
+  const replayed = await replayPast(
     { engine, model, store },
     { stream, ...span },
     { monotonic: clock.monotonic, sleep },
   );
   const trainedTo = trainedOn?.to;
-  return { points, trainedToMs: trainedTo === undefined ? null : Date.parse(trainedTo) };
+  return { ...replayed, trainedToMs: trainedTo === undefined ? null : Date.parse(trainedTo) };
 }
 
 function modelView({ config }: Context, { tuning, models }: PageSources): ModelView {

@@ -11,6 +11,7 @@ import { MEDIAN, Q } from '../quantiles.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { PastForecast } from '../web/past-forecasts.ts';
+import type { ReplayedPast } from '../web/views.ts';
 import { inPieces } from './history.ts';
 
 const MOST_SHOWN = 400;
@@ -56,27 +57,28 @@ export function seenBy<T extends { readonly spec: StreamSpec }>(own: T, all: rea
   return all.filter((one) => found.has(one));
 }
 
-/** Ascending by time; empty for a lead beyond the horizon, and while the stream learns its interval. */
+/** Points ascending by time; none for a lead beyond the horizon, and while the stream learns its interval. */
 export async function replayPast(
   { engine: live, model, store }: ReplaySource,
   { stream, lead, fromMs, toMs }: ReplayRequest,
   pace: ReplayPace,
-): Promise<PastForecast[]> {
+): Promise<Omit<ReplayedPast, 'trainedToMs'>> {
   const all = live.streamsInUse();
   const own = all.find(({ spec }) => spec.name === stream);
   const { intervalMs = null, horizonSteps = null, lastObservedMs = null } = own ?? {};
-  if (own === undefined || intervalMs === null || horizonSteps === null || lead > horizonSteps) return [];
+  if (own === undefined || intervalMs === null || horizonSteps === null || lead > horizonSteps)
+    return { points: [], complete: true };
   const endMs = Math.ceil(Math.min(toMs, lastObservedMs ?? toMs) / intervalMs) * intervalMs;
   const startMs = Math.max(Math.floor(fromMs / intervalMs) * intervalMs, endMs - MOST_SHOWN * intervalMs);
 
-  const found: PastForecast[] = [];
+  const points: PastForecast[] = [];
   const collect = (forecast: Forecast): void => {
     const timeMs = forecast.originMs + lead * forecast.stepMs;
     if (forecast.stream !== stream || timeMs < startMs || timeMs > endMs) return;
     const [p10 = 0, p50 = 0, p90 = 0] = [0, MEDIAN, Q - 1].map(
       (column) => forecast.quantiles[(lead - 1) * Q + column],
     );
-    found.push({ timeMs, p10, p50, p90 });
+    points.push({ timeMs, p10, p50, p90 });
   };
   const engine = new Engine(model, { watch: { forecast: collect } });
   try {
@@ -84,23 +86,23 @@ export async function replayPast(
     for (const view of streams) engine.add(specOf(view));
     for (const { name, points } of live.tables()) engine.know(name, points);
     const span = { fromMs: startMs - (lead + WARM_UP) * intervalMs, toMs: endMs + intervalMs };
-    await play(engine, store, streams, span, pace);
+    return { points, complete: await play(engine, store, streams, span, pace) };
   } finally {
     await engine.release();
   }
-  return found;
 }
 
 /** A learnt interval is not learnt again. */
 const specOf = ({ spec, intervalMs }: StreamView): StreamSpec => ({ ...spec, intervalMs });
 
+/** @returns false if its time ran out before the end of the span */
 async function play(
   engine: Engine,
   store: Pick<Store, 'samples' | 'sliceEnd'>,
   streams: readonly StreamView[],
   span: { readonly fromMs: number; readonly toMs: number },
   { monotonic, sleep }: ReplayPace,
-): Promise<void> {
+): Promise<boolean> {
   const endMs = monotonic() + MOST_MS;
   let begunMs = monotonic();
   const pause = async (): Promise<void> => {
@@ -119,13 +121,14 @@ async function play(
   let pushes = 0;
   for await (const samples of inPieces(span, store, read, pause)) {
     // A piece may have too few samples of these streams for a tick.
-    if (stopped()) break;
+    if (stopped()) return false;
     for (const { stream, timeMs, value } of samples) {
       engine.push({ stream, timeMs, value, arrivalMs: Number.NaN });
       if (++pushes % PUSHES_PER_TICK > 0) continue;
       await engine.tick(null, false, { breathe: pause, stopped });
-      if (stopped()) return;
+      if (stopped()) return false;
     }
   }
   await engine.tick(null, false, { breathe: pause, stopped });
+  return !stopped();
 }

@@ -249,10 +249,11 @@ export class StreamView {
     this.isPastDrawn = true;
     if (found.replayed) this.pastEvery = REPLAY_MS;
     const learnt = found.trained_to_ms !== null && found.points[0]?.[0] < found.trained_to_ms;
+    const cut = found.complete ? '' : ': not all, because the computation takes too long on this machine now';
     key.textContent =
-      found.points.length === 0
+      found.points.length === 0 && found.complete
         ? `no forecast made ${ahead} before yet`
-        : `forecast made ${ahead} before${found.replayed ? ', computed now from stored readings with the model in use' : ''}${learnt ? `, which learnt from readings up to ${dateText(found.trained_to_ms)}` : ''}`;
+        : `forecast made ${ahead} before${found.replayed ? ', computed now from stored readings with the model in use' : ''}${learnt ? `, which learnt from readings up to ${dateText(found.trained_to_ms)}` : ''}${cut}`;
     this.chart.set({ past: found.points });
   }
 

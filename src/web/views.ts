@@ -42,6 +42,8 @@ export interface PastSpan {
 /** Past forecasts that the model in use makes of stored readings. */
 export interface ReplayedPast {
   readonly points: readonly PastForecast[];
+  /** False: its time ran out, and the newest forecasts are missing. */
+  readonly complete: boolean;
   /** The model was trained on readings up to this time, so earlier forecasts look better than they would have been, ms; null: on none of them. */
   readonly trainedToMs: number | null;
 }

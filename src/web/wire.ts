@@ -251,11 +251,11 @@ export function pastWire(
   const [first] = points;
   if (past === null || first === undefined) return null;
   if (fromMs !== null && first.timeMs >= fromMs + past.stepMs) return null;
-  return { lead, replayed: false, trained_to_ms: null, points: points.map(pastPoint) };
+  return { lead, replayed: false, complete: true, trained_to_ms: null, points: points.map(pastPoint) };
 }
 
-export function replayWire({ points, trainedToMs }: ReplayedPast, lead: number): object {
-  return { lead, replayed: true, trained_to_ms: trainedToMs, points: points.map(pastPoint) };
+export function replayWire({ points, complete, trainedToMs }: ReplayedPast, lead: number): object {
+  return { lead, replayed: true, complete, trained_to_ms: trainedToMs, points: points.map(pastPoint) };
 }
 
 export function scoresWire({ past }: BoardStream, scores: Readonly<Record<string, unknown>>): object {

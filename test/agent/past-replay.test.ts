@@ -57,7 +57,7 @@ describe('past forecasts by replay', () => {
     for (const lead of [1, 10]) {
       const expected = pointsOf(published, 'a', lead).filter(({ timeMs }) => timeMs <= T0 + 150_000);
       const request = { stream: 'a', lead, fromMs: 0, toMs: T0 + 150_000 };
-      const found = await replayPast(source, request, pace);
+      const { points: found } = await replayPast(source, request, pace);
       expect(found.length).toBeGreaterThan(130);
       expect(found).toEqual(expected);
     }
@@ -67,7 +67,7 @@ describe('past forecasts by replay', () => {
     const seen = testSpec('a', { covariates: [{ kind: 'stream', name: 'b' }] });
     const { store, published, source } = await lived([testSpec('b'), seen, testSpec('c')], 160, fakeModel());
     const read = vi.spyOn(store, 'samples');
-    const found = await replayPast(source, { stream: 'a', lead: 2, ...FROM_START }, pace);
+    const { points: found } = await replayPast(source, { stream: 'a', lead: 2, ...FROM_START }, pace);
     expect(new Set(read.mock.calls.map(([name]) => name))).toEqual(new Set(['a', 'b']));
     // Similar streams learn from each other too, so the numbers are close, not equal.
     const expected = pointsOf(published, 'a', 2).filter(({ timeMs }) => timeMs <= T0 + 160_000);
@@ -83,25 +83,30 @@ describe('past forecasts by replay', () => {
     );
     vi.spyOn(engine, 'covariatesOf').mockReturnValue([{ kind: 'stream', name: 'b' }]);
     const read = vi.spyOn(store, 'samples');
-    expect(await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, pace)).not.toEqual([]);
+    expect((await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, pace)).points).not.toEqual([]);
     expect(new Set(read.mock.calls.map(([name]) => name))).toEqual(new Set(['a', 'b']));
   });
 
   it('are the newest of a long span, and those of any earlier one', async () => {
     const { source } = await lived([testSpec('a')], 900);
-    const all = await replayPast(source, { stream: 'a', lead: 5, fromMs: 0, toMs: T0 + 850_000 }, pace);
+    const { points: all } = await replayPast(
+      source,
+      { stream: 'a', lead: 5, fromMs: 0, toMs: T0 + 850_000 },
+      pace,
+    );
     expect(all).toHaveLength(401);
     expect(all.at(-1)?.timeMs).toBe(T0 + 850_000);
     const earlier = { stream: 'a', lead: 5, fromMs: T0 + 100_500, toMs: T0 + 199_500 };
-    const times = (await replayPast(source, earlier, pace)).map(({ timeMs }) => (timeMs - T0) / 1000);
+    const times = (await replayPast(source, earlier, pace)).points.map(({ timeMs }) => (timeMs - T0) / 1000);
     expect(times).toEqual(Array.from({ length: 101 }, (_, i) => 100 + i));
   });
 
   it('are none for a lead beyond the horizon, for an unknown stream, and without readings', async () => {
     const { source } = await lived([testSpec('a')], 50);
-    expect(await replayPast(source, { stream: 'a', lead: 11, ...FROM_START }, pace)).toEqual([]);
-    expect(await replayPast(source, { stream: 'x', lead: 1, ...FROM_START }, pace)).toEqual([]);
-    expect(await replayPast(source, { stream: 'a', lead: 1, fromMs: 0, toMs: T0 - 1e6 }, pace)).toEqual([]);
+    const none = { points: [], complete: true };
+    expect(await replayPast(source, { stream: 'a', lead: 11, ...FROM_START }, pace)).toEqual(none);
+    expect(await replayPast(source, { stream: 'x', lead: 1, ...FROM_START }, pace)).toEqual(none);
+    expect(await replayPast(source, { stream: 'a', lead: 1, fromMs: 0, toMs: T0 - 1e6 }, pace)).toEqual(none);
   });
 
   it('pauses as long as it works, and returns the results so far when its time is up', async () => {
@@ -117,14 +122,19 @@ describe('past forecasts by replay', () => {
       nowMs += ms;
       sleptMs += ms;
     };
-    const slow = await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, { monotonic, sleep });
+    const { points: slow, complete } = await replayPast(
+      source,
+      { stream: 'a', lead: 1, ...FROM_START },
+      { monotonic, sleep },
+    );
     expect(slow.length).toBeGreaterThan(250);
     expect(sleptMs).toBeGreaterThan(0.3 * nowMs);
     let calls = 0;
     const late = { monotonic: () => (++calls > 400 ? 1e9 : 0), sleep };
     const some = await replayPast(source, { stream: 'a', lead: 1, ...FROM_START }, late);
-    expect(some.length).toBeGreaterThan(0);
-    expect(some.length).toBeLessThan(slow.length);
+    expect([complete, some.complete]).toEqual([true, false]);
+    expect(some.points.length).toBeGreaterThan(0);
+    expect(some.points.length).toBeLessThan(slow.length);
   });
 
   it('reads no more pieces when its time is up, though they have too few samples for a step', async () => {
@@ -138,7 +148,8 @@ describe('past forecasts by replay', () => {
       },
     };
     const late = { ...pace, monotonic: () => (pieces > 3 ? 1e9 : 0) };
-    await replayPast({ ...source, store: sparse }, { stream: 'a', lead: 1, ...FROM_START }, late);
+    const cut = await replayPast({ ...source, store: sparse }, { stream: 'a', lead: 1, ...FROM_START }, late);
+    expect(cut).toEqual({ points: [], complete: false });
     expect(pieces).toBe(4);
   });
 });

@@ -89,7 +89,7 @@ export function fillBoard(
 /** What a small agent would show. */
 export const fakeViews = (change: Partial<PageViews> = {}): PageViews => ({
   history: async () => null,
-  replay: async () => ({ points: [], trainedToMs: null }),
+  replay: async () => ({ points: [], complete: true, trainedToMs: null }),
   scores: () => ({ by_lead: [], window: 1000 }),
   alerts: () => [],
   model: () => ({
@@ -184,7 +184,7 @@ export const richViews = (nowMs = Date.now()): PageViews => ({
       p50: 40,
       p90: 45,
     }));
-    return { points, trainedToMs: nowMs - DAY_MS };
+    return { points, complete: true, trainedToMs: nowMs - DAY_MS };
   },
   scores: () => ({
     by_lead: [1, 15, 30, 60].map((h) => ({

@@ -447,6 +447,12 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
         .toBe('forecast made 17 s before: not available. Too many replays at the moment.');
       await tab.unroute('**/api/past/**');
       await expect.poll(key).toContain('forecast made 17 s before, computed now');
+      const cut = { lead: 18, replayed: true, complete: false, trained_to_ms: null, points: [] };
+      await tab.route('**/api/past/**', (route) => route.fulfill({ json: cut }));
+      await tab.selectOption('#lead', { label: '18 s ahead' });
+      await expect
+        .poll(key)
+        .toMatch(/: not all, because the computation takes too long on this machine now$/);
       await tab.close();
     });
 

@@ -317,7 +317,7 @@ test('one replay of past forecasts runs at a time, and its place is free after a
       end = resolve;
     });
     if (fails) throw new GatecastError('STORE_FAILED', 'no disk');
-    return { points: [{ timeMs: 5000, p10: 1, p50: 2, p90: 3 }], trainedToMs: 4000 };
+    return { points: [{ timeMs: 5000, p10: 1, p50: 2, p90: 3 }], complete: true, trainedToMs: 4000 };
   };
   const board = new Board();
   board.announce('tank', null);
@@ -335,6 +335,7 @@ test('one replay of past forecasts runs at a time, and its place is free after a
       expect(JSON.parse(body)).toEqual({
         lead: 7,
         replayed: true,
+        complete: true,
         trained_to_ms: 4000,
         points: [[5000, 1, 2, 3]],
       });
