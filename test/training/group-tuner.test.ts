@@ -5,7 +5,6 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { type ModelFiles, ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
 import { OUT_OF_RANGE, SPIKE, STEP, TOO_FAST } from '../../src/series/quality.ts';
-import type { StreamSpec } from '../../src/series/spec.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { type RunningWork, startCycle } from '../../src/training/client.ts';
@@ -26,26 +25,12 @@ import type { RunReport } from '../../src/training/run-report.ts';
 import { SCHEDULER_DEFAULTS } from '../../src/training/scheduler.ts';
 import { untrainedModel } from '../support/models.ts';
 import { machine } from '../support/series.ts';
+import { testSpec } from '../support/specs.ts';
 
 const HOUR = 3_600_000;
 const START = Date.UTC(2024, 0, 1);
 const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
-const spec: StreamSpec = {
-  name: 'pump',
-  unit: null,
-  intervalMs: HOUR,
-  aggregate: 'mean',
-  fill: 'model',
-  maxGapMs: HOUR,
-  latenessMs: 0,
-  min: null,
-  max: null,
-  maxRatePerMs: null,
-  horizonMs: 12 * HOUR,
-  thresholds: [],
-  timeZone: 'UTC',
-  coverageTarget: 0.8,
-};
+const spec = testSpec('pump', { intervalMs: HOUR, maxGapMs: HOUR, horizonMs: 12 * HOUR });
 
 const modelFiles = (name: string, seed: number): ModelFiles => untrainedModel(network, { name, seed });
 

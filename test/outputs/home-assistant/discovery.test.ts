@@ -4,7 +4,7 @@ import type { Outgoing } from '../../../src/mqtt/outbox.ts';
 import { topicsOf } from '../../../src/mqtt/topics.ts';
 import {
   type Announcement,
-  Discovery,
+  type Discovery,
   type DiscoverySettings,
   pageUrlOf,
 } from '../../../src/outputs/home-assistant/discovery.ts';
@@ -14,9 +14,9 @@ import { summaryText } from '../../../src/outputs/home-assistant/summary.ts';
 import { ForecastText } from '../../../src/outputs/json/forecast-text.ts';
 import { Q } from '../../../src/quantiles.ts';
 import { hasJinja, render } from '../../support/jinja.ts';
+import { HOUR, makeDiscovery, announcedSpec as spec } from './announced.ts';
 import { problemsOf } from './rules.ts';
 
-const HOUR = 3_600_000;
 const T0 = Date.UTC(2025, 0, 1);
 const SETTINGS: DiscoverySettings = {
   quantiles: [0.1, 0.5, 0.9],
@@ -28,28 +28,8 @@ const SETTINGS: DiscoverySettings = {
   supportUrl: 'https://help.example.com/gatecast',
 };
 
-function make(change: Partial<DiscoverySettings> = {}): Discovery {
-  return new Discovery({
-    prefix: 'homeassistant',
-    base: 'gatecast',
-    node: 'cellar',
-    version: '1.2.3',
-    topics: topicsOf('gatecast', 'cellar'),
-    group: 'default',
-    settings: () => ({ ...SETTINGS, ...change }),
-  });
-}
-
-const spec = (name: string, more: Partial<AnnouncedSpec> = {}): AnnouncedSpec => ({
-  name,
-  device: name.split('/').slice(0, -1).join('/') || name,
-  unit: '°C',
-  thresholds: [],
-  aggregate: 'mean',
-  intervalMs: 300_000,
-  horizonMs: 24 * HOUR,
-  ...more,
-});
+const make = (change: Partial<DiscoverySettings> = {}): Discovery =>
+  makeDiscovery('cellar', { ...SETTINGS, ...change });
 
 type Component = Readonly<Record<string, string>>;
 interface Config {

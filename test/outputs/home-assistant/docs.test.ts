@@ -2,24 +2,11 @@
 import { readFileSync } from 'node:fs';
 import { expect, it } from 'vitest';
 import { parse } from 'yaml';
-import { topicsOf } from '../../../src/mqtt/topics.ts';
-import { Discovery } from '../../../src/outputs/home-assistant/discovery.ts';
-import type { AnnouncedSpec } from '../../../src/outputs/home-assistant/entities.ts';
+import { HOUR, makeDiscovery, announcedSpec as spec } from './announced.ts';
 
-const HOUR = 3_600_000;
 const text = readFileSync('docs/home-assistant.md', 'utf8');
 const blocks = [...text.matchAll(/```yaml\n([\s\S]*?)```/g)].map(([, block = '']) => block);
 
-const spec = (name: string, more: Partial<AnnouncedSpec>): AnnouncedSpec => ({
-  name,
-  device: name.split('/')[0] ?? '',
-  unit: '°C',
-  thresholds: [],
-  aggregate: 'mean',
-  intervalMs: 300_000,
-  horizonMs: 24 * HOUR,
-  ...more,
-});
 /** The streams that the examples are for. */
 const STREAMS = [
   spec('cellar/temperature', { thresholds: [{ name: 'freezing', side: 'below', value: 0 }] }),
@@ -36,22 +23,14 @@ const slug = (name: string): string => name.toLowerCase().replaceAll(/[^a-z0-9]+
 
 /** Entity id, as Home Assistant makes it from the names of device and entity -> component. */
 function announced(): Map<string, Component> {
-  const home = new Discovery({
-    prefix: 'homeassistant',
-    base: 'gatecast',
-    node: 'gateway',
-    version: '1.2.3',
-    topics: topicsOf('gatecast', 'gateway'),
-    group: 'default',
-    settings: () => ({
-      quantiles: [0.1, 0.5, 0.9],
-      leads: [HOUR],
-      attributes: 'slim',
-      anomalies: true,
-      verbs: [],
-      pageUrl: null,
-      supportUrl: null,
-    }),
+  const home = makeDiscovery('gateway', {
+    quantiles: [0.1, 0.5, 0.9],
+    leads: [HOUR],
+    attributes: 'slim',
+    anomalies: true,
+    verbs: [],
+    pageUrl: null,
+    supportUrl: null,
   });
   const found = new Map<string, Component>();
   for (const one of STREAMS) {
