@@ -48,6 +48,8 @@ interface ClockHoldParts {
   readonly streams: () => readonly Pick<StreamView, 'lastObservedMs'>[];
   /** `ping` of the MQTT client. */
   readonly probe: (answered: (holdsBack: boolean) => void) => void;
+  /** `relearnWindow` of the MQTT client. */
+  readonly relearnWindow?: () => void;
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
   /**
@@ -68,6 +70,7 @@ export function createClockHold(
     clock,
     streams: () => streams.lastReadings(),
     probe: (answered) => client.ping(answered),
+    relearnWindow: () => client.relearnWindow(),
     keptMs: () => (config().mqtt.qos === 0 ? 0 : config().mqtt.session_expiry),
     isBridge: config().site?.role.includes('bridge') === true,
   });
@@ -231,10 +234,12 @@ export class ClockHold implements Part {
 
   /**
    * Call when messages cannot be acknowledged: the broker may hold back others until they are. Call again while that lasts,
-   * and once when it has ended.
+   * and once when it has ended: only a probe that is sent after that proves anything.
    */
   heldBack(): void {
-    if (this.phase === 'live') this.suspect(this.parts.clock.monotonic());
+    if (this.phase !== 'live' && this.phase !== 'backlog') return;
+    this.parts.relearnWindow?.();
+    this.suspect(this.parts.clock.monotonic());
   }
 
   private update(nowMs: number): void {

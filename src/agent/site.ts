@@ -52,7 +52,8 @@ export interface SiteParts {
 const GATHER_MOST = 16;
 /** Pauses between attempts to reach NATS, ms. */
 const RETRY_MS = [500, 1000, 2000, 5000, 10_000];
-const BEAT_MS = 1000;
+/** Several times a second, so that probes are sent at other times than the readings of sensors that send once a second, ms. */
+const BEAT_MS = 250;
 /** Messages that have waited this long for JetStream may keep the MQTT broker from sending others, ms. */
 const STALL_MS = 500;
 /** Time that a stop may take, ms: less than any part may take (`stops.ts`). */

@@ -285,6 +285,11 @@ export class Client {
     if (this.open) this.connection?.ping(answered);
   }
 
+  /** Call while messages cannot be acknowledged, so that `ping` finds out again how many the broker sends without an acknowledgement. */
+  relearnWindow(): void {
+    this.connection?.relearnWindow();
+  }
+
   status(): ClientStatus {
     return {
       connected: this.open,

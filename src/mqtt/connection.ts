@@ -106,8 +106,9 @@ export class Connection {
   private closeReason: string | null = null;
   /** Callbacks for the answers to pings, with the number of each ping: those of mqtt.js for the keepalive count, too. */
   private readonly pings: { readonly number: number; readonly answered: () => void }[] = [];
-  /** Messages at QoS 1 that have arrived, and those of them that were acknowledged. */
-  private arrivals = 0;
+  /** Messages at QoS 1 that the broker waits for, in the order of their arrival. */
+  private readonly inFlight: { readonly packetId: number; isDone: boolean }[] = [];
+  /** Messages at QoS 1 that were acknowledged to the broker. */
   private acknowledgements = 0;
   private mostInFlight = 0;
   private pingsSent = 0;
@@ -186,8 +187,7 @@ export class Connection {
       const reader = new PacketReader(version, maxBytes, {
         publish: (message) => {
           if (!isIdle()) return false;
-          const { packetId } = message;
-          this.deliver(message, packetId === null ? null : () => this.acknowledge(packetId));
+          this.deliver(message);
           return true;
         },
         acknowledged: (packetId, reason) => {
@@ -201,7 +201,7 @@ export class Connection {
           if (!parser.write(bytes)) stream.pause();
         },
         skipped: (topic, bytes, packetId) => {
-          if (packetId !== null) this.writer.acknowledge(packetId);
+          if (packetId !== null) this.enter(packetId)();
           if (this.state !== 'ended') this.events.skipped?.(topic, bytes);
         },
         broken: (reason) => this.end({ kind: 'oversize', reason }),
@@ -242,13 +242,21 @@ export class Connection {
     this.pings.push({
       number: this.pingsSent,
       answered: () => {
-        const inFlight = this.arrivals - acknowledgements;
+        const inFlight = this.acknowledgements + this.inFlight.length - acknowledgements;
         const most = this.mostInFlight;
         // More than are in flight here: others, and their acknowledgements, were on their way.
         this.mostInFlight = Math.max(most, inFlight);
         answered(inFlight > 0 && inFlight >= most);
       },
     });
+  }
+
+  /**
+   * Forgets how many messages were in flight at most. Call while messages cannot be acknowledged: after that, Mosquitto sends more than
+   * its window allows, which says nothing of the next time.
+   */
+  relearnWindow(): void {
+    this.mostInFlight = this.inFlight.length;
   }
 
   /**
@@ -277,10 +285,6 @@ export class Connection {
 
   private told(done: Done, refusal: PublishRefusal | null): void {
     if (this.state === 'open') done(refusal);
-  }
-
-  private acknowledge(packetId: number): void {
-    if (this.state === 'open') this.writer.acknowledge(packetId);
   }
 
   /** `done` receives the filters that the broker refused; not called if the connection ends first. */
@@ -327,22 +331,18 @@ export class Connection {
     next: Next,
   ): void {
     const { topic, qos, retain, dup, messageId = 0 } = packet;
-    const acknowledge = qos === 0 ? null : () => this.state === 'open' && next();
     const payload = packet.payload as Buffer;
-    this.deliver(
-      { topic, payload, retained: retain, dup, packetId: qos > 0 ? messageId : null },
-      acknowledge,
-    );
-    // mqtt.js handles packets one after the other: let it continue now, and acknowledge when the message is stored.
-    next(acknowledge === null ? undefined : HELD);
+    this.deliver({ topic, payload, retained: retain, dup, packetId: qos > 0 ? messageId : null });
+    // mqtt.js handles packets one after the other: let it continue now, without an acknowledgement of its own.
+    next(qos === 0 ? undefined : HELD);
   }
 
-  private deliver(message: PublishPacket, acknowledge: (() => void) | null): void {
+  private deliver(message: PublishPacket): void {
     const { topic, payload, retained, dup, packetId } = message;
     if (this.state === 'connecting') {
       // The message arrived in one chunk with CONNACK, but `connected` must be called first.
       const kept = { ...message, payload: Buffer.from(payload) };
-      this.early.push(() => this.deliver(kept, acknowledge));
+      this.early.push(() => this.deliver(kept));
       return;
     }
     const again = packetId !== null && (this.redelivery?.again(packetId, dup, topic, payload) ?? false);
@@ -351,20 +351,27 @@ export class Connection {
       payload,
       retained,
       again,
-      acknowledge: acknowledge && this.once(acknowledge),
+      acknowledge: packetId === null ? null : this.enter(packetId),
     });
   }
 
-  /** Counts the message as in flight until it is acknowledged. */
-  private once(acknowledge: () => void): () => void {
-    this.arrivals++;
-    this.mostInFlight = Math.max(this.mostInFlight, this.arrivals - this.acknowledgements);
-    let done = false;
+  /**
+   * Counts the message as in flight. Acknowledgements are sent in the order of arrival, as MQTT demands (MQTT 3.1.1, 4.6): Mosquitto
+   * sends newer messages before those that wait in its queue if a message is acknowledged before an older one.
+   * @returns acknowledges it, once all before it are acknowledged
+   */
+  private enter(packetId: number): () => void {
+    const message = { packetId, isDone: false };
+    this.inFlight.push(message);
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight.length);
     return () => {
-      if (done) return;
-      done = true;
-      this.acknowledgements++;
-      acknowledge();
+      message.isDone = true;
+      if (this.inFlight[0] !== message) return;
+      const firstOpen = this.inFlight.findIndex(({ isDone }) => !isDone);
+      const done = this.inFlight.splice(0, firstOpen < 0 ? this.inFlight.length : firstOpen);
+      this.acknowledgements += done.length;
+      if (this.state !== 'open') return;
+      for (const one of done) this.writer.acknowledge(one.packetId);
     };
   }
 

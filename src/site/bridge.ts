@@ -143,7 +143,7 @@ export class SiteBridge {
       if (!route.sending && route.queue.length > 0) void this.send(partition, route);
   }
 
-  /** Call after `take`, once a second: sends the current time to partitions without readings, so that their buckets close. */
+  /** Call after `take`, often: sends the current time to partitions without readings, once a second, so that their buckets close. */
   beat(): void {
     const { member, clock } = this.parts;
     const { site } = this;

@@ -105,6 +105,27 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
+  test('a bridge vouches for no time while it cannot acknowledge, whatever its broker answers', () => {
+    const { hold, probes, pass, behind } = setUp(true);
+    hold.connected({ resumed: true });
+    const answered = (ms: number): void => {
+      for (let left = ms; left > 0; left -= 100) {
+        hold.arrived(0);
+        for (const answer of probes.splice(0)) answer(false);
+        pass(100);
+      }
+    };
+    answered(2000);
+    expect(behind()).not.toBeNull();
+    for (let i = 0; i < 50; i++) {
+      hold.heldBack();
+      answered(100);
+      expect(behind()).toBeNull();
+    }
+    answered(2000);
+    expect(behind()).not.toBeNull();
+  });
+
   test('a bridge whose readings are always old vouches 15 s after its broker held back the last', () => {
     const { hold, probes, pass, behind } = setUp(true);
     hold.connected({ resumed: true });

@@ -54,6 +54,39 @@ function make(url: string, options: Partial<BrokerOptions> = {}, parts: Partial<
 const connected = (client: Client) => waitFor('the connection', () => client.status().connected);
 
 describe.skipIf(!hasMosquitto)('Client and Mosquitto', () => {
+  it('gets messages in their order, whatever the order in which they are acknowledged', async () => {
+    const { url } = await broker();
+    const order: number[] = [];
+    const held: (() => void)[] = [];
+    const { client } = make(
+      url,
+      {},
+      {
+        message: ({ payload, acknowledge }) => {
+          const number = Number(Buffer.from(payload).toString());
+          order.push(number);
+          if (number % 3 === 0 && acknowledge !== null) held.push(acknowledge);
+          else acknowledge?.();
+        },
+      },
+    );
+    client.setSubscriptions([{ filter: 's/+', qos: 1 }]);
+    client.start();
+    await connected(client);
+    const sender = await mqtt.connectAsync(url);
+    await sender.publishAsync('s/1', '-1', { qos: 1, retain: true });
+    await waitFor('the subscription', () => order.length > 0);
+    const numbers = Array.from({ length: 300 }, (_, at) => at);
+    for (const at of numbers) await sender.publishAsync('s/1', String(at), { qos: 1 });
+    while (order.length <= numbers.length) {
+      // The newest first.
+      held.pop()?.();
+      await sleep(2);
+    }
+    await sender.endAsync();
+    expect(order).toEqual([-1, ...numbers]);
+  });
+
   it('suspects another client with its id that takes its place again and again', async () => {
     const { url } = await broker();
     const faults: string[] = [];
