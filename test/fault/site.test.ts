@@ -181,7 +181,7 @@ describe.skipIf(!hasNats || !hasMosquitto)('a site of processes', () => {
 
   it('moves each partition at most once for each worker that comes or goes: 4, 6, then 3', async () => {
     // A lease that a busy machine renews too late is a move that nobody asked for.
-    await begin(['w0', 'w1', 'w2', 'w3'], '10s');
+    await begin(['w0', 'w1', 'w2', 'w3'], '30s');
     const present = new Set(['w0', 'w1', 'w2', 'w3']);
     const epochs = async () => {
       return (await readPartitions(run.observer)).map(({ epoch }) => epoch);
