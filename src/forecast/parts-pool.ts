@@ -49,8 +49,9 @@ class LooseNumbers implements StateIo {
 const CHUNK = 16;
 const CHUNK_BYTES = CHUNK * Int32Array.BYTES_PER_ELEMENT;
 const BITS = 32;
+const ALL = -1;
 /** Fewer words than this are copied one by one, because a view of them would cost more. */
-const FEW_WORDS = 96;
+const FEW_WORDS = 48;
 /** Lengths of copies are multiples of this, so that a growing stream seldom needs another array. In words. */
 const ROOM = 256;
 
@@ -83,48 +84,49 @@ function mark(words: Int32Array, former: Packed | null, map: Int32Array): number
     let bits = former === null ? 0 : former[w];
     const count = Math.min(chunks - chunk, BITS);
     let at = chunk * CHUNK;
-    for (let bit = 0; bit < count; bit++, at += CHUNK) {
-      if ((bits & (1 << bit)) === 0) {
-        if (isZero(words, at)) continue;
-        bits |= 1 << bit;
-      }
-      length += CHUNK;
-    }
+    // Most words of an old stream have all bits.
+    for (let bit = 0; bit < count && bits !== ALL; bit++, at += CHUNK)
+      if ((bits & (1 << bit)) === 0 && !isZero(words, at)) bits |= 1 << bit;
     map[w] = bits;
+    length += CHUNK * ones(bits);
   }
   return length;
 }
 
-function compact(words: Int32Array, map: Int32Array, out: Packed): void {
-  out.set(map);
-  const chunks = words.length / CHUNK;
-  let at = map.length;
-  for (let c = 0; c < chunks; c++) {
-    const first = c;
-    while (c < chunks && isMarked(map, c)) c++;
-    const count = (c - first) * CHUNK;
-    copy(words, first * CHUNK, out, at, count);
-    at += count;
-  }
-}
-
-function expand(packed: Packed, words: Int32Array): void {
+/** Copies the chunks that `packed` marks from the block to it, or from it to the block. */
+function copyMarked(words: Int32Array, packed: Packed, packs: boolean): void {
   const chunks = words.length / CHUNK;
   let at = mapLength(words.length);
-  words.fill(0);
-  for (let c = 0; c < chunks; c++) {
-    const first = c;
-    while (c < chunks && isMarked(packed, c)) c++;
-    const count = (c - first) * CHUNK;
-    copy(packed, at, words, first * CHUNK, count);
+  let first = next(packed, chunks, 0, true);
+  while (first < chunks) {
+    const end = next(packed, chunks, first, false);
+    const count = (end - first) * CHUNK;
+    if (packs) copy(words, first * CHUNK, packed, at, count);
+    else copy(packed, at, words, first * CHUNK, count);
     at += count;
+    first = next(packed, chunks, end, true);
   }
 }
 
 /** @param words of a block. @returns words that have a bit for each chunk */
 const mapLength = (words: number): number => Math.ceil(words / CHUNK / BITS);
-const isMarked = (map: Int32Array, chunk: number): boolean =>
-  (map[chunk >> 5] & (1 << (chunk & (BITS - 1)))) !== 0;
+
+/** The first chunk from `from` on that is marked, or that is not; `chunks` if there is none. */
+function next(map: Int32Array, chunks: number, from: number, marked: boolean): number {
+  let ignored = (1 << (from & (BITS - 1))) - 1;
+  for (let w = from >> 5; w << 5 < chunks; w++, ignored = 0) {
+    const bits = (marked ? map[w] : ~map[w]) & ~ignored;
+    if (bits !== 0) return Math.min(chunks, (w << 5) + BITS - 1 - Math.clz32(bits & -bits));
+  }
+  return chunks;
+}
+
+/** How many bits are 1. */
+function ones(bits: number): number {
+  const pairs = bits - ((bits >>> 1) & 0x55555555);
+  const fours = (pairs & 0x33333333) + ((pairs >>> 2) & 0x33333333);
+  return Math.imul((fours + (fours >>> 4)) & 0x0f0f0f0f, 0x01010101) >>> 24;
+}
 
 export class PartsPool {
   /** Objects that no stream uses now. */
@@ -167,7 +169,8 @@ export class PartsPool {
     const length = mark(parts.words, into, this.map);
     const packed =
       into !== null && into.length >= length ? into : new Int32Array(Math.ceil(length / ROOM) * ROOM);
-    compact(parts.words, this.map, packed);
+    packed.set(this.map);
+    copyMarked(parts.words, packed, true);
     return packed;
   }
 
@@ -181,7 +184,8 @@ export class PartsPool {
   }
 
   private fill(parts: StreamParts, packed: Packed, spec: StreamSpec, { relatives }: Neighbours): StreamParts {
-    expand(packed, parts.words);
+    parts.words.fill(0);
+    copyMarked(parts.words, packed, false);
     this.loose.copy(parts, true);
     parts.step.serve(spec, relatives);
     return parts;
