@@ -2,8 +2,8 @@
 # Installs gatecast on a gateway with systemd: sudo deploy/install.sh, from a clone of the repository or an unpacked
 # release. Then `sudo gatecast init` writes the config and starts the service. Again for an upgrade: the config is left alone,
 # the service restarted, the version before kept as /opt/gatecast.previous.
-# Needs Node 20 (from 20.19), 22 or 24 and, for the one native module, g++, make and python3. On Debian 12 and newer the package
-# (`npm run package`) needs neither.
+# Needs Node 20 (from 20.19), 22 or 24; also g++, make and python3 where npm cannot download a compiled better-sqlite3.
+# On Debian 12 and newer the package (`npm run package`) needs neither.
 #
 #   --no-start     do not restart the service after an upgrade
 #   --root DIR     install below DIR and leave users and services alone (packaging, tests)

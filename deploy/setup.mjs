@@ -2,7 +2,6 @@
 // Does nothing, silently, when both are up to date. Says what it does while it does it.
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
-import { freemem } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { digest, fresh, isBuilt, mark, sourcesDigest } from './build-stamp.mjs';
@@ -31,9 +30,7 @@ if (
   );
 
 // See deploy/object-wrap.h. gyp adds CXXFLAGS to its own flags; quotes, because the folder may have spaces in its name.
-// JOBS: node-gyp compiles SQLite and its binding at the same time, which takes about 700 MB.
 const env = {
-  ...(freemem() > 1.5e9 ? { JOBS: 'max' } : {}),
   ...process.env,
   CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -include '${join(root, 'deploy', 'object-wrap.h')}'`.trim(),
 };
