@@ -1,8 +1,8 @@
 /**
  * Finds a stretch that was probably wrong once it has ended: the stream left everything it had ever shown by far, and
  * came back within a few hours (an unplugged probe that reads -127 for an hour). Such a stretch must not be repeated a
- * day later by the experts that look back by a season, so it is replaced in the history. When the same level comes
- * again, it counts as a normal value of the stream and is no longer replaced.
+ * day later by the experts that look back by a season, so it is replaced in the history. A level that comes often, again
+ * at the same time of day, or each time after the same time, is a normal value of the stream and is no longer replaced.
  */
 import type { History } from './history.ts';
 import type { StateIo } from './state-io.ts';
@@ -12,6 +12,13 @@ const WARM_UP = 48;
 /** Beyond the range shown by this many ranges is far; back is within half a range. */
 const FAR = 3;
 const BACK = 0.5;
+/** A stretch is rare if the one before began this many times its length earlier. */
+const RARE = 50;
+/** Stretches are regular if they begin within this many steps, or within this share of the distance, of what is expected. */
+const REGULAR_STEPS = 2;
+const REGULAR_SHARE = 0.02;
+/** Equal distances in a row from which stretches are regular. */
+const REPEATS = 2;
 
 export class Excursion {
   private low = Number.POSITIVE_INFINITY;
@@ -20,9 +27,20 @@ export class Excursion {
   /** Step of the first value of the current excursion, and the value before it; -1 if there is none. */
   private start = -1;
   private before = 0;
+  /** Step at which the newest excursion began, and its distance from the one before. */
+  private newest = Number.NEGATIVE_INFINITY;
+  private distance = Number.POSITIVE_INFINITY;
+  /** How many times in a row this distance has been about the same. */
+  private repeats = 0;
 
-  /** @param longest steps after which an excursion counts as a new level */
-  constructor(private readonly longest: number) {}
+  /**
+   * @param longest steps after which an excursion counts as a new level
+   * @param day steps in a day; 0 if unknown
+   */
+  constructor(
+    private readonly longest: number,
+    private readonly day = 0,
+  ) {}
 
   /** Takes in an observed value that `history` has just taken in, and repairs the history when an excursion has ended. */
   add(value: number, history: History): void {
@@ -30,7 +48,7 @@ export class Excursion {
     const beyond = Math.max(value - this.high, this.low - value);
     if (this.start < 0) {
       const far = this.seen >= WARM_UP && range > 0 && beyond > FAR * range && history.reach > 0;
-      if (!far) {
+      if (!far || this.isRegular(history.steps - 1)) {
         this.include(value);
         return;
       }
@@ -41,13 +59,28 @@ export class Excursion {
     const length = history.steps - 1 - this.start;
     const isBack = beyond <= BACK * range;
     if (!isBack && length < this.longest) return;
-    // From now on this level counts as normal: a second time it is not an excursion.
-    for (let i = 0; i <= length; i++) this.include(history.at(i));
-    if (isBack) {
+    this.start = -1;
+    if (isBack && this.distance >= RARE * length) {
+      this.include(value);
       for (let i = 1; i <= length; i++)
         history.replace(i, value + (i / (length + 1)) * (this.before - value));
+      return;
     }
-    this.start = -1;
+    // From now on this level counts as normal: the next time it is not an excursion.
+    for (let i = 0; i <= length; i++) this.include(history.at(i));
+  }
+
+  /** Whether an excursion that begins at a step comes at the same time of day as the newest one, or often after the same time. */
+  private isRegular(step: number): boolean {
+    const { day } = this;
+    const former = this.distance;
+    const distance = step - this.newest;
+    this.distance = distance;
+    this.newest = step;
+    const isSame = Math.abs(distance - former) <= Math.max(REGULAR_STEPS, REGULAR_SHARE * distance);
+    this.repeats = isSame ? this.repeats + 1 : 0;
+    const isDaily = day > 0 && Math.abs(distance - day * Math.round(distance / day)) <= REGULAR_STEPS;
+    return isDaily || this.repeats >= REPEATS;
   }
 
   private include(value: number): void {
@@ -62,5 +95,8 @@ export class Excursion {
     this.seen = io.number(this.seen);
     this.start = io.number(this.start);
     this.before = io.number(this.before);
+    this.newest = io.number(this.newest);
+    this.distance = io.number(this.distance);
+    this.repeats = io.number(this.repeats);
   }
 }

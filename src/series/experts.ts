@@ -91,7 +91,7 @@ export class Experts {
     const matchLag = Math.min(MATCH_LAG, Math.max(512, 8 * leads));
     this.history = new History(Math.max(this.dayLag, this.weekLag, matchLag) + 2, memory);
     const longest = Math.min(MOST_EXCURSION_STEPS, Math.ceil(LONGEST_EXCURSION * this.stepsPerDay));
-    this.excursion = new Excursion(this.dayLag > 0 ? longest : EXCURSION_STEPS);
+    this.excursion = new Excursion(this.dayLag > 0 ? longest : EXCURSION_STEPS, this.dayLag);
     this.cycle = new LagMatch(matchLag, 6, 1024, memory);
     this.analogue = new LagMatch(matchLag, 12, 24, memory);
     this.analogueLags = memory.int32(3);

@@ -5,14 +5,14 @@ import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 
 const LONGEST = 24;
 
-function kept(values: readonly number[], restartAt = -1): number[] {
-  const history = new History(400);
-  let excursion = new Excursion(LONGEST);
+function kept(values: readonly number[], restartAt = -1, day = 0): number[] {
+  const history = new History(600);
+  let excursion = new Excursion(LONGEST, day);
   for (const [i, value] of values.entries()) {
     if (i === restartAt) {
       const writer = new StateWriter();
       excursion.persist(writer);
-      excursion = new Excursion(LONGEST);
+      excursion = new Excursion(LONGEST, day);
       excursion.persist(new StateReader(writer.finish()));
     }
     history.push(value);
@@ -37,7 +37,21 @@ describe('a stretch far from all that a stream has shown', () => {
     expect(kept(values).filter((value) => value === -127)).toHaveLength(LONGEST + 10);
   });
 
-  it('is kept if it occurs a second time', () => {
+  it.each([-1, 150])('is replaced each time if it is rare (restart at %i)', (restartAt) => {
+    const values = [...room(70), 85, 85, ...room(130), 85, 85, ...room(160), 85, 85, ...room(10)];
+    expect(kept(values, restartAt)).not.toContain(85);
+  });
+
+  it('is kept if it comes each time after the same time, or at the same time of day', () => {
+    const visits = (n: number) => Array.from({ length: n }, () => [85, 85, ...room(110)]).flat();
+    const values = [...room(70), ...visits(4)];
+    for (const restartAt of [-1, 150, 183, 320])
+      expect(kept(values, restartAt).filter((value) => value === 85)).toHaveLength(2);
+    expect(kept(values.slice(0, -112))).not.toContain(85);
+    expect(kept(values, -1, 56).filter((value) => value === 85)).toHaveLength(6);
+  });
+
+  it('is kept if it occurs again soon', () => {
     const visit = new Array<number>(8).fill(90);
     const values = [...room(70), ...visit, ...room(40), ...visit, ...room(10)];
     expect(kept(values).filter((value) => value === 90)).toHaveLength(visit.length);
