@@ -23,31 +23,31 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
     const from = twins.now;
     const watch = stopwatch(twins.cellar.process.pid);
     await twins.push({ patch: { streams: { changed: { horizon: '20s' } } }, probation: '6s' });
-    await twins.reported('the push on probation', { status: 'probation', version: 1 });
+    const trial = await twins.reported('the push on probation', { status: 'probation', version: 1 });
     expect(watch.stop()).toBeLessThan(2000);
-    expect(twins.last).toMatchObject({ needs: 'hot', code: 202, kid: 'ops-2026' });
-    expect(twins.last.effective_hash).not.toBe(before);
+    expect(trial).toMatchObject({ needs: 'hot', code: 202, kid: 'ops-2026' });
+    expect(trial.effective_hash).not.toBe(before);
     await twins.reported('the push applied', { status: 'applied', version: 1 });
     await waitFor(
       'a longer forecast',
       () => [...twins.forecasts('cellar', 'changed/b').values()].at(-1)?.length === 20,
     );
-    const { common, ...wrong } = await twins.compare(from);
-    expect(wrong).toEqual({ missing: [], different: [] });
-    expect(common).toBeGreaterThan(5);
+    expect(await twins.compare(from, 6)).toEqual({ missing: [], different: [] });
   });
 
   it('a push that needs a new connection: the stream misses no forecast and keeps its state', async () => {
     const from = twins.now;
-    await twins.push({ patch: { mqtt: { url: twins.otherUrl } }, probation: '3s' });
+    // The agent has no session at another broker: what is said before it has subscribed there does not reach it.
+    await twins.inQuiet(async () => {
+      await twins.push({ patch: { mqtt: { url: twins.otherUrl } }, probation: '3s' });
+      await twins.reported('the push on probation', { status: 'probation', version: twins.version });
+    });
     await twins.reported('the push applied', {
       status: 'applied',
       version: twins.version,
       needs: 'reconnect',
     });
-    const { common, ...wrong } = await twins.compare(from);
-    expect(wrong).toEqual({ missing: [], different: [] });
-    expect(common).toBeGreaterThan(4);
+    expect(await twins.compare(from, 5)).toEqual({ missing: [], different: [] });
   });
 
   it('refuses bad input, keeps running, and says why', async () => {
@@ -69,8 +69,8 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
     ];
     for (const [code, payload] of bad) {
       await twins.send(payload, false);
-      await twins.reported(`a refusal with ${code}`, { status: 'rejected', code });
-      expect(twins.last.effective_hash).toBe(before);
+      const refused = await twins.reported(`a refusal with ${code}`, { status: 'rejected', code });
+      expect(refused.effective_hash).toBe(before);
     }
     twins.version = 51;
   });
@@ -78,8 +78,11 @@ describe.skipIf(!hasMosquitto)('remote config of a running agent', () => {
   it('a push that needs a restart is taken up by one, in the same process; streams keep their state', async () => {
     const from = twins.now;
     await twins.push({ patch: { max_streams: 7 }, probation: '3s' });
-    await twins.reported('the push on probation', { status: 'probation', version: twins.version });
-    expect(twins.last.needs).toBe('restart');
+    const trial = await twins.reported('the push on probation', {
+      status: 'probation',
+      version: twins.version,
+    });
+    expect(trial.needs).toBe('restart');
     await twins.reported('the push applied', { status: 'applied', version: twins.version });
     expect(twins.cellar.output()).toContain('restarting');
     expect(await twins.compare(from)).toMatchObject({ missing: [], different: [] });

@@ -4,17 +4,19 @@
  */
 import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
+import { beforeAll, describe, expect, test } from 'vitest';
 import { inspect, type StreamReport } from '../../src/cli/inspect/run.ts';
 import { bothWays, PATIENT } from '../support/both-ways.ts';
 import { ensureBuilt } from '../support/daemon.ts';
-import { hasMosquitto, type Mosquitto, startMosquitto } from '../support/mosquitto.ts';
+import { hasMosquitto, startMosquitto } from '../support/mosquitto.ts';
 import { seeded } from '../support/page.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const MINUTE = 60_000;
 const START = Date.UTC(2025, 2, 29, 20);
 const ROWS = 700;
+/** Less than the shortest pause that an agent notices, ms. */
+const HELD_UP_MS = 700;
 
 /** Two sensors over the night in which the clocks change: doubled and late rows, holes, spikes, stuck and mad readings, bad clocks. */
 function dirtyRows(): string[] {
@@ -45,20 +47,25 @@ function dirtyRows(): string[] {
 
 describe.skipIf(!hasMosquitto)('live and backtest', () => {
   const temp = tempDirs();
-  let broker: Mosquitto;
-
-  beforeAll(async () => {
-    ensureBuilt();
-    broker = await startMosquitto(PATIENT);
-  });
-  afterAll(() => broker?.stop());
+  beforeAll(() => ensureBuilt());
 
   test('refuse the same readings of a dirty file, and forecast the same numbers from the rest', async () => {
     const path = join(temp(), 'dirty.csv');
     writeFileSync(path, `time,warm,"odd, name/°C"\n${dirtyRows().join('\n')}\n`);
     const file = { path, time: ['time'], intervalMs: MINUTE, horizon: 6, max: 1000, maxRate: '300/1m' };
-    const dir = temp();
-    const { readings, live, backtest, forecasts, different } = await bothWays(file, broker, dir);
+    // An agent that was held up takes what has come meanwhile as a backlog, in the order of its times: then the two ways differ.
+    const attempt = async () => {
+      const dir = temp();
+      const broker = await startMosquitto(PATIENT);
+      try {
+        return { dir, ...(await bothWays(file, broker, dir)) };
+      } finally {
+        await broker.stop();
+      }
+    };
+    let made = await attempt();
+    for (let more = 4; more > 0 && made.pauseMs > HELD_UP_MS; more--) made = await attempt();
+    const { dir, readings, live, backtest, forecasts, different } = made;
     const { 'no-time': withoutTime, ...refused } = backtest.refused;
     expect(withoutTime).toBe(1);
     expect(Object.keys(refused).sort()).toEqual([

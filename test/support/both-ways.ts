@@ -10,6 +10,7 @@ import { safeName } from '../../src/ingest/stream-name.ts';
 import { readTable, type TableOptions } from '../../src/table/table.ts';
 import { type Daemon, spawnProgram, startDaemon } from './daemon.ts';
 import { freePort, type Mosquitto, watch } from './mosquitto.ts';
+import { recordWork, type WorkRecord } from './run-delay.ts';
 import { sleep, waitFor } from './wait.ts';
 
 /** The agent's backlog phase ends half a second after the last message of a new connection, ms. */
@@ -44,6 +45,8 @@ export interface BothWays {
   readonly backtest: { readonly refused: Counts };
   /** Forecasts of the daemon, of the backtest, and of both. */
   readonly forecasts: { readonly live: number; readonly backtest: number; readonly compared: number };
+  /** The longest time in which the machine held up the daemon or its broker, ms. */
+  readonly pauseMs: number;
   /** Numbers that differ by more than the six digits of a message can hide; what the first of them are. */
   readonly different: readonly string[];
 }
@@ -95,6 +98,7 @@ export async function bothWays(file: FileCase, broker: Mosquitto, dir: string): 
     live: { taken: live.taken, dropped: live.dropped },
     backtest: { refused: backtest.refused },
     forecasts: { live: live.forecasts.size, backtest: backtest.forecasts.size, compared },
+    pauseMs: live.pauseMs,
     different,
   };
 }
@@ -140,7 +144,7 @@ async function liveWay(
   { columns, ids, readings, rows }: FileContents,
   broker: Mosquitto,
   dir: string,
-): Promise<{ taken: number; dropped: Counts; forecasts: Map<string, Message> }> {
+): Promise<{ taken: number; dropped: Counts; forecasts: Map<string, Message>; pauseMs: number }> {
   const node = fileStem(file.path).replace(/[^\w]/g, '_');
   const port = await freePort();
   const streams = columns.length * Math.max(1, ids.length);
@@ -159,10 +163,12 @@ async function liveWay(
     });
   });
   let daemon: Daemon | null = null;
+  let work: WorkRecord | null = null;
   try {
     daemon = await startDaemon(dir, liveConfig(file, columns, { node, url: broker.url, dir, port }));
     // Right after the connection the agent sorts what it takes as a backlog. The file must come in its own order.
     await sleep(AFTER_BACKLOG_MS);
+    work = recordWork(daemon.process.pid, broker.pid);
     const paceMs = Math.max(LEAST_PACE_MS, PACE_MS * streams);
     const sender = spawnProgram([
       ...['replay', file.path, '--broker', broker.url, '--json', ...flagsOf(file)],
@@ -192,8 +198,10 @@ async function liveWay(
     // Messages to one client come in order: after this one, all are here.
     await eyes.client.publishAsync(`gatecast/${node}/forecast/${LAST}`, '', { qos: 1 });
     await waitFor(`the last forecast of ${file.path}`, () => over, PATIENCE_MS);
-    return { taken: await one('samples_total'), dropped: await dropped(), forecasts };
+    const pauseMs = work.longestPauseMs();
+    return { taken: await one('samples_total'), dropped: await dropped(), forecasts, pauseMs };
   } finally {
+    work?.stop();
     if (daemon !== null) await daemon.end('SIGTERM');
     await eyes.close();
   }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { expect, it, onTestFinished } from 'vitest';
-import { computed, stopwatch } from './run-delay.ts';
+import { computed, recordWork, stopwatch } from './run-delay.ts';
 import { sleep, waitFor } from './wait.ts';
 
 it.skipIf(!existsSync('/proc/self/stat'))(
@@ -10,12 +10,15 @@ it.skipIf(!existsSync('/proc/self/stat'))(
     const child = spawn('sleep', ['600']);
     onTestFinished(() => void child.kill('SIGKILL'));
     const watch = stopwatch(child.pid);
+    const work = recordWork(child.pid);
+    onTestFinished(work.stop);
     await waitFor('time to pass', () => watch.ms() > 50);
     child.kill('SIGSTOP');
     await sleep(100);
     const stoppedMs = watch.ms();
     await sleep(500);
     expect(watch.ms()).toBe(stoppedMs);
+    expect(work.longestPauseMs()).toBeGreaterThan(400);
     child.kill('SIGCONT');
     await waitFor('time to pass', () => watch.ms() > stoppedMs + 50);
     const endMs = watch.stop();

@@ -62,9 +62,14 @@ export function stopwatch(...pids: readonly (number | undefined)[]): Stopwatch {
   };
 }
 
+/** Work of processes that does not end a pause, ms. */
+const PAUSE_WORK_MS = 50;
+
 export interface WorkRecord {
   /** How long the processes could work between two wall times, ms. */
   between(fromMs: number, toMs: number): number;
+  /** The longest time in which they could do next to nothing, ms. */
+  longestPauseMs(): number;
   stop(): void;
 }
 
@@ -76,6 +81,15 @@ export function recordWork(...pids: readonly (number | undefined)[]): WorkRecord
   const until = (atMs: number): number => looks.findLast((look) => look.atMs <= atMs)?.ms ?? 0;
   return {
     between: (fromMs, toMs) => until(toMs) - until(fromMs),
+    longestPauseMs: () => {
+      let from = 0;
+      let longestMs = 0;
+      for (const { atMs, ms } of looks) {
+        while (ms - (looks[from]?.ms ?? ms) > PAUSE_WORK_MS) from++;
+        longestMs = Math.max(longestMs, atMs - (looks[from]?.atMs ?? atMs));
+      }
+      return longestMs;
+    },
     stop: () => {
       clearInterval(timer);
       watch.stop();

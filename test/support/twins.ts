@@ -87,10 +87,26 @@ export class Twins {
   private feed(): void {
     let at = 0;
     this.feeding = setInterval(() => {
+      if (this.quiet) return;
       at += 1;
-      const body = JSON.stringify({ v: 20 + Math.sin(at / 7), t: Date.now() });
+      this.spokenMs = Date.now();
+      const body = JSON.stringify({ v: 20 + Math.sin(at / 7), t: this.spokenMs });
       for (const topic of ['kept/a', 'changed/b']) this.watcher.client.publish(topic, body, { qos: 1 });
     }, 500);
+  }
+
+  private quiet = false;
+  private spokenMs = 0;
+
+  /** Runs something while no sensor speaks, and when both agents have taken what was said before. */
+  async inQuiet(run: () => Promise<unknown>): Promise<void> {
+    this.quiet = true;
+    const lastMs = this.spokenMs;
+    const passed = (node: 'cellar' | 'twin'): boolean =>
+      [...this.forecasts(node).keys()].some((origin) => Date.parse(origin) + STEP_MS > lastMs);
+    await waitFor('forecasts from the last readings', () => passed('cellar') && passed('twin'));
+    await run();
+    this.quiet = false;
   }
 
   async push(content: Record<string, unknown>): Promise<void> {
@@ -99,7 +115,11 @@ export class Twins {
     await this.send(payload);
   }
 
+  /** Number of reports before the newest push. */
+  private before = 0;
+
   async send(payload: string, retain = true): Promise<void> {
+    this.before = this.watcher.on(REPORTED).length;
     await this.watcher.client.publishAsync(DESIRED, payload, { qos: 1, retain });
   }
 
@@ -107,20 +127,21 @@ export class Twins {
     return JSON.parse(this.watcher.on(REPORTED).at(-1)?.text ?? '{}') as Reported;
   }
 
-  /** Waits for a report with these members. */
+  /** Waits for a report with these members since the newest push, also one that another has followed. */
   async reported(what: string, wanted: Partial<Reported>): Promise<Reported> {
-    const matches = (): boolean => {
-      const last = this.last as unknown as Record<string, unknown>;
-      return Object.entries(wanted).every(([key, value]) => last[key] === value);
-    };
+    const matching = (): Reported | undefined =>
+      this.watcher
+        .on(REPORTED)
+        .slice(this.before)
+        .map(({ text }) => JSON.parse(text) as Reported)
+        .find((one) => Object.entries(wanted).every(([key, value]) => one[key as keyof Reported] === value));
     try {
       // An agent that goes back while its machine has more to do than it can takes minutes.
-      await waitFor(what, matches, 240_000);
+      return await waitFor(what, matching, 240_000);
     } catch (cause) {
       const log = this.cellar.output().slice(-3000);
       throw new Error(`${what}; last report: ${JSON.stringify(this.last)}\n${log}`, { cause });
     }
-    return this.last;
   }
 
   /** By origin, oldest first: medians of the stream that no push touches. */
@@ -135,14 +156,16 @@ export class Twins {
   }
 
   /**
-   * Compares the stream that no push touches, from an origin on: both must have a few forecasts beyond it first. Origins of the
+   * Compares the stream that no push touches, from an origin on: there must be `least` forecasts of both beyond it first. Origins of the
    * twin that `cellar` has not, and origins whose forecasts differ. Where an agent or its broker could not work for an interval, a newer
    * forecast takes the place of one that waits; such a one is not missing.
    */
-  async compare(fromOrigin: string): Promise<{ common: number; missing: string[]; different: string[] }> {
-    const beyond = (node: 'cellar' | 'twin'): number =>
-      [...this.forecasts(node).keys()].filter((origin) => origin > fromOrigin).length;
-    await waitFor('forecasts of both', () => beyond('cellar') > 3 && beyond('twin') > 3);
+  async compare(fromOrigin: string, least = 4): Promise<{ missing: string[]; different: string[] }> {
+    await waitFor('forecasts of both', () => {
+      const twin = this.forecasts('twin');
+      const both = [...this.forecasts('cellar').keys()].filter((origin) => twin.has(origin));
+      return both.filter((origin) => origin > fromOrigin).length >= least;
+    });
     const mine = this.forecasts('cellar');
     const end = [...mine.keys()].at(-1) ?? '';
     const theirs = [...this.forecasts('twin')].filter(([origin]) => origin >= fromOrigin && origin <= end);
@@ -153,7 +176,7 @@ export class Twins {
     const different = common
       .filter(([origin, p50]) => JSON.stringify(p50) !== JSON.stringify(mine.get(origin)))
       .map(([origin]) => `${this.told('cellar', origin)}; ${this.told('twin', origin)}; ${this.dropped()}`);
-    return { common: common.length, missing, different };
+    return { missing, different };
   }
 
   /** Whether `cellar` or the broker was held up between the time at which a forecast was due, and that of the next one there is. */
