@@ -66,8 +66,11 @@ test('every reason in the sources is one of the tables', () => {
   for (const reason of used) expect(reasons).toContain(reason);
 });
 
-/** What is logged at level error, or at a level that may be error. The kinds of the store's faults are in the type of the table. */
-const LOGGED = /\blog(?:\.error|\[(?:\w+|[^\]]*'error'[^\]]*)\])\(\s*(['"`])(.+?)\1/g;
+/**
+ * What is logged at level error, or at a level that may be error, also by `logRun`. The kinds of the store's faults are in the type of
+ * the table.
+ */
+const LOGGED = /\b(?:log(?:\.error|\[(?:\w+|[^\]]*'error'[^\]]*)\])\(|logRun\([\w.]+,)\s*(['"`])(.+?)\1/g;
 
 test('every error in the log of the daemon has an alert, or is the answer to who asked', () => {
   const events: string[] = [];
