@@ -22,7 +22,10 @@ export interface Incoming {
   readonly retained: boolean;
   /** Whether the message was processed on an earlier connection, and only the acknowledgement is missing. Default: false. */
   readonly again?: boolean;
-  /** Acknowledges the message; call it when the message is stored. Null at QoS 0. May be called late or never. */
+  /**
+   * Acknowledges the message; call it when the message is stored. Null at QoS 0. May be called late; until then no later message is
+   * acknowledged to the broker.
+   */
   readonly acknowledge: (() => void) | null;
 }
 
@@ -106,8 +109,8 @@ export class Connection {
   private closeReason: string | null = null;
   /** Callbacks for the answers to pings, with the number of each ping: those of mqtt.js for the keepalive count, too. */
   private readonly pings: { readonly number: number; readonly answered: () => void }[] = [];
-  /** Messages at QoS 1 that the broker waits for, in the order of their arrival. */
-  private readonly inFlight: { readonly packetId: number; isDone: boolean }[] = [];
+  /** Messages at QoS 1 that the broker waits for, by their number in the order of arrival. */
+  private readonly inFlight = new Map<number, { readonly packetId: number; isDone: boolean }>();
   /** Messages at QoS 1 that were acknowledged to the broker. */
   private acknowledgements = 0;
   private mostInFlight = 0;
@@ -200,10 +203,7 @@ export class Connection {
         pass: (bytes) => {
           if (!parser.write(bytes)) stream.pause();
         },
-        skipped: (topic, bytes, packetId) => {
-          if (packetId !== null) this.enter(packetId)();
-          if (this.state !== 'ended') this.events.skipped?.(topic, bytes);
-        },
+        skipped: (topic, bytes, packetId) => this.skip(topic, bytes, packetId),
         broken: (reason) => this.end({ kind: 'oversize', reason }),
       });
       parser.on('drain', () => stream.resume());
@@ -242,7 +242,7 @@ export class Connection {
     this.pings.push({
       number: this.pingsSent,
       answered: () => {
-        const inFlight = this.acknowledgements + this.inFlight.length - acknowledgements;
+        const inFlight = this.acknowledgements + this.inFlight.size - acknowledgements;
         const most = this.mostInFlight;
         // More than are in flight here: others, and their acknowledgements, were on their way.
         this.mostInFlight = Math.max(most, inFlight);
@@ -256,7 +256,7 @@ export class Connection {
    * its window allows, which says nothing of the next time.
    */
   relearnWindow(): void {
-    this.mostInFlight = this.inFlight.length;
+    this.mostInFlight = this.inFlight.size;
   }
 
   /**
@@ -355,6 +355,15 @@ export class Connection {
     });
   }
 
+  private skip(topic: string, bytes: number, packetId: number | null): void {
+    if (this.state === 'connecting') {
+      this.early.push(() => this.skip(topic, bytes, packetId));
+      return;
+    }
+    if (packetId !== null) this.enter(packetId)();
+    if (this.state === 'open') this.events.skipped?.(topic, bytes);
+  }
+
   /**
    * Counts the message as in flight. Acknowledgements are sent in the order of arrival, as MQTT demands (MQTT 3.1.1, 4.6): Mosquitto
    * sends newer messages before those that wait in its queue if a message is acknowledged before an older one.
@@ -362,16 +371,16 @@ export class Connection {
    */
   private enter(packetId: number): () => void {
     const message = { packetId, isDone: false };
-    this.inFlight.push(message);
-    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight.length);
+    this.inFlight.set(this.acknowledgements + this.inFlight.size, message);
+    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight.size);
     return () => {
       message.isDone = true;
-      if (this.inFlight[0] !== message) return;
-      const firstOpen = this.inFlight.findIndex(({ isDone }) => !isDone);
-      const done = this.inFlight.splice(0, firstOpen < 0 ? this.inFlight.length : firstOpen);
-      this.acknowledgements += done.length;
-      if (this.state !== 'open') return;
-      for (const one of done) this.writer.acknowledge(one.packetId);
+      for (;;) {
+        const first = this.inFlight.get(this.acknowledgements);
+        if (first?.isDone !== true) return;
+        this.inFlight.delete(this.acknowledgements++);
+        if (this.state === 'open') this.writer.acknowledge(first.packetId);
+      }
     };
   }
 

@@ -594,6 +594,26 @@ describe('Client and other brokers', () => {
     await waitFor('acknowledgements', () => Buffer.from(answers).includes(Buffer.from([0x40, 2, 0, 7])));
   });
 
+  it('acknowledges a message that is too large and comes in one piece with the answer to CONNECT', async () => {
+    const answers: number[] = [];
+    const url = await listen((socket) => {
+      socket.on('error', () => {});
+      socket.once('data', () => {
+        socket.on('data', (data) => answers.push(...data));
+        const small = [0x32, 7, 0, 1, 0x75, 0, 6, 0, 0x78];
+        const large = [0x32, 0xac, 2, 0, 1, 0x74, 0, 7, 0, ...new Uint8Array(294)];
+        socket.write(Buffer.from([0x20, 3, 1, 0, 0, ...small, ...large]));
+      });
+    });
+    const { client, received } = make(url, { maxPacketBytes: 200 });
+    client.start();
+    await waitFor('the small one', () => received.length === 1);
+    received[0]?.acknowledge?.();
+    const both = Buffer.from([0x40, 2, 0, 6, 0x40, 2, 0, 7]);
+    await waitFor('acknowledgements in their order', () => Buffer.from(answers).includes(both));
+    expect(client.status()).toMatchObject({ dropped: { 'oversize-in': 1 }, skipped: 't (303 bytes)' });
+  });
+
   it('says that the login was refused', async () => {
     const up = await broker('allow_anonymous false');
     const { client } = make(up.url);
