@@ -57,9 +57,9 @@ const known = (words: RegExp, quantity: Quantity, fits = false): Known => ({ wor
 /** Money, also for an amount of energy: `price per kWh`. */
 const PRICE = /\b(?:price|cost|costs)\b|^tariff (?!\d)/;
 
-/** A battery alone, or its level: not `battery energy in` or `battery capacity`. */
+/** A battery alone, or its level: not `battery energy in`, `battery capacity` or `current battery`. */
 const BATTERY =
-  /\b(?:battery|batt|soc|state of charge)(?: (?:level|percent|percentage|soc|state of charge))?(?: ?\d+)?$/;
+  /^(?!.*\b(?:voltage|volts?|current|amps?|power|energy)\b.*\bbatt(?:ery)?(?: ?\d+)?$).*\b(?:battery|batt|soc|state of charge)(?: (?:level|percent|percentage|soc|state of charge))?(?: ?\d+)?$/;
 
 /** Matched against the words of a name, from its last level to its first: `ENERGY.Power` as `power`, then as `energy`. */
 const QUANTITIES: readonly Known[] = [
@@ -73,7 +73,11 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v)\b/, gauge('V', 0, 100), true),
   known(/\b(?:battery|batt|bat) ?(?:voltage|volt|v|mv)\b/, gauge('mV', 0, 100_000), true),
   // a cell in V, as LoRaWAN decoders send it, and not 3 %
-  known(/\b(?:battery|batt)(?: ?\d+)?$/, gauge('V', 1.5, 4.5), true),
+  known(
+    /^(?!.*\b(?:current|amps?|power|energy)\b).*\b(?:battery|batt)(?: ?\d+)?$/,
+    gauge('V', 1.5, 4.5),
+    true,
+  ),
   known(BATTERY, PERCENT, true),
   known(/\b(?:pressure|barometer)\b/, HPA, true),
   known(/\b(?:pressure|barometer)\b/, gauge('Pa', 30_000, 120_000), true),

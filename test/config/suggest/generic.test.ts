@@ -500,6 +500,13 @@ describe('a suggestion for unknown devices', () => {
       'b/node/battery_level': '% mean 0..100 5m/1d',
     });
     expect(Object.entries(streams).find(([name]) => name.includes('cycles'))?.[1]).toBe('- mean 5m/1d');
+    const values = { voltage_battery: 52, power_battery: 60, current_battery: 2, current_soc: 50 };
+    expect(Object.values(suggested(() => [['inverter', values]]).streams)).toEqual([
+      'V mean 0..1500 5m/1d',
+      'W mean 0.. 5m/1d',
+      '- mean 5m/1d',
+      '% mean 0..100 5m/1d',
+    ]);
   });
 
   it('takes an energy or a volume that rises for a counter, but not what is stored', () => {
