@@ -28,7 +28,7 @@ export const ERROR_CODES = {
     'The config does not allow this request over MQTT (`requests.allow`), or its signature does not (`requests.signed`).',
   REQUEST_INVALID: 'A request over MQTT is malformed, too large, or names something that does not exist.',
   STREAM_UNKNOWN: 'No stream has that name.',
-  BUSY: 'Too many requests are waiting, the agent is starting or stopping, or fine-tuning is running.',
+  BUSY: 'Too many requests are waiting, the agent is starting or stopping, fine-tuning is running, or the broker sent a request again after a lost connection.',
   INTERNAL: 'A bug in gatecast; please report it.',
 } as const;
 

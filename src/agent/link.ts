@@ -100,8 +100,8 @@ export class Link implements Part {
 
   /**
    * While nothing can be stored, nothing is acknowledged, and a broker stops sending to a client that does not acknowledge (Mosquitto
-   * after 20 messages). So the agent subscribes to the sensors at QoS 0 until the store works again: forecasting continues, and
-   * messages already sent at QoS 1 wait at the broker, unacknowledged, until they can be stored.
+   * after 20 messages). So the agent subscribes at QoS 0 until the store works again: forecasting continues, requests and configs
+   * arrive, and messages already sent at QoS 1 wait at the broker, unacknowledged, until they can be stored.
    */
   storeFailing(failing: boolean): void {
     this.storeFails = failing;
@@ -119,12 +119,12 @@ export class Link implements Part {
 
   private wanted(): Subscription[] {
     const { config, streams, parts } = this.parts;
-    const qos = config().mqtt.qos === 0 || this.storeFails ? 0 : 1;
-    return subscriptionsFor(
+    const wanted = subscriptionsFor(
       streams.router.filters(),
-      qos,
+      config().mqtt.qos === 0 ? 0 : 1,
       parts().flatMap((part) => part.filters?.() ?? []),
     );
+    return this.storeFails ? wanted.map((one) => ({ ...one, qos: 0 as const })) : wanted;
   }
 
   /** Calls all parts; an error in one does not affect the others. */

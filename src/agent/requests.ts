@@ -89,10 +89,10 @@ export class Requests implements Part {
   constructor(private readonly parts: RequestsParts) {}
 
   /**
-   * Receives a request. It is acknowledged before it is processed: one that crashed the agent must not be redelivered at
-   * each start. For the same reason a retained one is ignored.
+   * Receives a request. One that crashed the agent must not be processed at each start: a retained one is ignored, and one that the
+   * broker sends again is refused. Its acknowledgement may have been lost, or waited for that of an earlier message.
    */
-  receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
+  receive({ topic, payload, retained, dup = false, acknowledge }: Incoming): boolean {
     const { topics, log, handlers } = this.parts;
     const verb = topics.requestVerb(topic);
     if (verb === null) return false;
@@ -116,6 +116,11 @@ export class Requests implements Part {
         'It is not signed, and requests.signed is set. Sign it with `gatecast request --sign`.',
       );
     else if (wrong !== '') refuse('REQUEST_INVALID', wrong);
+    else if (dup)
+      refuse(
+        'BUSY',
+        'The connection was lost. The request may have been processed: look, and ask again if not.',
+      );
     else if (this.waiting >= MAX_WAITING) refuse('BUSY', `${MAX_WAITING} requests are waiting already.`);
     else if (signed) {
       const kept = Uint8Array.from(payload);

@@ -22,6 +22,8 @@ export interface Incoming {
   readonly retained: boolean;
   /** Whether the message was processed on an earlier connection, and only the acknowledgement is missing. Default: false. */
   readonly again?: boolean;
+  /** Whether the broker may have sent the message before, maybe to an earlier run. Default: false. */
+  readonly dup?: boolean;
   /**
    * Acknowledges the message; call it when the message is stored. Null at QoS 0. May be called late; until then no later message is
    * acknowledged to the broker.
@@ -351,6 +353,7 @@ export class Connection {
       payload,
       retained,
       again,
+      dup,
       acknowledge: packetId === null ? null : this.enter(packetId),
     });
   }

@@ -52,12 +52,13 @@ function setUp(
   const wait = (ms: number) => {
     nowMs += ms;
   };
-  const ask = (verb: string, payload: string | Uint8Array = '', retained = false) => {
+  const ask = (verb: string, payload: string | Uint8Array = '', retained = false, dup = false) => {
     let acknowledged = false;
     requests.receive({
       topic: `gatecast/n/request/${verb}`,
       payload: Buffer.from(payload),
       retained,
+      dup,
       acknowledge: () => {
         acknowledged = true;
       },
@@ -211,6 +212,15 @@ describe('a failure is answered, never thrown', () => {
     const { ask, answers, asked } = setUp();
     ask('rollback-model', '{}', true);
     expect(await answers()).toEqual([]);
+    expect(asked).toEqual([]);
+  });
+
+  test('a request that the broker sends again is refused: it may have crashed the agent', async () => {
+    const { ask, answers, asked } = setUp();
+    ask('rollback-model', '{"transaction":5}', false, true);
+    expect(await answers()).toMatchObject([
+      { transaction: 5, error: expect.stringMatching(/^BUSY: /) as string },
+    ]);
     expect(asked).toEqual([]);
   });
 

@@ -600,7 +600,7 @@ describe('Client and other brokers', () => {
       socket.on('error', () => {});
       socket.once('data', () => {
         socket.on('data', (data) => answers.push(...data));
-        const small = [0x32, 7, 0, 1, 0x75, 0, 6, 0, 0x78];
+        const small = [0x3a, 7, 0, 1, 0x75, 0, 6, 0, 0x78];
         const large = [0x32, 0xac, 2, 0, 1, 0x74, 0, 7, 0, ...new Uint8Array(294)];
         socket.write(Buffer.from([0x20, 3, 1, 0, 0, ...small, ...large]));
       });
@@ -608,6 +608,7 @@ describe('Client and other brokers', () => {
     const { client, received } = make(url, { maxPacketBytes: 200 });
     client.start();
     await waitFor('the small one', () => received.length === 1);
+    expect(received[0]).toMatchObject({ dup: true, again: false });
     received[0]?.acknowledge?.();
     const both = Buffer.from([0x40, 2, 0, 6, 0x40, 2, 0, 7]);
     await waitFor('acknowledgements in their order', () => Buffer.from(answers).includes(both));
