@@ -350,8 +350,9 @@ const AMS: Family = {
   topics: ['', 'data.'].map((within) => ({
     template: '<path...>',
     payloads: ['json'],
-    has: AMS_NAMES.map(([name]) => `${within}${name}`),
-    hasAtLeast: 4,
+    // `P`, `I1` and `U1` are names of any meter
+    has: words('PO QO tPI tPO tQI tQO').map((name) => `${within}${name}`),
+    hasAtLeast: 2,
   })),
   fields: AMS_NAMES.flatMap(([name, quantity]): Field[] => [
     [name, quantity],

@@ -509,6 +509,13 @@ describe('a suggestion for unknown devices', () => {
     ]);
   });
 
+  it('takes no device with a few names of an AMS reader for one, and so keeps its other fields', () => {
+    const { streams } = suggested((at) => [
+      ['plant/motor', { P: 300 + at, I1: 1, I2: 2, I3: 3, U1: 230, speed: 5 + at }],
+    ]);
+    expect(Object.keys(streams)).toContain('plant/motor/speed');
+  });
+
   it('takes an energy or a volume that rises for a counter, but not what is stored', () => {
     const { streams, text } = suggested((at) => [
       ['e/x', { value: 10 + at, unit: 'kWh' }],
