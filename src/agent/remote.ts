@@ -142,7 +142,7 @@ export class AgentRemote implements Part {
   receive({ topic, payload, retained, acknowledge }: Incoming): boolean {
     const layer = this.layers.get(topic);
     if (layer === undefined) return this.receiveChunk(topic, payload, acknowledge);
-    // Acknowledged before it is processed, so that a push that crashes the agent is not redelivered.
+    // Not after it is processed, so that a push that crashes the agent is seldom redelivered; `push-lifecycle.ts` counts the crashes.
     acknowledge?.();
     this.remote.receive(layer, payload, retained, this.mayComeTwice(topic));
     return true;
