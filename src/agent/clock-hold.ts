@@ -234,10 +234,10 @@ export class ClockHold implements Part {
 
   /**
    * Call when messages cannot be acknowledged: the broker may hold back others until they are. Call again while that lasts,
-   * and once when it has ended: only a probe that is sent after that proves anything.
+   * and once when it has ended.
    */
   heldBack(): void {
-    if (this.phase !== 'live' && this.phase !== 'backlog') return;
+    if (this.phase !== 'live') return;
     this.parts.relearnWindow?.();
     this.suspect(this.parts.clock.monotonic());
   }
@@ -261,6 +261,8 @@ export class ClockHold implements Part {
     }
     this.phase = 'live';
     this.probe = null;
+    // What was kept has come in more messages at a time than the broker sends otherwise.
+    this.parts.relearnWindow?.();
     this.prove(isBridge ? this.askedMs : nowMs);
   }
 

@@ -285,7 +285,7 @@ export class Client {
     if (this.open) this.connection?.ping(answered);
   }
 
-  /** Call while messages cannot be acknowledged, so that `ping` finds out again how many the broker sends without an acknowledgement. */
+  /** Call when messages cannot be acknowledged, and after a backlog, so that `ping` finds out again how many the broker sends without an acknowledgement. */
   relearnWindow(): void {
     this.connection?.relearnWindow();
   }

@@ -254,8 +254,8 @@ export class Connection {
   }
 
   /**
-   * Forgets how many messages were in flight at most. Call while messages cannot be acknowledged: after that, Mosquitto sends more than
-   * its window allows, which says nothing of the next time.
+   * Forgets how many messages were in flight at most. Call when messages cannot be acknowledged, and after a backlog: Mosquitto sends a
+   * backlog in more messages at a time than its window allows.
    */
   relearnWindow(): void {
     this.mostInFlight = this.inFlight.size;
