@@ -16,8 +16,8 @@ interface Stream {
 }
 
 /**
- * Window of the moving mean of the spacings; until it is full, all spacings count equally. Two readings that the agent takes at once
- * have a spacing of almost 0 after a longer one, so only the mean of both is right.
+ * Window of the moving mean of the spacings; until it is full, all spacings count equally. If the agent takes two readings at once, the
+ * spacing between them is almost 0 and the one before is too long; the mean of both is right.
  */
 const FEW = 32;
 /** A spacing longer than this many usual ones is a gap in the sensor's data. */

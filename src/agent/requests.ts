@@ -119,7 +119,7 @@ export class Requests implements Part {
     else if (dup)
       refuse(
         'BUSY',
-        'The connection was lost. The request may have been processed: look, and ask again if not.',
+        'The broker sent the request again after a lost connection. Check whether it was processed; if not, send it again.',
       );
     else if (this.waiting >= MAX_WAITING) refuse('BUSY', `${MAX_WAITING} requests are waiting already.`);
     else if (signed) {

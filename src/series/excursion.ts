@@ -48,7 +48,7 @@ export class Excursion {
     const beyond = Math.max(value - this.high, this.low - value);
     if (this.start < 0) {
       const far = this.seen >= WARM_UP && range > 0 && beyond > FAR * range && history.reach > 0;
-      if (!far || this.isRegular(history.steps - 1)) {
+      if (!far || this.beginsRegularly(history.steps - 1)) {
         this.include(value);
         return;
       }
@@ -70,8 +70,11 @@ export class Excursion {
     for (let i = 0; i <= length; i++) this.include(history.at(i));
   }
 
-  /** Whether an excursion that begins at a step comes at the same time of day as the newest one, or often after the same time. */
-  private isRegular(step: number): boolean {
+  /**
+   * Notes that an excursion begins at a step.
+   * @returns whether it comes at the same time of day as the one before, or the distances between excursions have been equal
+   */
+  private beginsRegularly(step: number): boolean {
     const { day } = this;
     const former = this.distance;
     const distance = step - this.newest;
