@@ -89,7 +89,8 @@ type Phase =
 export class ClockHold implements Part {
   readonly name = 'clock';
   private phase: Phase = 'starting';
-  private readonly startedMs: number;
+  /** When the streams were restored; the connection begins right after that. */
+  private startedMs: number;
   /** Begin of the backlog phase. */
   private sinceMs = 0;
   /** Whether the end of the backlog phase needs the answer of a probe, which a broker must give. */
@@ -128,8 +129,12 @@ export class ClockHold implements Part {
     return { ...sample, arrivalMs: assumedArrivalMs(timeMs) };
   }
 
-  /** Reads the wall time of the last reading of the earlier run: messages kept by the broker are newer. */
+  /**
+   * Reads the wall time of the last reading of the earlier run: messages kept by the broker are newer. The wait for the broker
+   * begins here, because restoring many streams may take longer than the wait.
+   */
   start(): void {
+    this.startedMs = this.provenMs = this.parts.clock.monotonic();
     const newestMs = this.parts
       .streams()
       .reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);

@@ -51,6 +51,16 @@ describe('ClockHold', () => {
     expect(behind()).toBe(0);
   });
 
+  test('the wait for a broker begins when the streams are restored, however long that takes', () => {
+    const { clock, hold, pass, behind } = setUp();
+    clock.advance(20_000);
+    hold.start();
+    pass(4900);
+    expect(behind()).toBeNull();
+    pass(100);
+    expect(behind()).toBe(0);
+  });
+
   test('a bridge whose broker keeps nothing waits for the connection as long as other agents', () => {
     const { pass, behind } = setUp(true, 0);
     pass(4900);
