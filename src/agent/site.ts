@@ -3,7 +3,7 @@
  * readings to the site; as a worker it forecasts partitions of the site. The pipeline and the store of this agent then have no
  * streams of their own.
  */
-
+import { getHeapStatistics } from 'node:v8';
 import { type Config, streamCovariates } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Forecast } from '../forecast/forecast.ts';
@@ -24,6 +24,7 @@ import { readMembers, readPartitions } from '../site/status.ts';
 import { SiteWorker } from '../site/worker.ts';
 import type { Facts } from '../system/facts.ts';
 import { allowHeapGrowth } from '../system/heap.ts';
+import { memoryLimit } from '../system/memory-limit.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { SiteView } from '../web/views.ts';
@@ -438,6 +439,7 @@ export class SitePart implements Part {
       member: this.member,
       session,
       version,
+      memory: { total: memoryLimit(), heap: getHeapStatistics().heap_size_limit },
       tunes: () => this.model !== null && config().finetune.enabled,
       model: this.model,
       openFiles: async (files) => {

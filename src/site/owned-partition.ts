@@ -351,7 +351,7 @@ export class OwnedPartition {
     }
   }
 
-  private get options(): Required<Omit<PartitionOptions, 'packAbove'>> {
+  private get options(): Required<PartitionOptions> {
     const { models, site, partition, shares } = this.parts;
     return {
       openModel: (ref) => models.of(ref),

@@ -40,9 +40,27 @@ const FORGET_MS = 90 * 86_400_000;
 const AT_A_TIME = 32;
 /** Past inputs of each stream, from which another model begins (decision 9). */
 const WARM_UP_STEPS = 32;
-/** A partition with more streams does not keep the objects of each; nor do the partitions of a worker that has this many in all. */
-const PACK_ABOVE = 128;
-export const CROWDED = 2000;
+/** Memory of a stream with 24 leads that is not packed, and the part of it in V8's heap, bytes (`docs/performance.md`, a site). */
+const STREAM_BYTES = 54_000;
+const OBJECT_BYTES = 14_000;
+/** Share of the memory that streams may take before they are packed: other members may run on the machine. */
+const MOST_MEMORY = 1 / 4;
+/** The same of V8's heap: a heap that is nearly full is collected all the time. */
+const MOST_HEAP = 1 / 2;
+
+/** Memory that a process may use, bytes. */
+export interface MemoryLimits {
+  readonly total: number;
+  readonly heap: number;
+}
+
+/**
+ * Whether a worker with so many streams packs those that wait for their next bucket (decision 29). Packed they take less memory, and
+ * a half more processor time; their forecasts are the same.
+ */
+export function mustPack(streams: number, { total, heap }: MemoryLimits): boolean {
+  return streams * STREAM_BYTES > MOST_MEMORY * total || streams * OBJECT_BYTES > MOST_HEAP * heap;
+}
 
 /** The model of a site; rejects while it cannot be had. Not called for the model of the config. */
 export type OpenModel = (ref: ModelRef) => Promise<Model>;
@@ -51,8 +69,6 @@ export interface PartitionOptions {
   readonly openModel?: OpenModel;
   /** Whether a stream belongs to the partition; others are covariates only. */
   readonly isOwn?: (stream: string) => boolean;
-  /** See `EngineOptions`. */
-  readonly packAbove?: number;
   readonly shares?: PartitionShares;
 }
 
@@ -121,14 +137,13 @@ export class Partition {
     {
       openModel = NO_MODELS,
       isOwn = () => true,
-      packAbove = PACK_ABOVE,
       shares: { pools, steps } = new PartitionShares(),
     }: PartitionOptions = {},
     private ref: ModelRef = CONFIGURED,
   ) {
     this.openModel = openModel;
     this.isOwn = isOwn;
-    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, packAbove, pools });
+    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, pools });
     this.steps = steps;
   }
 

@@ -16,7 +16,7 @@ import {
   type PartitionCounts,
   type PartitionState,
 } from './owned-partition.ts';
-import { CROWDED, PartitionShares } from './partition.ts';
+import { type MemoryLimits, mustPack, PartitionShares } from './partition.ts';
 import { Turns } from './turns.ts';
 
 /** What a worker shares with each of its partitions, and what it needs itself. */
@@ -28,6 +28,7 @@ export interface WorkerParts
   /** Unique for each run. */
   readonly session: string;
   readonly version: string;
+  readonly memory: MemoryLimits;
   readonly tunes?: () => boolean;
 }
 
@@ -355,7 +356,7 @@ export class SiteWorker {
   private async lookAround(nowMs: number): Promise<void> {
     const { site } = this.parts;
     const streams = [...this.leases.values()].reduce((sum, one) => sum + one.owned.state.streams, 0);
-    this.shares.pools.isCrowded = streams > CROWDED;
+    this.shares.pools.isCrowded = mustPack(streams, this.parts.memory);
     const owned = new Set(await keysOf(site, 'leases'));
     for (let partition = 0; partition < site.partitions; partition++) {
       if (owned.has(partitionKey(partition))) this.unownedSince.delete(partition);

@@ -3,10 +3,9 @@
  * them work. They cost nothing until the first scrape.
  */
 import { readdirSync, readFileSync } from 'node:fs';
-import { totalmem } from 'node:os';
-import { dirname, join } from 'node:path';
 import { type IntervalHistogram, monitorEventLoopDelay, performance } from 'node:perf_hooks';
 import { type Clock, startTime } from '../system/clock.ts';
+import { memoryLimit } from '../system/memory-limit.ts';
 import { counter, gauge, type MetricFamily } from './metrics.ts';
 
 /** Interval of the timer that measures the delay of the event loop, ms. */
@@ -130,31 +129,5 @@ export class RuntimeMetrics {
     } catch {
       return [resident(rss)];
     }
-  }
-}
-
-/**
- * The lowest limit of the control groups around this process (cgroup v2), or the memory of the machine, bytes. Systemd's
- * `MemoryMax` and the limit of a container are such limits.
- */
-function memoryLimit(root: string): number {
-  let limit = totalmem();
-  try {
-    const own = /^0::(\/.*)$/m.exec(readFileSync(`${root}proc/self/cgroup`, 'utf8'))?.[1] ?? '/';
-    for (let group = own, last = ''; group !== last; last = group, group = dirname(group))
-      limit = Math.min(limit, limitOf(join(root, 'sys/fs/cgroup', group, 'memory.max')));
-  } catch {
-    // No control groups: another system.
-  }
-  return limit;
-}
-
-/** Infinite without a limit. */
-function limitOf(file: string): number {
-  try {
-    const bytes = Number(readFileSync(file, 'utf8'));
-    return bytes > 0 ? bytes : Number.POSITIVE_INFINITY;
-  } catch {
-    return Number.POSITIVE_INFINITY;
   }
 }

@@ -1,15 +1,18 @@
 /**
  * The work of one worker of a site without the network: partitions that read simulated logs, a reading a minute for each stream, and
  * make the messages of their forecasts. Prints one line of JSON. Arguments: number of streams, number of minutes, how many such sites
- * are measured one after the other (so that a small one gives the mean of many readings), and minutes of a first site that is not
- * measured: meanwhile V8 compiles the code. Memory is that of the first site only without the two.
+ * are measured one after the other (so that a small one gives the mean of many readings), minutes of a first site that is not
+ * measured (meanwhile V8 compiles the code), and 1 to pack streams even if there is enough memory for them. The memory is that of the
+ * measured site only if no other one was played.
  */
+import { getHeapStatistics } from 'node:v8';
 import { ForecastText } from '../../src/outputs/json/forecast-text.ts';
 import { digitsOf } from '../../src/outputs/json/messages.ts';
 import { decodeBatch, encodeBatch } from '../../src/site/batch.ts';
 import { partitionOf } from '../../src/site/names.ts';
-import { CROWDED, Partition, PartitionShares } from '../../src/site/partition.ts';
+import { mustPack, Partition, PartitionShares } from '../../src/site/partition.ts';
 import { sharedModel } from '../../src/site/shared-model.ts';
+import { memoryLimit } from '../../src/system/memory-limit.ts';
 import { uniform } from '../support/random.ts';
 import { shippedModel } from '../support/site-process.ts';
 import { testSpec } from '../support/specs.ts';
@@ -21,6 +24,9 @@ const BATCH = 50;
 /** Minutes at the end that are measured: states are warm by then. */
 const MEASURED = 2;
 const WARM_UP_STREAMS = 1000;
+
+const [streams = 1000, minutes = 6, sites = 1, warmUp = 0, packs = 0] = process.argv.slice(2).map(Number);
+const memory = { total: memoryLimit(), heap: getHeapStatistics().heap_size_limit };
 
 const model = sharedModel(shippedModel());
 const next = uniform(1);
@@ -47,7 +53,7 @@ async function play(streams: number, minutes: number): Promise<Played> {
     specs[partitionOf(spec.name, PARTITIONS)].push(spec);
   }
   const shares = new PartitionShares();
-  shares.pools.isCrowded = streams > CROWDED;
+  shares.pools.isCrowded = packs === 1 || mustPack(streams, memory);
   const partitions = specs.map(() => new Partition(model, { shares }));
   let busyUs = 0;
   let forecasts = 0;
@@ -92,7 +98,6 @@ async function play(streams: number, minutes: number): Promise<Played> {
   return { partitions, busyUs, readings, forecasts };
 }
 
-const [streams = 1000, minutes = 6, sites = 1, warmUp = 0] = process.argv.slice(2).map(Number);
 if (warmUp > 0) await play(WARM_UP_STREAMS, warmUp);
 let { partitions, busyUs, readings, forecasts } = await play(streams, minutes);
 for (let more = 1; more < sites; more++) {

@@ -4,7 +4,7 @@ import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { Model } from '../../src/forecast/model.ts';
 import type { Sample } from '../../src/series/sample.ts';
 import { type Batch, decodeBatch, encodeBatch, encodeModel } from '../../src/site/batch.ts';
-import { Partition } from '../../src/site/partition.ts';
+import { mustPack, Partition, PartitionShares } from '../../src/site/partition.ts';
 import { essence } from '../support/drive.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { uniform } from '../support/random.ts';
@@ -149,13 +149,15 @@ describe('a partition', () => {
     const undisturbed = new Map<number, Made>();
     await play(new Partition(fakeModel(), open), entries, undisturbed);
     // From a checkpoint before the switch, and from one after it, which begins with the other model; packed streams, too.
-    for (const [to, packAbove] of [
-      [at - 30, 1],
-      [at - 1, 128],
-      [at + 1, 128],
-      [at + 40, 1],
-    ]) {
-      const first = new Partition(fakeModel(), { ...open, packAbove });
+    for (const [to, packs] of [
+      [at - 30, true],
+      [at - 1, false],
+      [at + 1, false],
+      [at + 40, true],
+    ] as const) {
+      const shares = new PartitionShares();
+      shares.pools.isCrowded = packs;
+      const first = new Partition(fakeModel(), { ...open, shares });
       const made = new Map<number, Made>();
       await play(first, entries.slice(0, to), made);
       const second = await Partition.restore(await first.checkpoint(breathe), fakeModel(), open);
@@ -343,4 +345,14 @@ describe('a batch', () => {
   ])('is refused: %s', (_, text) => {
     expect(() => decodeBatch(Buffer.from(text))).toThrow(/log of a partition/);
   });
+});
+
+it('packs streams when they would take too much of the memory that the process may use', () => {
+  const plenty = { total: 24e9, heap: 4.3e9 };
+  expect(mustPack(100_000, plenty)).toBe(false);
+  expect(mustPack(200_000, plenty)).toBe(true);
+  // A container or a service with a limit, and a small heap.
+  expect(mustPack(5000, { ...plenty, total: 512 * 2 ** 20 })).toBe(true);
+  expect(mustPack(5000, { ...plenty, total: 4 * 2 ** 30 })).toBe(false);
+  expect(mustPack(20_000, { ...plenty, heap: 512 * 2 ** 20 })).toBe(true);
 });

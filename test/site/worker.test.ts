@@ -2,13 +2,18 @@
 import { describe, expect, it } from 'vitest';
 import { encodeBatch } from '../../src/site/batch.ts';
 import { inputStream, inputSubject, lastSubject, partitionOf } from '../../src/site/names.ts';
+import type { PartitionShares } from '../../src/site/partition.ts';
 import { newestForecast, readMembers, readPartitions } from '../../src/site/status.ts';
+import type { SiteWorker } from '../../src/site/worker.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { hasNats } from '../support/nats.ts';
 import { stopwatch } from '../support/run-delay.ts';
 import { Feed, listen, streamSpecs, verdict } from '../support/site.ts';
 import { PARTITIONS, TTL_MS, workersOfTest } from '../support/site-workers.ts';
 import { waitFor } from '../support/wait.ts';
+
+const sharesOf = (worker: SiteWorker): PartitionShares =>
+  (worker as unknown as { shares: PartitionShares }).shares;
 
 describe.skipIf(!hasNats)('workers of a site', () => {
   const site = workersOfTest();
@@ -22,7 +27,8 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     const seen = listen(observer.nc, config.name);
     const feed = new Feed(observer, streamSpecs(12));
     feed.start();
-    const [a, b] = [await start('a'), await start('b')];
+    // The second one has so little memory that it packs its streams.
+    const [a, b] = [await start('a'), await start('b', { memory: { total: 1, heap: Infinity } })];
     await waitFor('both to own partitions', () => a.owned().length === 2 && b.owned().length === 2);
     await waitFor('forecasts', () => seen.length > 12);
     await a.kill();
@@ -31,6 +37,7 @@ describe.skipIf(!hasNats)('workers of a site', () => {
     expect(watch.stop()).toBeLessThan(5 * TTL_MS);
     await waitFor('enough forecasts', () => seen.length > 60);
     await feed.finish();
+    expect([a, b].map(({ worker }) => sharesOf(worker).pools.isCrowded)).toEqual([false, true]);
     const { violations, texts, readings, late } = await verdict(observer, seen, fakeModel());
     expect(violations).toEqual([]);
     expect(readings).toBe(feed.sent);

@@ -33,6 +33,7 @@ export async function runWorker(
     member,
     session: `${member}-${Math.random()}`,
     version: '1',
+    memory: { total: Infinity, heap: Infinity },
     model: fakeModel(),
     clock: systemClock,
     log: siteLog,

@@ -2,6 +2,7 @@
 import { afterAll, afterEach, beforeAll } from 'vitest';
 import { GatecastError } from '../../src/errors.ts';
 import { openSite, type Site, type SiteConfig } from '../../src/site/nats.ts';
+import type { MemoryLimits } from '../../src/site/partition.ts';
 import { systemClock } from '../../src/system/clock.ts';
 import { fakeModel } from './fake-model.ts';
 import { type NatsServer, startNatsServer } from './nats.ts';
@@ -15,7 +16,10 @@ export interface SiteOfTest {
   readonly config: SiteConfig;
   readonly observer: Site;
   /** @param jumpsMs by which its monotonic clock jumps ahead after the start */
-  start(member: string, options?: { readonly jumpsMs?: number }): Promise<RunningWorker>;
+  start(
+    member: string,
+    options?: { readonly jumpsMs?: number; readonly memory?: MemoryLimits },
+  ): Promise<RunningWorker>;
 }
 
 /** `refuses`: whether a member cannot open a model now. */
@@ -40,9 +44,10 @@ export function workersOfTest(refuses: (member: string) => boolean = () => false
     const config = await makeSite(servers, { partitions: PARTITIONS, ttlMs: TTL_MS }, `plant${++count}`);
     const opened = await openSite(config, 'observer');
     observer = opened;
-    const start: SiteOfTest['start'] = async (member, { jumpsMs = 0 } = {}) => {
+    const start: SiteOfTest['start'] = async (member, { jumpsMs = 0, memory } = {}) => {
       let aheadMs = 0;
       const one = await runWorker(config, member, {
+        ...(memory && { memory }),
         openFiles: ({ claim }) => {
           if (refuses(member)) throw new GatecastError('MODEL_INVALID', 'no such processor');
           return Promise.resolve(fakeModel({ hash: String(claim), width: 2 }));
