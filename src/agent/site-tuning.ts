@@ -36,8 +36,9 @@ import { History, shareHistory, shortageOf } from '../training/history.ts';
 import type { JobSeries } from '../training/job.ts';
 import { judgeGiven, liveRatios, PROBATION_DEFAULTS, type ProbationOptions } from '../training/probation.ts';
 import { candidateName, type RecordedTuningInput } from '../training/protocol.ts';
-import { ended, findings, NEVER, type RunReport } from '../training/run-report.ts';
+import { ended, NEVER, type RunReport } from '../training/run-report.ts';
 import { Scheduler, type Trigger } from '../training/scheduler.ts';
+import { TuningRun } from '../training/tuning-run.ts';
 import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { GROUP } from './groups.ts';
@@ -120,14 +121,12 @@ export class SiteTuning {
   private scheduler: Scheduler | null = null;
   private settings: Config['finetune'];
   private cron: Cron;
-  private work: RunningWork<CycleReport> | null = null;
+  private readonly work: TuningRun<RecordedTuningInput>;
   /** A run from its start to its end. */
   private busy: Promise<void> | null = null;
   private looking: Promise<void> | null = null;
   private looks = 0;
   private lookedMs: number;
-  private givenUp: string | null = null;
-  private paused = false;
   private stopped = false;
   private shortage: string | null = 'the history of the streams is not known yet';
   private waiting = '';
@@ -144,6 +143,13 @@ export class SiteTuning {
     this.settings = config().finetune;
     this.cron = new Cron(this.settings.schedule, config().timezone);
     this.lookedMs = clock.monotonic();
+    const start = parts.start ?? ((input, how) => startCycle(input, how, TRAINER_LIMITS));
+    this.work = new TuningRun({
+      nowMs: () => clock.now(),
+      start: (input) => start(input, cycleOptions(this.settings)),
+      tell: (report) => this.tell(report),
+      isOver: () => this.stopped || !this.isHolder,
+    });
   }
 
   get isHolder(): boolean {
@@ -173,7 +179,7 @@ export class SiteTuning {
   async stop(): Promise<void> {
     this.stopped = true;
     for (const end of this.ends.splice(0)) end();
-    await this.work?.kill();
+    await this.work.end();
     await this.busy;
     if (!this.isHolder) return;
     await this.lease.release().catch(() => {});
@@ -183,7 +189,7 @@ export class SiteTuning {
   abandon(): void {
     this.stopped = true;
     for (const end of this.ends.splice(0)) end();
-    void this.work?.kill();
+    void this.work.end();
   }
 
   private repeat(periodMs: number, action: () => Promise<void>): void {
@@ -240,13 +246,11 @@ export class SiteTuning {
 
   private async lost(): Promise<void> {
     this.parts.log.warn('another worker fine-tunes the site now');
-    this.givenUp = 'another worker fine-tunes the site now';
-    await this.work?.kill();
+    await this.work.end('another worker fine-tunes the site now');
   }
 
   private async leave(): Promise<void> {
-    this.givenUp = 'the worker is drained';
-    await this.work?.kill();
+    await this.work.end('the worker is drained');
     await this.busy;
     await this.lease.release();
   }
@@ -405,13 +409,12 @@ export class SiteTuning {
     if (this.looks % SHORTAGE_EVERY === 0 && this.busy === null && this.settings.enabled)
       this.shortage = await this.findShortage();
     const { loadPerCore, temperatureC, cores } = facts();
-    const own = this.work !== null && !this.paused ? 1 / cores : 0;
     const before = scheduler.save();
     const action = scheduler.next({
       nowMs: clock.now(),
       monotonicMs: clock.monotonic(),
       clockSane: ClockHold.sane(clock.now()),
-      load: Math.max(0, loadPerCore - own),
+      load: this.work.loadOfOthers(loadPerCore, cores),
       temperature: temperatureC,
       shortage: this.barred() ?? this.shortage,
     });
@@ -424,14 +427,7 @@ export class SiteTuning {
       return;
     }
     if (scheduler.save() !== before) await this.remember({});
-    if (action.type === 'stop') {
-      this.givenUp = action.reason;
-      await this.work?.kill();
-    } else if (action.type === 'pause' || action.type === 'resume') {
-      this.paused = action.type === 'pause';
-      if (this.paused) this.work?.pause();
-      else this.work?.resume();
-    }
+    if (action.type !== 'none') await this.work.follow(action);
   }
 
   private barred(): string | null {
@@ -464,46 +460,28 @@ export class SiteTuning {
   private async run(trigger: Trigger, record: ModelRecord | null): Promise<void> {
     const { clock, log, registry } = this.parts;
     const startedMs = clock.now();
-    const began = { trigger, startedMs, endedMs: null, found: null };
-    let outcome: 'promoted' | 'refused' | 'failed' = 'failed';
     let name = '';
-    this.givenUp = null;
-    try {
-      await this.tell({ ...began, status: 'running', reason: '' });
+    const read = async () => {
       const input = await this.input(startedMs, record);
       name = input.name;
-      const start = this.parts.start ?? ((given, how) => startCycle(given, how, TRAINER_LIMITS));
-      this.mayGoOn();
-      this.work = start(input, cycleOptions(this.settings));
-      const cycle = await this.work.result;
-      this.mayGoOn();
-      outcome = cycle.status === 'promote' ? 'promoted' : 'refused';
-      if (outcome === 'promoted') await this.promote(name, record, cycle.reason);
-      const endedMs = clock.now();
-      await this.tell({ ...began, status: outcome, reason: cycle.reason, endedMs, found: findings(cycle) });
+      return input;
+    };
+    const outcome = await this.work.run(trigger, startedMs, read, (_, reason) =>
+      this.promote(name, record, reason),
+    );
+    try {
+      if (name !== '') registry.remove(name);
     } catch (error) {
-      outcome = 'failed';
-      const reason = this.givenUp ?? errorText(error);
-      if (this.isHolder && !this.stopped)
-        await this.tell({ ...began, status: 'failed', reason, endedMs: clock.now() }).catch(() => {});
-    } finally {
-      try {
-        if (name !== '') registry.remove(name);
-      } catch (error) {
-        log.warn('the folder of the candidate not removed', { ...errorFields(error) });
-      }
-      this.work = null;
-      this.paused = false;
-      this.busy = null;
-      if (this.isHolder) {
-        // The next worker repeats a run that this one was told to end.
-        if (this.stopped || this.parts.isDraining()) this.scheduler?.cutShort();
-        else this.scheduler?.finished(outcome, clock.now());
-        await this.remember({}).catch((error) =>
-          log.warn('the end of a fine-tuning not noted', { ...errorFields(error) }),
-        );
-      }
+      log.warn('the folder of the candidate not removed', { ...errorFields(error) });
     }
+    this.busy = null;
+    if (!this.isHolder) return;
+    // The next worker repeats a run that this one was told to end.
+    if (this.stopped || this.parts.isDraining()) this.scheduler?.cutShort();
+    else this.scheduler?.finished(outcome, clock.now());
+    await this.remember({}).catch((error) =>
+      log.warn('the end of a fine-tuning not noted', { ...errorFields(error) }),
+    );
   }
 
   /** The champion stays in the object store under a number of its own, so that there is a way back. */
@@ -580,15 +558,9 @@ export class SiteTuning {
     return async () => {
       if (clock.monotonic() - fromMs < READ_MS) return;
       await this.pause(3 * READ_MS);
-      this.mayGoOn();
+      this.work.mayGoOn();
       fromMs = clock.monotonic();
     };
-  }
-
-  /** @throws GatecastError TRAINING_FAILED when this worker must not fine-tune any more */
-  private mayGoOn(): void {
-    if (!this.isHolder || this.stopped || this.givenUp !== null)
-      throw new GatecastError('TRAINING_FAILED', this.givenUp ?? 'The worker stops.');
   }
 
   private async tell(last: RunReport, change: Partial<GroupTuning> = {}): Promise<void> {

@@ -2,7 +2,6 @@
  * Fine-tunes the model of a group: asks the scheduler every few seconds, runs the training in a worker, switches to the new
  * model if the gate promotes it, and watches its probation. After any failure the champion stays in use, and the reason is reported.
  */
-import { setImmediate as nextTurn } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
@@ -20,7 +19,7 @@ import {
 } from './probation.ts';
 import { candidateName, type TuningInput } from './protocol.ts';
 import type { KnownTable } from './replay.ts';
-import { ended, findings, NEVER, type RunReport } from './run-report.ts';
+import { ended, NEVER, type RunReport } from './run-report.ts';
 import {
   type Facts,
   Scheduler,
@@ -28,6 +27,7 @@ import {
   type SchedulerState,
   type Trigger,
 } from './scheduler.ts';
+import { TuningRun } from './tuning-run.ts';
 
 interface TunedStream {
   readonly spec: StreamSpec;
@@ -93,15 +93,11 @@ const SWITCH_AGAIN_MS = 60_000;
 
 export class GroupTuner {
   private readonly scheduler: Scheduler;
-  private work: RunningWork<CycleReport> | null = null;
-  private paused = false;
+  private readonly work: TuningRun<TuningInput>;
   private stopped = false;
-  /** Why the current run was aborted. */
-  private givenUp: string | null = null;
   private waiting = '';
   private busy: Promise<void> | null = null;
   private last: RunReport;
-  private progress: JobProgress | null = null;
   /** Monotonic time before which a failed switch is not retried, ms. */
   private switchFrom = Number.NEGATIVE_INFINITY;
 
@@ -109,6 +105,12 @@ export class GroupTuner {
     const saved = parts.load();
     this.scheduler = new Scheduler(parts.scheduler, saved?.scheduler);
     this.last = ended(saved?.last ?? NEVER);
+    this.work = new TuningRun({
+      nowMs: () => parts.facts().nowMs,
+      start: (input, onProgress) => parts.start(input, parts.cycle, onProgress),
+      tell: (report) => this.tell(report),
+      isOver: () => this.stopped,
+    });
   }
 
   get lastRun(): RunReport {
@@ -117,7 +119,7 @@ export class GroupTuner {
 
   /** Progress of the current run; null: none is running, or it is reading its data. */
   get runProgress(): JobProgress | null {
-    return this.progress;
+    return this.work.progress;
   }
 
   /** Probation of the model in use; null: it is not on probation. */
@@ -160,12 +162,8 @@ export class GroupTuner {
     this.waiting = action.type === 'none' ? action.reason : 'running';
     this.saveChanged(before);
     if (action.type === 'start') this.busy = this.run(action.trigger, facts.nowMs);
-    else if (action.type === 'pause') this.hold(true, action.reason);
-    else if (action.type === 'resume') this.hold(false, '');
-    else if (action.type === 'stop') {
-      this.givenUp = action.reason;
-      void this.work?.kill();
-    } else if (!this.scheduler.busy && this.busy === null) {
+    else if (action.type !== 'none') void this.work.follow(action);
+    else if (!this.scheduler.busy && this.busy === null) {
       try {
         this.atRest(facts);
       } catch (error) {
@@ -202,7 +200,7 @@ export class GroupTuner {
   /** Ends the current run without a result. */
   async stop(): Promise<void> {
     this.stopped = true;
-    await this.work?.kill();
+    await this.work.end();
     await this.busy;
   }
 
@@ -214,9 +212,7 @@ export class GroupTuner {
   private facts(): Facts {
     const { parts } = this;
     const facts = parts.facts();
-    // The load of the training itself must not stop it.
-    const own = this.work && !this.paused ? 1 / parts.cores : 0;
-    const load = facts.load === null ? null : Math.max(0, facts.load - own);
+    const load = facts.load === null ? null : this.work.loadOfOthers(facts.load, parts.cores);
     return { ...facts, load, shortage: this.shortage() };
   }
 
@@ -228,48 +224,18 @@ export class GroupTuner {
     this.parts.save({ scheduler: this.scheduler.save(), last: this.last });
   }
 
-  private hold(paused: boolean, reason: string): void {
-    this.paused = paused;
-    if (paused) this.work?.pause();
-    else this.work?.resume();
-    this.tell({ ...this.last, status: paused ? 'paused' : 'running', reason });
-  }
-
   private async run(trigger: Trigger, startedMs: number): Promise<void> {
-    let outcome: 'promoted' | 'refused' | 'failed' = 'failed';
-    const began = { trigger, startedMs, endedMs: null, found: null };
-    try {
-      // `tick` returns to its caller before any data are read.
-      await nextTurn();
-      if (this.stopped) throw new Error('stopped before the start');
-      const input = this.prepare(startedMs);
-      this.work = this.parts.start(input, this.parts.cycle, (progress) => {
-        this.progress = progress;
-      });
-      this.tell({ ...began, status: 'running', reason: '' });
-      const cycle = await this.work.result;
-      outcome = await this.conclude(input.name, cycle);
-      this.tell({
-        ...began,
-        status: outcome,
-        reason: cycle.reason,
-        endedMs: this.parts.facts().nowMs,
-        found: findings(cycle),
-      });
-    } catch (error) {
-      const reason = this.givenUp ?? errorText(error);
-      if (!this.stopped) this.tell({ ...began, status: 'failed', reason, endedMs: this.parts.facts().nowMs });
-    } finally {
-      this.work = null;
-      this.progress = null;
-      this.paused = false;
-      this.givenUp = null;
-      this.busy = null;
-      // A run interrupted by the agent's stop is not a failure: it is repeated after the next start.
-      if (this.stopped) this.scheduler.cutShort();
-      else this.scheduler.finished(outcome, this.parts.facts().nowMs);
-      this.save();
-    }
+    const outcome = await this.work.run(
+      trigger,
+      startedMs,
+      () => this.prepare(startedMs),
+      ({ name }, reason) => this.promote(name, reason),
+    );
+    this.busy = null;
+    // A run interrupted by the agent's stop is not a failure: it is repeated after the next start.
+    if (this.stopped) this.scheduler.cutShort();
+    else this.scheduler.finished(outcome, this.parts.facts().nowMs);
+    this.save();
   }
 
   private prepare(nowMs: number): TuningInput {
@@ -295,9 +261,8 @@ export class GroupTuner {
   }
 
   /** Switches to a promoted candidate and puts it on probation. */
-  private async conclude(name: string, { status, reason }: CycleReport): Promise<'promoted' | 'refused'> {
+  private async promote(name: string, reason: string): Promise<void> {
     const { registry, slots, group, configured } = this.parts;
-    if (status !== 'promote') return 'refused';
     const before = slots.get(group, configured).previous;
     try {
       slots.stage(group, configured, name);
@@ -313,7 +278,6 @@ export class GroupTuner {
       });
     }
     this.tidy(before);
-    return 'promoted';
   }
 
   /** Deletes a model that is no longer in use; returns whether it was not. */

@@ -49,7 +49,7 @@ export interface Facts {
   readonly shortage: string | null;
 }
 
-type Action =
+export type Action =
   | { readonly type: 'none'; readonly reason: string }
   | { readonly type: 'start'; readonly trigger: Trigger }
   | { readonly type: 'pause'; readonly reason: string }

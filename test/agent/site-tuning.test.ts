@@ -98,6 +98,7 @@ interface TunerOptions extends SiteOptions {
   /** Called before each attempt to take or keep the lease. */
   readonly attempted?: () => void;
   readonly clock?: Clock;
+  readonly load?: () => number;
   readonly start?: SiteTuningParts['start'];
 }
 
@@ -105,6 +106,7 @@ function tuner({
   enabled = true,
   attempted = () => {},
   clock = systemClock,
+  load = () => 0,
   start,
   ...siteOptions
 }: TunerOptions = {}) {
@@ -132,7 +134,7 @@ function tuner({
     }),
     registry,
     configured: () => 'base',
-    facts: () => ({ loadPerCore: 0, temperatureC: null, cores: 2 }),
+    facts: () => ({ loadPerCore: load(), temperatureC: null, cores: 2 }),
     isDraining: () => {
       attempted();
       return false;
@@ -178,6 +180,40 @@ it('ends a run whose files cannot be removed, and starts another one', async () 
   });
   await waitFor('the answer', () => answer);
   expect(JSON.parse(answer)).toEqual({ member: 'w', status: 'started', reason: '' });
+});
+
+it('pauses a run while the machine is busy, also one that still reads its data, and says so', async () => {
+  let load = 0;
+  const asked: string[] = [];
+  let end: (error: Error) => void = () => {};
+  const { tuning } = tuner({
+    load: () => load,
+    checkpoints: {
+      get: async () => {
+        // The run has begun: its first reading found out whether there is enough to learn from.
+        if (tuning.state.last.status === 'running') {
+          load = 3;
+          await waitFor('the pause', () => tuning.state.last.status === 'paused');
+        }
+        return stored();
+      },
+    },
+    start: () => ({
+      result: new Promise((_, reject) => {
+        end = reject;
+      }),
+      stop: () => {},
+      pause: () => asked.push('pause'),
+      resume: () => asked.push('resume'),
+      kill: async () => end(new Error('killed')),
+    }),
+  });
+  tuning.start();
+  await waitFor('the pause of the worker', () => asked.length > 0);
+  expect(tuning.state.last).toMatchObject({ status: 'paused', reason: expect.stringMatching(/busy/) });
+  load = 0;
+  await waitFor('the run to go on', () => tuning.state.last.status === 'running');
+  expect(asked).toEqual(['pause', 'resume']);
 });
 
 const NOTHING = { stop: () => {}, pause: () => {}, resume: () => {}, kill: async () => {} };
