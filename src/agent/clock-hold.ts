@@ -42,14 +42,14 @@ const FRESH_MS = 50;
 /** Longest time that the clock waits for a broker that is away, ms. Later readings are stored and marked as late. */
 export const MAX_AWAY_MS = 900_000;
 
-interface ClockHoldParts {
+export interface ClockHoldParts {
   readonly clock: Pick<Clock, 'now' | 'monotonic'>;
   /** The streams that are forecast. */
   readonly streams: () => readonly Pick<StreamView, 'lastObservedMs'>[];
   /** `ping` of the MQTT client. */
   readonly probe: (answered: (holdsBack: boolean) => void) => void;
   /** `relearnWindow` of the MQTT client. */
-  readonly relearnWindow?: () => void;
+  readonly relearnWindow: () => void;
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
   /**
@@ -57,7 +57,7 @@ interface ClockHoldParts {
    * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone. While
    * the broker holds messages back until others are acknowledged, its answer proves nothing.
    */
-  readonly isBridge?: boolean;
+  readonly isBridge: boolean;
 }
 
 /** The clock hold of the agent, which probes the broker with pings. */
@@ -148,8 +148,7 @@ export class ClockHold implements Part {
 
   subscribed(): void {
     // The answer to a bridge comes later: its next probe is sent after the subscriptions.
-    if (this.phase === 'backlog' && this.parts.isBridge !== true)
-      this.answeredMs ??= this.parts.clock.monotonic();
+    if (this.phase === 'backlog' && !this.parts.isBridge) this.answeredMs ??= this.parts.clock.monotonic();
   }
 
   disconnected(): void {
@@ -243,13 +242,13 @@ export class ClockHold implements Part {
    */
   heldBack(): void {
     if (this.phase !== 'live') return;
-    this.parts.relearnWindow?.();
+    this.parts.relearnWindow();
     this.suspect(this.parts.clock.monotonic());
   }
 
   private update(nowMs: number): void {
     if (this.phase !== 'backlog') return;
-    const isBridge = this.parts.isBridge === true;
+    const { isBridge } = this.parts;
     if (this.needsProof && this.answeredMs === null) {
       if (isBridge) this.sendProbe(nowMs);
       return;
@@ -267,12 +266,12 @@ export class ClockHold implements Part {
     this.phase = 'live';
     this.probe = null;
     // What was kept has come in more messages at a time than the broker sends otherwise.
-    this.parts.relearnWindow?.();
+    this.parts.relearnWindow();
     this.prove(isBridge ? this.askedMs : nowMs);
   }
 
   private longestStartMs(): number {
-    return this.parts.isBridge === true ? Math.max(MAX_WAIT_MS, this.longestAwayMs()) : MAX_WAIT_MS;
+    return this.parts.isBridge ? Math.max(MAX_WAIT_MS, this.longestAwayMs()) : MAX_WAIT_MS;
   }
 
   private longestAwayMs(): number {
@@ -302,7 +301,7 @@ export class ClockHold implements Part {
     this.sinceMs = nowMs;
     this.answeredMs = null;
     this.askedMs = nowMs;
-    this.needsProof = this.parts.isBridge === true;
+    this.needsProof = this.parts.isBridge;
     this.probe = null;
   }
 
@@ -322,7 +321,7 @@ export class ClockHold implements Part {
       const answeredMs = this.parts.clock.monotonic();
       const late = answeredMs - probe.sentMs > SILENT_MS;
       this.probe = null;
-      if (holdsBack && this.parts.isBridge === true) {
+      if (holdsBack && this.parts.isBridge) {
         this.heldMs = answeredMs;
         return;
       }

@@ -116,7 +116,6 @@ export class Survey {
   private readonly decoders = new Map<string, Decoder>();
   private readonly session = newSession();
   private readonly otherAgents = new OtherAgents();
-  private overlooked = 0;
 
   /** Topics with at least one number, sorted by name. */
   topics(): HeardTopic[] {
@@ -128,12 +127,6 @@ export class Survey {
   /** Number of readable topics so far. */
   get topicCount(): number {
     return this.heard.size;
-  }
-
-  /** Number of topics without a number, and of messages on topics beyond the limit. */
-  rest(): { silent: number; overlooked: number } {
-    const empty = [...this.heard.values()].filter(({ fields }) => fields.size === 0).length;
-    return { silent: this.silent.size + empty, overlooked: this.overlooked };
   }
 
   /** Records a topic without surveying it: its existence may help to recognise device families. */
@@ -221,10 +214,7 @@ export class Survey {
       }
       return known;
     }
-    if (this.heard.size + this.silent.size >= MAX_TOPICS) {
-      if (!this.silent.has(topic)) this.overlooked += 1;
-      return null;
-    }
+    if (this.heard.size + this.silent.size >= MAX_TOPICS) return null;
     const guess = sniff(topic, payload);
     if (guess === null) {
       this.silent.add(topic);

@@ -53,8 +53,6 @@ export interface PartitionState {
   readonly seq: number;
   /** Messages in the log that are not taken yet. */
   readonly lag: number;
-  /** When the last checkpoint was made, ms of the log; 0: there is none. */
-  readonly savedMs: number;
   /** Name of the last checkpoint; null: there is none. */
   readonly object: string | null;
   readonly streams: number;
@@ -169,7 +167,6 @@ export class OwnedPartition {
       epoch: manifest?.epoch ?? 0,
       seq: this.partition?.seq ?? 0,
       lag: this.lag,
-      savedMs: manifest?.savedMs ?? 0,
       object: manifest?.object ?? null,
       streams: this.partition?.size ?? 0,
       model: this.modelRef.number,

@@ -53,8 +53,6 @@ interface Lease {
   releasing: boolean;
 }
 
-/** Renewals in the life of an entry. */
-const RENEWALS = 4;
 /** Partitions taken in one round, and loaded at a time; others wait for the next. */
 const TAKEN_AT_ONCE = 128;
 const LOADED_AT_ONCE = 4;
@@ -141,7 +139,7 @@ export class SiteWorker {
     return [...this.faults, ...now];
   }
 
-  /** One round; call it every `site.ttlMs / RENEWALS`. Rejects when the server does not answer. */
+  /** One round; call it every quarter of `site.ttlMs`. Rejects when the server does not answer. */
   async round(): Promise<void> {
     const { site, member, clock } = this.parts;
     await this.checkModel();
@@ -162,10 +160,6 @@ export class SiteWorker {
     this.removeOrphans().catch((error) => {
       if (!this.stopped) this.parts.log.warn('old checkpoints not removed', { ...errorFields(error) });
     });
-  }
-
-  get roundMs(): number {
-    return this.parts.site.ttlMs / RENEWALS;
   }
 
   /** Gives everything back; checkpoints are saved for as long as there is time. */

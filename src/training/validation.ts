@@ -58,11 +58,6 @@ export class ValidationPass {
     return this.options.batch;
   }
 
-  /** Number of validated series. */
-  get series(): number {
-    return this.lanes.length;
-  }
-
   carry(hT: Float32Array): void {
     this.batch.h0.set(hT);
   }

@@ -52,10 +52,6 @@ export class Events {
 
   constructor(private readonly options: EventsOptions) {}
 
-  get size(): number {
-    return this.clients.size;
-  }
-
   get bufferedBytes(): number {
     let bytes = 0;
     for (const { response } of this.clients) bytes += response.writableLength;

@@ -123,10 +123,6 @@ export class PageServer {
     });
   }
 
-  get clients(): number {
-    return this.events.size;
-  }
-
   /** Bytes waiting in the sockets of all event clients. */
   get bufferedBytes(): number {
     return this.events.bufferedBytes;

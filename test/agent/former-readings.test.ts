@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { type FormerReadings, FormerStreams } from '../../src/agent/former-readings.ts';
 import { Inbox } from '../../src/agent/inbox.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { TIMES_BACKWARDS } from '../../src/store/reading.ts';
 import type { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { testHold } from '../support/clock-hold.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { uniform } from '../support/random.ts';
 import { testSpec } from '../support/specs.ts';
@@ -146,7 +146,7 @@ test('the messages of a backlog wait for the scan in their order, and are timed 
     store.append({ stream: 'a', timeMs: START + 1000 * t, value: t, arrivalMs: START + 1000 * t });
   const former = new FormerStreams(store);
   former.start([{ spec: testSpec('a'), intervalMs: 1000, lastObservedMs: START + 10_000 }]);
-  const hold = new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 });
+  const hold = testHold({ clock });
   let backlogFromMs: number | null = START + 10_000;
   hold.backlogFrom = () => backlogFromMs;
   const inbox = new Inbox(

@@ -1,10 +1,10 @@
 import { expect, test } from 'vitest';
-import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { Inbox } from '../../src/agent/inbox.ts';
 import { Router } from '../../src/ingest/router.ts';
 import type { Clock } from '../../src/system/clock.ts';
 import { rule } from '../ingest/rules.ts';
 import { sparkplug } from '../ingest/sparkplug-messages.ts';
+import { testHold } from '../support/clock-hold.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 const MB = 1024 * 1024;
@@ -22,7 +22,7 @@ test('messages that wait while streams change use bounded memory, whatever their
     {
       clock,
       router,
-      hold: new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 }),
+      hold: testHold({ clock }),
       request: () => {},
     },
     () => {},
@@ -59,7 +59,7 @@ test('in a backlog a time stamp that equals the time of arrival is kept, and a r
       rejects: [],
     }),
   };
-  const hold = new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 60_000 });
+  const hold = testHold({ clock, keptMs: () => 60_000 });
   const former = { needs: () => false, take: () => null };
   const inbox = new Inbox({ clock, router, hold, request: () => {}, former }, () => {});
   const receive = (): number => {
@@ -82,7 +82,7 @@ test('the birth of a plant is decoded in turns of the event loop; data behind it
   const router = new Router([rule('spBv1.0/{g}/+/{n}/#', 'sparkplug'), rule('other')], {
     limits: { maxStreams: 20_000 },
   });
-  const hold = new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 });
+  const hold = testHold({ clock });
   const requests: string[] = [];
   const inbox = new Inbox({ clock, router, hold, request: ({ topic }) => requests.push(topic) }, () => {});
   const acknowledged: string[] = [];
@@ -151,7 +151,7 @@ test('parts of a large message take 10 ms of a turn of the event loop', () => {
       return () => {};
     },
   };
-  const hold = new ClockHold({ clock, streams: () => [], probe: () => {}, keptMs: () => 0 });
+  const hold = testHold({ clock });
   const inbox = new Inbox({ clock: timed, router, hold, request: () => {} }, () => {});
   inbox.receive({ topic: 't', payload: new Uint8Array(7), retained: false, acknowledge: null });
   const after: number[] = [];

@@ -4,7 +4,6 @@
  */
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
-import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { LateRestore } from '../../src/agent/late-restore.ts';
 import { Pipeline } from '../../src/agent/pipeline.ts';
 import type { ScannedStore } from '../../src/agent/replay-scan.ts';
@@ -13,6 +12,7 @@ import { validateConfig } from '../../src/config/index.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { testHold } from '../support/clock-hold.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { uniform } from '../support/random.ts';
@@ -336,12 +336,7 @@ describe('streams that are restored after the start', () => {
     await agent.start();
     const { streams, engine, store } = agent.now;
     const { clock } = agent;
-    const hold = new ClockHold({
-      clock,
-      streams: () => streams.lastReadings(),
-      probe: (a) => a(false),
-      keptMs: () => 0,
-    });
+    const hold = testHold({ clock, streams: () => streams.lastReadings(), probe: (a) => a(false) });
     // The messages have waited at the broker since the end of the former run.
     hold.backlogFrom = () => START + 11_500;
     let turns = 0;

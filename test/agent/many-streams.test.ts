@@ -4,13 +4,13 @@
  */
 import { describe, expect, test } from 'vitest';
 import { Checkpoints } from '../../src/agent/checkpoints.ts';
-import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { Pipeline } from '../../src/agent/pipeline.ts';
 import { restoreStreams } from '../../src/agent/restore.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
 import type { StreamSpec } from '../../src/series/spec.ts';
 import type { SqliteStore } from '../../src/store/sqlite-store.ts';
+import { testHold } from '../support/clock-hold.ts';
 import { essence } from '../support/drive.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fakeModel } from '../support/fake-model.ts';
@@ -57,12 +57,7 @@ class Run {
     );
     const { engine } = this;
     this.checkpoints = new Checkpoints(engine, store, { replay: 1e9, first: 1e9, walk: 1e9 }, engine);
-    const hold = new ClockHold({
-      clock,
-      streams: () => [],
-      probe: (answered) => answered(false),
-      keptMs: () => 0,
-    });
+    const hold = testHold({ clock, probe: (answered) => answered(false) });
     this.pipeline = new Pipeline({
       clock,
       router: {

@@ -1,7 +1,6 @@
 import { setImmediate } from 'node:timers/promises';
 import { describe, expect, test } from 'vitest';
 import { Checkpoints } from '../../src/agent/checkpoints.ts';
-import { ClockHold } from '../../src/agent/clock-hold.ts';
 import { Pipeline, type PipelineParts } from '../../src/agent/pipeline.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { TickPace } from '../../src/forecast/engine-contract.ts';
@@ -10,6 +9,7 @@ import type { Routed } from '../../src/ingest/router.ts';
 import { LATE, OUT_OF_RANGE, TOO_FAST } from '../../src/series/quality.ts';
 import type { Reading, Sample } from '../../src/series/sample.ts';
 import type { MarkSpan } from '../../src/store/marks.ts';
+import { testHold } from '../support/clock-hold.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { testSpec } from '../support/specs.ts';
 
@@ -37,12 +37,7 @@ function setUp(change: Partial<PipelineParts> = {}, wallMs = START) {
   const disk = { failing: false, flushes: 0 };
   const forecasts: Forecast[] = [];
   const errors: unknown[] = [];
-  const hold = new ClockHold({
-    clock,
-    streams: () => [],
-    probe: (answered) => answered(false),
-    keptMs: () => 0,
-  });
+  const hold = testHold({ clock, probe: (answered) => answered(false) });
   const store = {
     append: (sample: Sample, mark = 0) => void stored.push(mark === 0 ? sample : { ...sample, mark }),
     mark: (stream: string, span: MarkSpan) => void marked.push({ stream, ...span }),

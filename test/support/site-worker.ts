@@ -46,7 +46,7 @@ export async function runWorker(
   const loop = (async () => {
     while (!ended) {
       await worker.round().catch(() => {});
-      await new Promise((resolve) => setTimeout(resolve, worker.roundMs));
+      await new Promise((resolve) => setTimeout(resolve, site.ttlMs / 4));
     }
   })();
   return {

@@ -19,10 +19,6 @@ export class PrimaryHost {
     this.topic = `spBv1.0/STATE/${id}`;
   }
 
-  get isOnline(): boolean {
-    return this.online;
-  }
-
   /** The connection ended: the next one delivers the retained STATE again. */
   lost(): void {
     this.online = false;

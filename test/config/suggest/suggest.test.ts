@@ -109,8 +109,7 @@ describe('a suggested config', () => {
     for (let at = 0; at < 20_000; at += 1) survey.hear(`t/${at}`, Buffer.from(`{"f${at}":${at}}`), at, false);
     survey.hear('$SYS/load', Buffer.from('1'), 0, false);
     survey.hear('__proto__/constructor', Buffer.from('{"__proto__":{"x":1},"y":2}'), 0, false);
-    expect(survey.topics().length).toBeLessThanOrEqual(5000);
-    expect(survey.rest().overlooked).toBe(15_001);
+    expect(survey.topics()).toHaveLength(5000);
     expect(parseConfig(suggestConfig(HEAD, survey)).streams.length).toBeGreaterThan(0);
   });
 });
