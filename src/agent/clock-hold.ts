@@ -265,7 +265,7 @@ export class ClockHold implements Part {
     }
     this.phase = 'live';
     this.probe = null;
-    // What was kept has come in more messages at a time than the broker sends otherwise.
+    // A broker may send a backlog in more messages at a time than its window allows.
     this.parts.relearnWindow();
     this.prove(isBridge ? this.askedMs : nowMs);
   }

@@ -196,7 +196,7 @@ export class Inbox {
       this.heldBytes += payload.length;
       return { ...whole, payload, continues: true, acknowledge: at === last ? whole.acknowledge : null };
     });
-    // in front of the messages that wait behind the large one
+    // The remaining parts come before the messages that arrived after the large one.
     this.inTurns.unshift(...parts);
     this.takeTurn();
   }

@@ -210,7 +210,7 @@ export class Pipeline implements Part {
     return Math.min(restoresInMs, this.inbox.isEmpty ? this.closesInMs() : batchMs);
   }
 
-  /** Time until the clock may close a bucket, ms; or until it is to be looked at again. */
+  /** Time until the clock may close a bucket, or until the next check of it, ms. */
   private closesInMs(): number {
     const { clock, engine, hold } = this.parts;
     const closeMs = hold.closeUntil();

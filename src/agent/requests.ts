@@ -90,7 +90,7 @@ export class Requests implements Part {
 
   /**
    * Receives a request. One that crashed the agent must not be processed at each start: a retained one is ignored, and one that the
-   * broker sends again is refused. Its acknowledgement may have been lost, or waited for that of an earlier message.
+   * broker sends again is refused. The broker sends a request again if the acknowledgement was lost, or still waited for that of an earlier message.
    */
   receive({ topic, payload, retained, dup = false, acknowledge }: Incoming): boolean {
     const { topics, log, handlers } = this.parts;

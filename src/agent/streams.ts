@@ -33,7 +33,7 @@ interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' |
   readonly engine: Engine;
   /** Streams that the start restores before it returns; if there are more, they follow in turns. */
   readonly atOnce?: number;
-  /** Removes what other parts have of a stream that the config no longer reads. */
+  /** Removes the data of other parts about a stream that the config no longer reads. */
   readonly forget?: Context['forget'];
 }
 

@@ -14,7 +14,7 @@ const MOST = 12;
 /** Smaller numbers are written with an exponent, without leading zeros: this many digits have 14 characters, too. */
 const WITH_EXPONENT = 1e-6;
 const MOST_WITH_EXPONENT = 9;
-/** Larger numbers have more digits than `MOST` if their spread needs them: up to this many, which a double resolves. */
+/** Most digits of large numbers whose spread needs more than `MOST`; a double resolves as many. */
 const MOST_OF_DOUBLE = 16;
 const DECIMALS_OF_LARGE = 3;
 

@@ -216,8 +216,8 @@ export class Engine implements ForecastEngine {
   }
 
   /**
-   * What streams of one kind have told each other, which the first forecasts of further streams depend on. No stream's snapshot has it:
-   * a stream that is restored tells what it knows now.
+   * What streams of one kind have learnt for new streams of this kind, whose first forecasts depend on it. It is in no snapshot of a
+   * stream: a restored stream adds what it knows now.
    */
   get told(): readonly Told[] {
     return this.shares.relatives.told();

@@ -6,7 +6,7 @@
 /** Streams of one kind that are remembered. */
 const MOST = 16;
 
-/** What a stream has told: its kind, its name, and how much more it changes. */
+/** What a stream has learnt for new streams of its kind: its kind, its name, and how much more it changes. */
 export type Told = readonly [kind: string, stream: string, learnt: number];
 
 export class Relatives {

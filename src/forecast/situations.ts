@@ -41,11 +41,11 @@ const FARTHEST = 3;
 const NARROWEST = 0.35;
 /** ... up to this share: of normal errors, half an interval of 80 % is 1.5 times what two of five errors exceed. */
 const WIDEST = 1.5;
-/** After a jump, errors this many times those of calm stretches have a least half of their own. */
+/** After a jump, errors this many times as large as in calm stretches set a minimum of their own for the half interval. */
 const FAR_ABOVE_CALM = 4;
-/** What a factor may be by chance, and does not count. */
+/** A factor whose logarithm is smaller than this may be chance, and is not applied. */
 const DOUBT = 0.3;
-/** Multiples of a lead after which all that its situations have learnt counts: the errors of a young stream tell nothing about situations. */
+/** Multiples of a lead after which the learnt factors of its situations are applied in full: the errors of a young stream tell nothing about situations. */
 const KNOWN_AFTER = 2;
 const MOST_LOG_FACTOR = 2.5;
 /** Readings of a situation that are counted. */
@@ -57,7 +57,7 @@ const LEAST_HALF = 2;
 /** Length of the scratch that `Situations` works in. */
 export const situationsScratch = (lead: LeadKnots): number => lead.knots.length * LEVELS * NOW;
 
-/** Share that counts of what the situations have learnt at lead k, in a forecast made in step `step`. */
+/** Share of the learnt factors that is applied at lead k, in a forecast made in step `step`. */
 const known = (step: number, k: number): number => Math.min(1, Math.max(0, step - k + 1) / (KNOWN_AFTER * k));
 
 const beyondDoubt = (factor: number): number =>

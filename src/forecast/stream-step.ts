@@ -180,7 +180,7 @@ export class StreamStep {
     return marks | this.quality.judge(features.line.near(value, expected.point), expected, features.gapAge);
   }
 
-  /** The stream has another unit: what has been learnt stays right, in the unit of `features`. */
+  /** The stream has changed its unit. The learnt state is kept: only the transform to the unit of `features` changes. */
   private rescale(factor: number): void {
     this.features.line.rescale(factor);
     this.quality.rescale(factor);

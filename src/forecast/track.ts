@@ -160,7 +160,7 @@ export class Track {
       // How many forecasts of this lead since the newest lasting change have met a reading.
       const since = this.level.since > 0 ? this.step - k - this.level.since + 1 : Infinity;
       if (since <= 0) {
-        // Whether a level stays is what the situations after a jump are to learn.
+        // The situations after a jump learn from these errors whether a level stays.
         if (this.situations.isAfterJump(this.step - k)) this.learnSituation(j, y);
         this.rate(j, y);
         continue;

@@ -79,7 +79,7 @@ export class TwoStates {
     this.state[at + VISITS] = 0;
   }
 
-  /** The other cluster is given up, and this one becomes both. */
+  /** Drops the other cluster, and splits this one into two. */
   private split(at: number): void {
     const mean = this.state[at + MEAN];
     const spread = this.state[at + SPREAD];

@@ -32,7 +32,7 @@ const MAX_COMPARED = 512;
 /** What a sensor sends instead of a number. */
 const MISSING = /^\s*(?:nan|null|none|nil|undefined|unavailable|unknown|[+-]?inf(?:inity)?|n\/?a|-*)\s*$/i;
 const DAY_MS = 86_400_000;
-/** A shorter time tells a clock from other counters too badly, s. */
+/** Over a shorter time, another counter may rise by the seconds that passed, s. */
 const MIN_TICKED_S = 20;
 /** A smaller number is no time of this century, s. */
 const OLDEST_S = 946_684_800;

@@ -474,7 +474,7 @@ export class Client {
     const [only] = underWay;
     if (only !== undefined && underWay.length === 1 && this.suspects.delete(only.message.topic)) {
       this.outbox.done(only.key);
-      // Not the size, if a larger message was accepted. Should that be long ago, the next one counts.
+      // If a larger message was accepted, the size is not the cause. The limit may be new: the next refusal of this size counts.
       const bytes = sizeOf(only.message);
       if (bytes > this.proven) this.learnLimit(bytes);
       if (bytes >= LEAST_LIMIT_BYTES) this.proven = Math.min(this.proven, bytes - 1);

@@ -246,7 +246,7 @@ export class Connection {
       answered: () => {
         const inFlight = this.acknowledgements + this.inFlight.size - acknowledgements;
         const most = this.mostInFlight;
-        // More than are in flight here: others, and their acknowledgements, were on their way.
+        // The broker had more in flight than are unacknowledged here: messages and acknowledgements were under way.
         this.mostInFlight = Math.max(most, inFlight);
         answered(inFlight > 0 && inFlight >= most);
       },

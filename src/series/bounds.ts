@@ -55,7 +55,7 @@ class Side {
   /** Visits since the last large record, each from near the bound until the stream has left it; and how far they fell short of it on average. */
   private returns = 0;
   private short = 0;
-  // The next three count from the last large record, one that exceeded the maximum by more than the range.
+  // The next three start anew at each large record: one that exceeds the maximum by more than the range.
   /** Whether the stream has been in the other half of its range. */
   private away = false;
   /** Whether it has come back to the bound from there. */
@@ -127,7 +127,7 @@ class Side {
     return this.sign * (this.bound + compressed(beyond, free));
   }
 
-  /** Returns the value, compressed towards a bound that many visits have reached, or almost, or that records exceed by little. */
+  /** Compresses a value beyond a bound that the stream has often reached or approached, or that new records exceed by little. */
   limit(value: number, range: number): number {
     const beyond = this.sign * value - this.bound;
     if (beyond <= 0 || this.share > RISING) return value;

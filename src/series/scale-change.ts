@@ -15,12 +15,12 @@ const ENOUGH = 200;
 const CONFIRMED = 3;
 /** A reading is far outside beyond this multiple of the largest size so far, or below that share of the smallest one. */
 const FAR = Math.log(2.5);
-/** A reading is what was expected up to this many mean errors for each bucket since the last good one, as a ratio between these. */
+/** A reading is as expected within this many mean errors for each bucket since the last good one; as a ratio, within `CLOSE` and `ROUGH`. */
 const ERRORS = 4;
 const [CLOSE, ROUGH] = [Math.log(1.05), Math.log(2.5)] as const;
 /** The factor is at least the tolerance to this power. */
 const CLEAR = 3;
-/** A stream that has come back so often from readings that looked like another unit has them by itself, such as a pump that runs now and then. */
+/** After so many returns, readings that look like another unit are normal for the stream: a pump that runs now and then. */
 const MOST_RETURNS = 3;
 /** Time constant of the range of sizes, in readings. */
 const MEMORY = 4096;
@@ -41,7 +41,7 @@ export class ScaleChange {
   private readonly ratios: Float64Array;
   /** Logarithm of the product of all factors. */
   private total = 0;
-  /** How often readings showed a change that was none. A change that was undone counts as many: such a stream has two levels. */
+  /** How often readings looked like a change and then returned. A change that was recognised and undone sets it to the maximum. */
   private returns = 0;
   /** Sign of the newest reading other than 0. */
   private sign = 0;

@@ -42,7 +42,7 @@ export interface Checkpoint {
   readonly streams: readonly CheckpointStream[];
   /** The model that made the states. */
   readonly model: ModelRef;
-  /** What streams of one kind have told each other; missing in checkpoints of older versions. */
+  /** What streams of one kind have learnt for new ones; missing in checkpoints of older versions. */
   readonly told?: readonly Told[];
 }
 

@@ -197,7 +197,7 @@ export class DatabaseConnection {
     this.database = null;
   }
 
-  /** Whether what looks like damage is none of a disk that cannot be read at the moment. */
+  /** Whether the database is really damaged: a disk that cannot be read at the moment gives the same errors. */
   private isCertain(): boolean {
     this.close();
     const now = this.options.clock.monotonic();

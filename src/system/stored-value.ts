@@ -45,7 +45,7 @@ export class StoredValue<T> {
 
   /**
    * Hands the value to the store; durable with the store's next flush.
-   * @returns the saved value, which has more than `own` if the stored one was read only now; null if it still cannot be read, and
+   * @returns the saved value: `own`, merged with the stored one if that was read only now; null if that still cannot be read, so that
    * nothing was saved
    */
   save(own: T): T | null {

@@ -42,7 +42,7 @@ export const valueAxis = () =>
     gap: 6,
     space: 44,
   });
-/** Distances of ticks, s. Of uPlot's own, which go from 1 to 5 minutes, none may fit the width of a phone. */
+/** Distances of ticks, s. The list of uPlot has no step between 1 and 5 minutes, so a phone might show no tick at all. */
 const MINUTES = [1, 2, 5, 10, 15, 30].map((minutes) => minutes * 60);
 const HOURS = [1, 2, 3, 4, 6, 12].map((hours) => hours * 3600);
 const DAYS = [1, 2, 3, 5, 7, 10, 15, 30, 60, 90, 180, 365, 730, 1825].map((days) => days * 86_400);

@@ -93,7 +93,7 @@ export function columnsOf({ points, history, binMs, forecast, past, stepMs }) {
   const width = history.length > 0 ? Math.max(binMs, stepMs) : stepMs;
   breakAtGaps(rows, ['observed'], width);
   breakAtGaps(rows, ['rangeHigh', 'rangeLow'], width);
-  // Of a backlog, only the newest bucket was forecast; the readings of the others are from the store.
+  // In a backlog only the newest bucket has a forecast; the readings of the others are from the store.
   breakAtGaps(rows, ['expectedHigh', 'expectedLow'], stepMs);
   breakAtGaps(rows, ['past', 'pastHigh', 'pastLow'], usualDistance(past, stepMs));
   const sorted = [...rows.values()].sort((a, b) => a.time - b.time);

@@ -14,7 +14,7 @@ export function el(tag, props = {}, ...children) {
   return element;
 }
 
-/** A stream's name that breaks, where it is too long, after its separators and before its capitals; elsewhere only if it must. */
+/** A stream's name with places for line breaks: after separators and before capital letters. */
 export const breakable = (name) =>
   // No lookbehind: a browser that does not know it would not load the page.
   name

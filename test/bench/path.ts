@@ -2,7 +2,7 @@
  * The whole path through a real Mosquitto: message -> sample -> bucket -> step -> forecast -> message, with 1,000
  * streams on a grid of one second, forecast 24 steps ahead with the shipped model. The agent has the environment that the service
  * gives it, and one core to itself where `taskset` can give it one; Mosquitto and this sender share the other. Two peers meet the
- * same load in the same run, each in a process of its own: a bare subscriber, and the loop that one writes in an afternoon. What
+ * same load in the same run, each in a process of its own: a bare subscriber, and a simple loop without gaps, scores or a store. What
  * is compared is processor time, so that another machine, or a busy one, gives about the same ratios.
  */
 import { spawnSync } from 'node:child_process';
@@ -19,7 +19,7 @@ import { type Agent, CORES, type Subject, startAgent, startPeer } from './subjec
 /** Fewer on a machine that cannot keep up: only ratios are of use there. */
 export const STREAMS = Number(process.env.GATECAST_BENCH_STREAMS ?? 1000);
 export const FLOOD = 300_000;
-/** The afternoon's loop takes a tenth of what the others do a second. */
+/** The simple loop takes a tenth of the readings that the others take in a second. */
 const LOOP_FLOOD = 30_000;
 /** Samples that may be on the way while flooding: enough to keep the subject busy, too few to overrun it. */
 const WINDOW = 20_000;
@@ -207,7 +207,7 @@ function pacedFigures(agent: Paced, loop: Paced, memoryMb: number, bareMb: numbe
       unit: 'us of cpu',
       limit: { side: 'most', value: 250 },
       lowerIsBetter: true,
-      peer: { name: "the afternoon's loop", value: loop.costUs, least: 0.75 },
+      peer: { name: 'the simple loop', value: loop.costUs, least: 0.75 },
     },
     {
       what: `message to published forecast, p99, ${RATE}`,
@@ -250,7 +250,7 @@ function floodFigures(agent: Flood, durable: Flood, bare: Flood, loop: Flood): F
       value: agent.perCpuSecond,
       unit,
       limit: null,
-      peer: { name: "the afternoon's loop", value: loop.perCpuSecond, least: 5 },
+      peer: { name: 'the simple loop', value: loop.perCpuSecond, least: 5 },
     },
     {
       what: 'the same at QoS 1, acknowledged when stored',

@@ -1,5 +1,5 @@
 /**
- * Peer of `path.ts`: the loop that one writes in an afternoon. mqtt.js as it comes; the shipped network in 32-bit floats, run once
+ * Peer of `path.ts`: a simple loop. mqtt.js as it comes; the shipped network in 32-bit floats, run once
  * for each message with a recurrent state for each topic; the forecast published as JSON at QoS 0. It scales a value by a fixed
  * amount and fills no further inputs: no gaps, features, calibration, scores, store or page. A process of its own; answers every
  * IPC message with its counts.

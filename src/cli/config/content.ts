@@ -101,7 +101,7 @@ export function contentOf({ config, patch }: ContentFlags): PushContent {
   return patch === undefined ? {} : { patch: readTree(patch) };
 }
 
-/** Largest file of a push; the push itself must be smaller still. */
+/** Largest file that is read, bytes. The limit of a push is smaller. */
 const MOST_TREE_BYTES = 16 * 2 ** 20;
 
 function readTree(path: string): JsonObject {

@@ -11,7 +11,7 @@ export interface ProgressTarget {
 }
 
 export class ProgressBar {
-  /** Length of the line on the terminal; 0 without one. */
+  /** Length of the shown line, characters; 0: no line is shown. */
   private shown = 0;
   private lastMs = Number.NEGATIVE_INFINITY;
 

@@ -99,7 +99,7 @@ const TASMOTA: Family = {
     ['*.Power_curr *.Power_cur *.Power *.P', signedFlow('W')],
     ['*.CarbonDioxide', gauge('ppm', 0, 50_000)],
     ['*.PM2.5', gauge('µg/m³', 0, 5000)],
-    // a lightning sensor: neither is the energy one, nor the event a quantity
+    // a lightning sensor: its energy has no unit, and its event is a code
     ['AS3935.Distance', gauge('km', 0)],
     ['AS3935.*', OUT],
     ['*.Distance', gauge('cm', 0)],

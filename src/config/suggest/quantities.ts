@@ -54,7 +54,7 @@ interface Known {
 
 const known = (words: RegExp, quantity: Quantity, fits = false): Known => ({ words, quantity, fits });
 
-/** Money, also for an amount of energy: `price per kWh`. */
+/** Prices and costs, also per amount: `price per kWh`. */
 const PRICE = /\b(?:price|cost|costs)\b|^tariff (?!\d)/;
 
 /** A battery alone, or its level: not `battery energy in`, `battery capacity` or `current battery`. */
@@ -203,7 +203,7 @@ const COMPOUND_END =
 const COMPOUND_START =
   /(?<![a-z])(temperature|humidity|voltage|power|energy|yield|battery)(ac|dc|in|out|factor|day|today|month|year|import|export|level|soc)(?![a-z])/g;
 
-/** Units with a capital behind a prefix, which would be split at it: `power_kW`. */
+/** Units with a capital letter after a prefix, such as in `power_kW`. A name is not split there. */
 const PREFIXED_UNIT = /(?<![a-z])(?:[hk]Pa|k(?:Wh|W|VAh|VA|V|Hz)|m(?:W|V|Ah|A))(?![A-Za-z])/g;
 
 /** The words of one level of a name: `windDir_deg` -> `wind dir deg`. */

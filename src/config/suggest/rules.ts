@@ -112,7 +112,7 @@ export function suggestRules(survey: Survey, existing: readonly string[] = []): 
   return { rules, ignore: [...unused].slice(0, MAX_RULES) };
 }
 
-/** Of two rules for a topic the first takes a reading, so a rule comes before those that match all of its topics and more. */
+/** The first rule that matches a topic reads it, so a rule comes before rules that match its topics and others. */
 function narrowerFirst(rules: readonly SuggestedRule[]): SuggestedRule[] {
   const filterOf = ({ keys }: SuggestedRule): string => parsePattern(String(keys.match)).filter;
   const ordered: { rule: SuggestedRule; filter: string }[] = [];
@@ -798,7 +798,7 @@ function subjectOf(
   return withoutGeneric(claim === null && match.includes('{') ? match : topic);
 }
 
-/** A topic without a last level that says nothing: `pv_power/state`. */
+/** Removes a last level without information, such as `state` in `pv_power/state`. */
 const withoutGeneric = (topic: string): string => topic.replace(/(?<=.)\/(?:state|value|val|raw)$/i, '');
 
 /** Unit from a sibling member: `{"value":21.5,"unit":"°C"}`, and Tasmota's `TempUnit`. */

@@ -79,7 +79,7 @@ export class Announced {
   }
 }
 
-/** All that either has: what Home Assistant was sent stays there until it is removed. */
+/** The entries of both: Home Assistant keeps what it was sent until it is removed. */
 function merged(stored: StoredRows, own: StoredRows): StoredRows {
   const rows = new Map<string, Map<string, readonly ComponentId[]>>();
   for (const [id, streams] of [...stored, ...own]) {
