@@ -10,6 +10,7 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import { readTablePayload, type TableFields } from '../ingest/table-payload.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { TablePoint } from '../series/covariate-sources.ts';
+import { readInput } from '../system/files.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 import type { Counts } from './drops.ts';
@@ -21,6 +22,9 @@ type Tables = Readonly<Record<string, readonly number[]>>;
 
 /** Interval of checking files and of saving received tables, ms. */
 const LOOK_MS = 60_000;
+
+/** A larger file is not read; nor is one without an end, such as a device or a pipe that nobody closes. */
+const MOST_FILE_BYTES = 16 * 1024 * 1024;
 
 type Settings = Pick<Config, 'streams' | 'ingest'>;
 
@@ -166,11 +170,13 @@ export class KnownAhead implements Part {
     });
     if (changed.length === 0) return;
     // Imported only if there is such a file.
-    const { readTable } = await import('../table/table.ts');
+    const { parseTable } = await import('../table/table.ts');
     for (const table of changed) {
       this.take(table, table.file, () => {
         const { time, column } = table;
-        const rows = readTable(table.file, { time: [time], columns: [column] }).rows();
+        const bytes = readInput(table.file, MOST_FILE_BYTES);
+        const format = { time: [time], columns: [column] };
+        const rows = parseTable(table.file, bytes, format, MOST_FILE_BYTES).rows();
         return Array.from(rows, ({ timeMs, values }) => ({ timeMs, value: values[0] }));
       });
     }

@@ -20,7 +20,7 @@ const covariate = z
     ),
     file: key(
       'a file name',
-      'CSV file with values known ahead, such as a tariff; read again when it changes.',
+      'CSV file with values known ahead, such as a tariff, of at most 16 MB; read again when it changes.',
       undefined,
       'file',
     ),

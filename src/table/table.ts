@@ -63,7 +63,16 @@ export interface Table {
  * @throws CSV_INVALID with the line, if it is not a table, or a column or a cell is invalid
  */
 export function readTable(path: string, options: TableOptions): Table {
-  const bytes = readBytes(path);
+  const bytes = readNamed(path, () => readFileSync(path));
+  return parseTable(path, bytes, options);
+}
+
+/**
+ * As `readTable`, of a file that has been read.
+ * @param mostBytes largest size after decompression
+ */
+export function parseTable(path: string, file: Buffer, options: TableOptions, mostBytes?: number): Table {
+  const bytes = readNamed(path, () => unzipped(file, mostBytes));
   try {
     return readRecords(bytes, options);
   } catch (error) {
@@ -78,11 +87,9 @@ export function readTable(path: string, options: TableOptions): Table {
   }
 }
 
-function readBytes(path: string): Buffer {
-  return readNamed(path, () => {
-    const bytes = readFileSync(path);
-    return bytes[0] === 0x1f && bytes[1] === 0x8b ? gunzipSync(bytes) : bytes;
-  });
+function unzipped(bytes: Buffer, maxOutputLength?: number): Buffer {
+  const isZipped = bytes[0] === 0x1f && bytes[1] === 0x8b;
+  return isZipped ? gunzipSync(bytes, { ...(maxOutputLength !== undefined && { maxOutputLength }) }) : bytes;
 }
 
 function readRecords(bytes: Buffer, options: TableOptions): Table {

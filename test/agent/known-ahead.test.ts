@@ -1,5 +1,6 @@
 import { rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { KnownAhead } from '../../src/agent/known-ahead.ts';
 import { resolveTables, validateConfig } from '../../src/config/index.ts';
@@ -166,5 +167,17 @@ describe('what is known ahead', () => {
     await waitFor('a warning', () => warned.length === 1);
     expect(values()).toEqual([7, 2]);
     end();
+  });
+
+  it('is not read from a file that is too large once unpacked, or never ends', async () => {
+    const { ahead, fields } = rig();
+    const bomb = join(temp(), 'tariff.csv.gz');
+    writeFileSync(bomb, gzipSync(Buffer.alloc(17 * 2 ** 20, 'time,price\n')));
+    await ahead.use(configOf([{ file: bomb, column: 'price' }]));
+    await ahead.use(configOf([{ file: '/dev/zero', column: 'price' }]));
+    expect(fields.map(({ reason }) => reason)).toEqual([
+      expect.stringContaining('larger than 16777216 bytes'),
+      expect.stringContaining('larger than 16 MB'),
+    ]);
   });
 });
