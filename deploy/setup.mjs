@@ -1,5 +1,6 @@
 // Set-up on a fresh machine, with Node alone: install what the lockfile names, then build.
 // Does nothing, silently, when both are up to date. Says what it does while it does it.
+// --no-install: only builds; installed packages that are not those of the lockfile and of this Node are an error.
 import { spawnSync } from 'node:child_process';
 import { existsSync, lstatSync, readFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
@@ -49,6 +50,10 @@ const run = (what, command, args, more = {}) => {
 
 const lock = digest(['package-lock.json', '.npmrc']);
 if (!fresh('install', lock)) {
+  if (process.argv.includes('--no-install'))
+    fail(
+      `node_modules is not what Node ${process.versions.node} installs from package-lock.json. Run node deploy/setup.mjs with this Node first; it installs all packages anew.`,
+    );
   // `npm ci` would empty the folder behind the link, which others may be working with.
   if (lstatSync('node_modules', { throwIfNoEntry: false })?.isSymbolicLink())
     fail(

@@ -104,3 +104,29 @@ export function signedPercent(share) {
   const whole = Math.round(share * 100);
   return `${whole > 0 ? '+' : whole < 0 ? '-' : ''}${Math.abs(whole)} %`;
 }
+
+const WEEKDAYS = ['Sunday', 'Monday', 'Tuesday', 'Wednesday', 'Thursday', 'Friday', 'Saturday'];
+
+/** A cron expression in words if it is a usual one, else the expression itself. */
+export function scheduleText(expression) {
+  const [minute, hour, day, month, weekday, ...more] = expression.split(' ');
+  const isNumber = (field) => /^\d+$/.test(field);
+  if (month !== '*' || more.length > 0) return expression;
+  const every = /^\*\/(\d+)$/;
+  if (day === '*' && weekday === '*' && hour === '*') {
+    if (isNumber(minute)) return `every hour, ${minute} min past`;
+    const [, minutes = '0'] = every.exec(minute) ?? [];
+    if (60 % minutes === 0) return `every ${minutes} minutes`;
+  }
+  if (!isNumber(minute)) return expression;
+  const clock = (at) => `${at.padStart(2, '0')}:${minute.padStart(2, '0')}`;
+  const [, each = '0'] = every.exec(hour) ?? [];
+  if (day === '*' && weekday === '*' && 24 % each === 0) return `every ${each} hours from ${clock('0')} on`;
+  const hours = hour.split(',');
+  if (!hours.every(isNumber)) return expression;
+  const times = `at ${hours.map(clock).join(', ')}`;
+  if (weekday === '*' && day === '*') return `every day ${times}`;
+  if (weekday === '*' && isNumber(day)) return `on day ${day} of each month ${times}`;
+  const days = weekday.split(',').map((one) => (isNumber(one) ? WEEKDAYS[one % 7] : undefined));
+  return day === '*' && !days.includes(undefined) ? `every ${days.join(', ')} ${times}` : expression;
+}

@@ -86,8 +86,11 @@ async function load() {
       });
   }
   list.set(streams);
+  const isFirst = !isLoaded;
   isLoaded = true;
   showNamed();
+  // The alerts were shown without streams.
+  if (isFirst && VIEWS[location.hash]) void route();
   performance.mark('streams-shown');
 }
 

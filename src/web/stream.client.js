@@ -173,7 +173,7 @@ export class StreamView {
     const most = 1500 * (summary.step_s ?? Number.POSITIVE_INFINITY);
     return (
       from < (points[0]?.[0] ?? Number.POSITIVE_INFINITY) ||
-      times.some((time, at) => time - times[at - 1] > most)
+      times.some((time, at) => time - (times[at - 1] ?? from) > most)
     );
   }
 

@@ -2,11 +2,21 @@
 import { actionButton, get, session } from './api.client.js';
 import { attention, byAttention } from './attention.client.js';
 import { $, badge, breakable, el, table, withCode } from './dom.client.js';
-import { columnFormat, dateText, duration, format, percent, signedPercent } from './format.client.js';
+import {
+  columnFormat,
+  dateText,
+  duration,
+  format,
+  percent,
+  scheduleText,
+  signedPercent,
+} from './format.client.js';
 
 const time = (ms) => (ms === null ? '–' : dateText(ms));
 const section = (title, ...content) =>
   el('section', { class: 'card panel' }, el('h2', {}, title), ...content);
+/** Most streams in the table of the alerts. */
+const MOST_WATCHED = 100;
 const note = (text) => el('p', { class: 'soft' }, ...withCode(text));
 
 /** @param streams name -> { summary } */
@@ -56,8 +66,13 @@ export async function alertsView(streams) {
         : table(
             'Streams that need attention',
             ['stream', 'why', 'now', 'last reading'],
-            watched.map(streamRow),
+            watched.slice(0, MOST_WATCHED).map(streamRow),
           ),
+      watched.length > MOST_WATCHED
+        ? note(
+            `And ${(watched.length - MOST_WATCHED).toLocaleString()} more: the view Streams lists all of them first, sorted by priority.`,
+          )
+        : null,
     ),
     ...(over.length === 0
       ? []
@@ -135,7 +150,7 @@ export async function modelView() {
     ['trained', model.trainedAt === null ? '–' : time(Date.parse(model.trainedAt))],
     ['previous model', model.previous ?? 'none'],
     ['probation', probationText(model.probation)],
-    ['schedule', model.schedule],
+    ['schedule', scheduleText(model.schedule)],
     ['next run', model.waitsFor === '' ? 'as soon as it is due' : model.waitsFor],
   ];
   const gainText = (gain) =>

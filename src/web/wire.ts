@@ -177,7 +177,13 @@ export function streamRow(entry: BoardStream): StreamRow {
     });
   return {
     ...summary(entry),
-    spark: points.map(({ observed }) => shortOrNull(observed)),
+    // Of a backlog, only the newest bucket was forecast: no line joins it to the buckets before.
+    spark: points
+      .flatMap(({ timeMs, observed }, i) => {
+        const isApart = f !== null && timeMs - (points[i - 1]?.timeMs ?? timeMs) > 1.5 * f.stepMs;
+        return isApart ? [null, shortOrNull(observed)] : [shortOrNull(observed)];
+      })
+      .slice(-SPARK_POINTS),
     fan: f && { p10: row(f, 0), p50: row(f, 2), p90: row(f, 4) },
   };
 }

@@ -7,11 +7,15 @@ import { waitFor } from './wait.ts';
 const ROOT = new URL('../..', import.meta.url).pathname;
 const PROGRAM = join(ROOT, 'dist', 'gatecast.js');
 
-/** Builds `dist` when the sources are newer; `npm test` has done so already. */
+/** Builds `dist` when the sources are newer; `npm test` has done so already. Installs nothing: other tests use the packages. */
 export function ensureBuilt(): void {
-  const { status, stderr } = spawnSync(process.execPath, [join(ROOT, 'deploy', 'setup.mjs')], {
-    encoding: 'utf8',
-  });
+  const { status, stderr } = spawnSync(
+    process.execPath,
+    [join(ROOT, 'deploy', 'setup.mjs'), '--no-install'],
+    {
+      encoding: 'utf8',
+    },
+  );
   if (status !== 0) throw new Error(`the build failed:\n${stderr}`);
 }
 

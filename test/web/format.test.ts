@@ -7,10 +7,13 @@ interface Format {
   interval(low: number, high: number): string;
   columnFormat(values: readonly number[]): (value: number | null) => string;
   signedPercent(share: number): string;
+  scheduleText(expression: string): string;
 }
 const source = readFileSync('src/web/format.client.js', 'utf8');
 const address = `data:text/javascript,${encodeURIComponent(source)}`;
-const { duration, interval, columnFormat, signedPercent }: Format = await import(/* @vite-ignore */ address);
+const { duration, interval, columnFormat, signedPercent, scheduleText }: Format = await import(
+  /* @vite-ignore */ address
+);
 
 it.each([
   [0, '0 s'],
@@ -54,4 +57,32 @@ it('numbers of a column have the same number of decimals', () => {
 
 it('a share has a sign unless it is none', () => {
   expect([0.184, -0.012, 0.001, -0.001].map(signedPercent)).toEqual(['+18 %', '-1 %', '0 %', '0 %']);
+});
+
+it.each([
+  ['17 3 * * *', 'every day at 03:17'],
+  ['5 3,15 * * *', 'every day at 03:05, 15:05'],
+  ['0 4 * * 1', 'every Monday at 04:00'],
+  ['0 4 * * 3,7', 'every Wednesday, Sunday at 04:00'],
+  ['30 2 1 * *', 'on day 1 of each month at 02:30'],
+  ['0 */6 * * *', 'every 6 hours from 00:00 on'],
+  ['20 * * * *', 'every hour, 20 min past'],
+  ['*/15 * * * *', 'every 15 minutes'],
+  ['off', 'off'],
+])('the schedule %s in words: %s', (expression, text) => {
+  expect(scheduleText(expression)).toBe(text);
+});
+
+it.each([
+  '* * * * *',
+  '*/7 * * * *',
+  '0 */5 * * *',
+  '0 3 L * *',
+  '0 3 * * SUN#5',
+  '0 3 1 * 1',
+  '0 3 * 6 *',
+  '*/15 2-4 * * *',
+  '@daily',
+])('the schedule %s stays as it is: words would be wrong or long', (expression) => {
+  expect(scheduleText(expression)).toBe(expression);
 });

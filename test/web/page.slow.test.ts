@@ -210,6 +210,21 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     for (const { name } of streams) board.forget(name);
   });
 
+  test('of very many streams that need attention, the alerts show the first hundred and say how many there are', async () => {
+    const { board: own, url: at, page: server } = await startPage();
+    for (let i = 0; i < 1300; i++) {
+      const stream = `plant/motor${i}`;
+      own.record(fakeForecast({ stream, originMs: 1_700_000_000_000, leads: 4 }), 1_700_000_000_000);
+      own.mark(stream, { timeMs: 1_700_000_000_000, observed: 20, score: 5 });
+    }
+    const tab = await browser.newPage();
+    await tab.goto(`${at}#/alerts`);
+    await tab.getByText('And 1,200 more: the view Streams lists all of them first').waitFor();
+    expect(await tab.locator('#view tbody tr').count()).toBe(100);
+    await tab.close();
+    await server.stop();
+  });
+
   test('marks are explained in words, and a spike does not flatten the chart', async () => {
     const { tab } = await open();
     const stream = 'poked/one';
@@ -330,19 +345,24 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
       await tab.close();
     });
 
-    test('buckets that came with a backlog are drawn from the store', async () => {
+    // The store of this test holds a reading for every second.
+    test.each([
+      ['every tenth bucket', Array.from({ length: 12 }, (_, i) => 10 * i - 119)],
+      ['the newest bucket, and one an hour before', [-3600]],
+    ])('buckets that came with a backlog are drawn from the store: %s was forecast', async (_, ages) => {
       const name = 'cellar/backlog';
-      const first = Math.floor(Date.now() / 1000) * 1000 - 119_000;
-      // The store of this test holds a reading for every second; only every tenth bucket was forecast.
-      for (let i = 0; i < 120; i += 10)
+      const newest = Math.floor(Date.now() / 1000) * 1000;
+      for (const age of [...ages, 0])
         rich.board.record(
-          fakeForecast({ stream: name, originMs: first + i * 1000, leads: 60, observed: 40, expected: null }),
+          fakeForecast({
+            stream: name,
+            originMs: newest + age * 1000,
+            leads: 60,
+            observed: 40,
+            expected: null,
+          }),
           Date.now(),
         );
-      rich.board.record(
-        fakeForecast({ stream: name, originMs: first + 119_000, leads: 60, observed: 40, expected: null }),
-        Date.now(),
-      );
       const { tab } = await open({}, { at, hash: `#/stream/${encodeURIComponent(name)}` });
       const drawn = async () => {
         const { ink, width } = await chartPixels(tab, '#chart canvas');

@@ -249,6 +249,7 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
       expect(await view.textContent()).toMatch(
         /tuned-7.*Not used for training: memory.*weights\.safetensors is damaged/,
       );
+      expect(await view.textContent()).toContain('every day at 03:17');
       expect(await view.textContent()).toMatch(
         /until .*: live loss is 0\.94 times the better naive's on 6 streams/,
       );

@@ -2,6 +2,7 @@
 import { formatDuration } from '../../config/units.ts';
 import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { type IntervalView, PARTS, type PartName } from '../../forecast/explanation.ts';
+import { GROWN } from '../../forecast/young.ts';
 import { factLine, indentedTable } from '../shared/text-table.ts';
 import type { Explained } from './run.ts';
 
@@ -10,6 +11,12 @@ const DIGITS = 4;
 
 const percent = (share: number): string => `${Math.round(100 * share)} %`;
 const factor = (value: number): string => `x ${value.toFixed(2)}`;
+/** Beyond this factor, the parts' own widths say nothing: a stream that is new or was constant has almost none. */
+const MOST_FACTOR = 10;
+const widthText = (width: number | null): string => {
+  if (width === null) return '-';
+  return width > MOST_FACTOR ? `> x ${MOST_FACTOR}` : factor(width);
+};
 
 export function explanationText(explained: Explained): string {
   const { stream, unit, origin, step_s, model, input, buckets, leads, range, limits } = explained;
@@ -35,10 +42,11 @@ export function explanationText(explained: Explained): string {
       ...leads.map(({ published, width, widened }, i) => [
         first[i] ?? '',
         ...interval(published),
-        width === null ? '-' : factor(width),
+        widthText(width),
         factor(widened),
       ]),
     ]),
+    ...widthNote(explained),
     '',
     'median of each part, and how much it counts',
     indentedTable([
@@ -74,6 +82,17 @@ export function explanationText(explained: Explained): string {
     );
   }
   return `${lines.join('\n')}\n`;
+}
+
+function widthNote({ leads, buckets }: Explained): string[] {
+  if (leads.every(({ width }) => width === null || width <= MOST_FACTOR)) return [];
+  const source =
+    buckets < GROWN
+      ? `; after ${buckets} of ${GROWN} buckets, the usual changes of similar streams count too`
+      : '';
+  return [
+    `  > x ${MOST_FACTOR}: the readings so far hardly changed, so the parts below have almost no width${source}`,
+  ];
 }
 
 /** Whether a part has a share at any lead. */

@@ -3,6 +3,7 @@ import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
 import { KnownAhead } from '../../../src/agent/known-ahead.ts';
 import { type Explained, type ExplainRequest, explain } from '../../../src/cli/explain/run.ts';
+import { explanationText } from '../../../src/cli/explain/text.ts';
 import { createRouter, loadConfig } from '../../../src/config/index.ts';
 import { Engine } from '../../../src/forecast/engine.ts';
 import type { Forecast } from '../../../src/forecast/forecast.ts';
@@ -185,6 +186,19 @@ describe('gatecast explain', () => {
     expect(text).toMatch(/ahead +network +corrected/);
     expect(text).toMatch(/what if outdoor\/temperature = -20/);
     expect(text).toMatch(/ 3h /);
+  });
+
+  it('does not show a factor that says nothing: the parts of a new stream have almost no width', async () => {
+    const found = await explained();
+    expect(explanationText(found)).not.toContain('> x 10');
+    const leads = found.leads.map((lead, i) => (i === 1 ? { ...lead, width: 2609.45 } : lead));
+    const young = explanationText({ ...found, leads, buckets: 1 });
+    expect(young).toMatch(/^ +30m .* > x 10 +x 1\.\d\d$/m);
+    expect(young).not.toContain('2609');
+    expect(young).toMatch(
+      /almost no width; after 1 of 512 buckets, the usual changes of similar streams count/,
+    );
+    expect(explanationText({ ...found, leads })).toMatch(/almost no width$/m);
   });
 
   it('names the streams and the covariates that there are', async () => {
