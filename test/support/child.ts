@@ -1,5 +1,35 @@
 /** A TypeScript file in a process of its own, to be killed, traced or starved. */
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { renameSync } from 'node:fs';
+import { basename, join } from 'node:path';
+import { buildSync } from 'esbuild';
+
+const ROOT = new URL('../..', import.meta.url).pathname;
+const bundles = new Map<string, string>();
+
+/**
+ * The file and what it imports, as one script: tsx would translate every file again in each process, which takes most of a second of
+ * processor time. Below the root of the repository, where it finds its packages and models.
+ */
+function bundled(file: string): string {
+  let path = bundles.get(file);
+  if (path === undefined) {
+    path = join(ROOT, '.cache/children', `${basename(file, '.ts')}.mjs`);
+    // Another test may start the same child.
+    const outfile = `${path}.${process.pid}`;
+    buildSync({
+      entryPoints: [file],
+      outfile,
+      bundle: true,
+      packages: 'external',
+      platform: 'node',
+      format: 'esm',
+    });
+    renameSync(outfile, path);
+    bundles.set(file, path);
+  }
+  return path;
+}
 
 export interface Child {
   readonly process: ChildProcess;
@@ -13,7 +43,7 @@ export interface Child {
 
 /** @param wrap words put before the command, such as `['strace', '-f']` */
 export function startChild(file: string, args: readonly string[], wrap: readonly string[] = []): Child {
-  const [command, ...rest] = [...wrap, process.execPath, '--import', 'tsx', file, ...args];
+  const [command, ...rest] = [...wrap, process.execPath, bundled(file), ...args];
   const child = spawn(command!, rest, { stdio: ['ignore', 'pipe', 'pipe'] });
   const lines: string[] = [];
   let open = '';
