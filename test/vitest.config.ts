@@ -81,6 +81,7 @@ const LONG = [
   'agent/rollback.slow',
   'e2e/remote-config.slow',
   'site/worker.slow',
+  'fault/leak',
 ];
 class LongFirst extends BaseSequencer {
   override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
@@ -91,12 +92,11 @@ class LongFirst extends BaseSequencer {
   }
 }
 
-/** Tests that measure memory or time, or use all processors: one after the other, when the other fault tests are done. */
+/** Tests that measure time, or how memory grows meanwhile, or use all processors: one after the other, when the other fault tests are done. */
 const alone = [
   'fleet',
   'harmful-push',
   'hostile-messages',
-  'leak',
   'push-flood',
   'site-cluster',
   'site-docs',
