@@ -93,14 +93,9 @@ class LongFirst extends BaseSequencer {
 }
 
 /** Tests that measure time, or how memory grows meanwhile, or use all processors: one after the other, when the other fault tests are done. */
-const alone = [
-  'fleet',
-  'harmful-push',
-  'hostile-messages',
-  'push-flood',
-  'site-cluster',
-  'site-docs',
-].map((name) => `test/fault/${name}.test.ts`);
+const alone = ['fleet', 'harmful-push', 'hostile-messages', 'push-flood', 'site-cluster', 'site-docs'].map(
+  (name) => `test/fault/${name}.test.ts`,
+);
 const faultAlone = project('fault-alone', alone, [], 1_200_000);
 
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
