@@ -6,6 +6,7 @@
  */
 import type { Duplex, Writable } from 'node:stream';
 import { connect, type IClientOptions, type IPublishPacket, type MqttClient, ReasonCodes } from 'mqtt';
+import { InFlight } from './in-flight.ts';
 import type { BrokerOptions, Secrets } from './options.ts';
 import type { Outgoing } from './outbox.ts';
 import { PacketReader, type PublishPacket } from './packet-reader.ts';
@@ -111,11 +112,9 @@ export class Connection {
   private closeReason: string | null = null;
   /** Callbacks for the answers to pings, with the number of each ping: those of mqtt.js for the keepalive count, too. */
   private readonly pings: { readonly number: number; readonly answered: () => void }[] = [];
-  /** Messages at QoS 1 that the broker waits for, by their number in the order of arrival. */
-  private readonly inFlight = new Map<number, { readonly packetId: number; isDone: boolean }>();
-  /** Messages at QoS 1 that were acknowledged to the broker. */
-  private acknowledgements = 0;
-  private mostInFlight = 0;
+  private readonly inFlight = new InFlight((packetId) => {
+    if (this.state === 'open') this.writer.acknowledge(packetId);
+  });
   private pingsSent = 0;
   private pingsAnswered = 0;
   private readonly redelivery: Redelivery | undefined;
@@ -239,15 +238,15 @@ export class Connection {
   ping(answered: (holdsBack: boolean) => void): void {
     if (this.state !== 'open') return;
     this.writer.flush();
-    const { acknowledgements } = this;
+    const { acknowledged } = this.inFlight;
     this.client.sendPing();
     this.pings.push({
       number: this.pingsSent,
       answered: () => {
-        const inFlight = this.acknowledgements + this.inFlight.size - acknowledgements;
-        const most = this.mostInFlight;
+        const inFlight = this.inFlight.total - acknowledged;
+        const { most } = this.inFlight;
         // The broker had more in flight than are unacknowledged here: messages and acknowledgements were under way.
-        this.mostInFlight = Math.max(most, inFlight);
+        this.inFlight.raiseMost(inFlight);
         answered(inFlight > 0 && inFlight >= most);
       },
     });
@@ -258,7 +257,7 @@ export class Connection {
    * backlog in more messages at a time than its window allows.
    */
   relearnWindow(): void {
-    this.mostInFlight = this.inFlight.size;
+    this.inFlight.forgetMost();
   }
 
   /**
@@ -354,7 +353,7 @@ export class Connection {
       retained,
       again,
       dup,
-      acknowledge: packetId === null ? null : this.enter(packetId),
+      acknowledge: packetId === null ? null : this.inFlight.enter(packetId),
     });
   }
 
@@ -363,28 +362,8 @@ export class Connection {
       this.early.push(() => this.skip(topic, bytes, packetId));
       return;
     }
-    if (packetId !== null) this.enter(packetId)();
+    if (packetId !== null) this.inFlight.enter(packetId)();
     if (this.state === 'open') this.events.skipped?.(topic, bytes);
-  }
-
-  /**
-   * Counts the message as in flight. Acknowledgements are sent in the order of arrival, as MQTT demands (MQTT 3.1.1, 4.6): Mosquitto
-   * sends newer messages before those that wait in its queue if a message is acknowledged before an older one.
-   * @returns acknowledges it, once all before it are acknowledged
-   */
-  private enter(packetId: number): () => void {
-    const message = { packetId, isDone: false };
-    this.inFlight.set(this.acknowledgements + this.inFlight.size, message);
-    this.mostInFlight = Math.max(this.mostInFlight, this.inFlight.size);
-    return () => {
-      message.isDone = true;
-      for (;;) {
-        const first = this.inFlight.get(this.acknowledgements);
-        if (first?.isDone !== true) return;
-        this.inFlight.delete(this.acknowledgements++);
-        if (this.state === 'open') this.writer.acknowledge(first.packetId);
-      }
-    };
   }
 
   private end(end: ConnectionEnd): void {
