@@ -16,7 +16,7 @@ export const GROUP = 'default';
 
 /** Key for the configured model of the last start, which slots of older versions do not contain. */
 const CONFIGURED_KEY = 'agent.model';
-/** Names of fine-tuned models; only these are ever removed. */
+/** Names of fine-tuned models; only these are ever removed or set aside. */
 const TUNED = new RegExp(`^${GROUP}-\\d{8}-\\d{6}$`);
 /** Names of partial files left by a crash. */
 const HALF_WRITTEN = new RegExp(`^${GROUP}-\\d{8}-\\d{6}\\.\\d+\\.tmp$`);
@@ -34,8 +34,8 @@ interface GroupParts {
 
 /**
  * Call once per start, before the model is used: it counts the start. A model that does not complete its probation in
- * three starts, or cannot be used at all, is replaced by the previous one, else by the configured one. While the system cannot read a
- * model, another one forecasts.
+ * three starts, or cannot be used at all, is replaced by the previous one, else by the configured one; a fine-tuned one is set aside.
+ * While the system cannot read a model, another one forecasts, and its starts do not count.
  */
 export function chooseGroupModel(parts: GroupParts): ChosenModel {
   try {
@@ -53,20 +53,30 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
   if (slots.problem !== null) log.error('model slots damaged', { reason: slots.problem });
   slots.use(GROUP, configured, keep ?? new Set(), store.getMeta(CONFIGURED_KEY));
   if (store.getMeta(CONFIGURED_KEY) !== configured) store.setMeta(CONFIGURED_KEY, configured);
+  const before = slots.get(GROUP, configured).current;
   const { slots: noted, rolledBack } = slots.noteStart(GROUP, configured);
-  if (rolledBack) log.error('model rolled back', { model: noted.current, reason: noted.reason });
+  /** A model that may have cost hours is not deleted: the fault may be that of the disk or of frequent restarts. */
+  const setAside = (name: string): { readonly folder?: string } => {
+    if (!TUNED.test(name) || slots.inUse().has(name)) return {};
+    const folder = registry.setAside(name);
+    return folder === null ? {} : { folder };
+  };
+  if (rolledBack)
+    log.error('model rolled back', { model: noted.current, reason: noted.reason, ...setAside(before) });
   let chosen = chooseModel(registry, noted.current);
   let next = slots.get(GROUP, configured);
   while (chosen.model === null && chosen.isUnread !== true && next.current !== configured) {
-    const reason = `'${next.current}' cannot be used: ${chosen.problem}`;
+    const failed = next.current;
+    const reason = `'${failed}' cannot be used: ${chosen.problem}`;
     next =
       next.previous === null
         ? slots.revert(GROUP, configured, reason)
         : slots.rollback(GROUP, configured, reason);
-    log.error('model rolled back', { model: next.current, reason });
+    log.error('model rolled back', { model: next.current, reason, ...setAside(failed) });
     chosen = chooseModel(registry, next.current);
   }
   if (chosen.isUnread === true) {
+    slots.forgetStart(GROUP, configured);
     // The slots keep it, and fine-tuning tries to switch to it while the agent runs.
     log.error('model cannot be read', { model: chosen.name, reason: chosen.problem });
     const others = [next.previous ?? configured, configured].map((name) => chooseModel(registry, name));
@@ -76,7 +86,7 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
   return chosen;
 }
 
-/** Removes models without a slot, which a crash during a switch may leave. */
+/** Removes models without a slot, which a crash during a switch may leave. Where the slots were damaged, one of them may have been in use. */
 function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: string): void {
   // Without the slots, no model is known to be unused.
   if (slots.isUnread) return;
@@ -84,8 +94,10 @@ function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: stri
   if (candidate !== null) slots.drop(GROUP, configured, reason);
   const used = slots.inUse();
   for (const { name, source } of registry.list())
-    if (source === 'data' && TUNED.test(name) && !used.has(name) && name !== configured)
-      registry.remove(name);
+    if (source === 'data' && TUNED.test(name) && !used.has(name) && name !== configured) {
+      if (slots.problem === null) registry.remove(name);
+      else registry.setAside(name);
+    }
   const folder = registry.dataFolder;
   if (folder === null) return;
   for (const name of entriesOf(folder))

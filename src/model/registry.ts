@@ -29,6 +29,9 @@ import {
 
 /** Maximum size of a file, to protect a gateway's memory; real models are far smaller. */
 export const MOST_BYTES = 256 * 1024 * 1024;
+/** Folder of models that were rolled back at a start, and how many it keeps: so the disk stays bounded. */
+const SET_ASIDE = 'set-aside';
+const MOST_SET_ASIDE = 3;
 /** Models are not secret, and shipped ones must be readable for all users. */
 const MODE = 0o644;
 
@@ -134,6 +137,23 @@ export class ModelRegistry {
   remove(name: string): void {
     if (!this.dataFolder || !MODEL_NAME.test(name)) return;
     rmSync(join(this.dataFolder, name), { recursive: true, force: true });
+  }
+
+  /**
+   * Moves a model of the data directory to the folder `set-aside` beside the models, from where it can be moved back. Keeps the newest
+   * ones by name. @returns the folder; null if there is no such model
+   */
+  setAside(name: string): string | null {
+    const { dataFolder } = this;
+    if (dataFolder === null || !MODEL_NAME.test(name) || !existsSync(join(dataFolder, name))) return null;
+    const folder = join(dataFolder, SET_ASIDE);
+    makeFolder(folder);
+    const path = join(folder, name);
+    rmSync(path, { recursive: true, force: true });
+    renameSync(join(dataFolder, name), path);
+    for (const old of readdirSync(folder).sort().slice(0, -MOST_SET_ASIDE))
+      rmSync(join(folder, old), { recursive: true, force: true });
+    return path;
   }
 
   private folders(): [string, 'data' | 'shipped'][] {

@@ -168,6 +168,13 @@ export class ModelSlots {
     };
   }
 
+  /** A start in which the system could not read the current model does not count: it says nothing about the model. */
+  forgetStart(group: string, configured: string): void {
+    const { probation, ...slots } = this.get(group, configured);
+    if (probation === null || probation.starts === 0) return;
+    this.put(group, configured, { ...slots, probation: { ...probation, starts: probation.starts - 1 } });
+  }
+
   /** Names of current, previous and candidate models, which must not be removed. */
   inUse(): Set<string> {
     const names = allSlots(this.file).flatMap(({ slots }) => [

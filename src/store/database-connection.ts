@@ -2,15 +2,17 @@
  * The connection to the database and its fault handling: reports a fault once, frees space on a full disk, moves a
  * damaged file aside, or closes the database and opens it again later. Independent of the stored data.
  */
+import { existsSync } from 'node:fs';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
+import { readMeta, UPSERT_META } from './batch.ts';
 import {
-  canBeRead,
   type Database,
   isDamage,
   isDiskFull,
   openDatabase,
   quarantine,
+  ReadCheck,
   reservePath,
 } from './database.ts';
 import { Reserve } from './reserve.ts';
@@ -53,6 +55,10 @@ interface ConnectionOptions {
 const RETRY_MS = [1000, 15_000] as const;
 /** A database that seems damaged, but cannot be read, is moved aside after this time, ms: before, the disk may still recover. */
 const UNREADABLE_MS = 60_000;
+/** Longest read of a database that seems damaged, and the pause before the next one, ms: readings go to the journal meanwhile. */
+const CHECK_MS = [500, 500] as const;
+/** Meta key for the path of a damaged database whose data is being copied: an interrupted copy is repeated. */
+const SALVAGE_KEY = 'store.salvage';
 
 export class DatabaseConnection {
   private readonly reserve: Reserve;
@@ -62,6 +68,8 @@ export class DatabaseConnection {
   private damaged: { readonly path: string; readonly reason: string } | null = null;
   /** Since when a database that seems damaged cannot be read, ms of the monotonic clock. */
   private unreadSince: number | null = null;
+  /** A database that seems damaged, until it is known whether the system can read it. */
+  private suspect: { readonly reason: string; readonly check: ReadCheck } | null = null;
   private broken = false;
   /** Whether an outage has been reported and is not over. */
   private outage = false;
@@ -110,6 +118,7 @@ export class DatabaseConnection {
   run(action: (db: Database) => void): boolean {
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
+      if (!this.isMovedAside() && this.suspect !== null) return false;
       try {
         action(this.database ?? this.openNow());
         return true;
@@ -178,11 +187,16 @@ export class DatabaseConnection {
 
   /** Handles a fault of the database; returns whether an immediate retry makes sense. */
   failed(error: unknown): boolean {
-    if (isDamage(error) && this.isCertain() && this.moveAside(errorText(error))) return true;
+    if (isDamage(error)) {
+      this.close();
+      this.suspect ??= { reason: errorText(error), check: new ReadCheck(this.options.path) };
+      if (this.isMovedAside()) return true;
+    }
     if (isDiskFull(error) && this.makeRoom()) return true;
     this.degraded(error);
     // After a failed sync the cached pages of this connection may differ from the file.
     this.close();
+    if (this.suspect !== null) return false;
     this.retryAt = this.options.clock.monotonic() + this.retryMs;
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS[1]);
     return false;
@@ -197,13 +211,20 @@ export class DatabaseConnection {
     this.database = null;
   }
 
-  /** Whether the database is really damaged: a disk that cannot be read at the moment gives the same errors. */
-  private isCertain(): boolean {
-    this.close();
+  /** Checks a database that seems damaged, a part at each call: the disk may just be unreadable at the moment. */
+  private isMovedAside(): boolean {
+    const { suspect } = this;
+    if (suspect === null) return false;
+    const isReadable = suspect.check.step(CHECK_MS[0]);
     const now = this.options.clock.monotonic();
-    if (canBeRead(this.options.path)) this.unreadSince = null;
-    else this.unreadSince ??= now;
-    return this.unreadSince === null || now - this.unreadSince >= UNREADABLE_MS;
+    if (isReadable === null) {
+      this.retryAt = now + CHECK_MS[1];
+      return false;
+    }
+    this.suspect = null;
+    this.unreadSince = isReadable ? null : (this.unreadSince ?? now);
+    const isCertain = this.unreadSince === null || now - this.unreadSince >= UNREADABLE_MS;
+    return isCertain && this.moveAside(suspect.reason);
   }
 
   /** Moves a damaged file aside, if the disk still accepts writes. */
@@ -219,18 +240,40 @@ export class DatabaseConnection {
 
   private openNow(): Database {
     const db = openDatabase(this.options.path);
-    const { damaged } = this;
-    if (damaged !== null) {
-      this.damaged = null;
-      const rows = salvage(damaged.path, db);
-      this.report(
-        'quarantined',
-        `the database was damaged (${damaged.reason}); it was moved to ${damaged.path}, and ${rows} samples were recovered`,
-      );
+    try {
+      this.copyDamaged(db);
+    } catch (error) {
+      db.close();
+      throw error;
     }
     this.database = db;
     this.options.onOpen(db);
     return db;
+  }
+
+  /** Copies the data of a database that was moved aside, now or by an earlier process that was killed before the end of this. */
+  private copyDamaged(db: Database): void {
+    const interrupted = readMeta(db, SALVAGE_KEY);
+    const damaged =
+      interrupted !== null && existsSync(interrupted)
+        ? { path: interrupted, reason: 'copying its data was interrupted' }
+        : this.damaged;
+    if (damaged === null) return;
+    const mark = (statement: string, ...values: string[]): void => {
+      try {
+        db.prepare(statement).run(...values);
+      } catch {
+        // On a full disk what fits is copied all the same.
+      }
+    };
+    mark(UPSERT_META, SALVAGE_KEY, damaged.path);
+    this.damaged = null;
+    const rows = salvage(damaged.path, db);
+    mark('DELETE FROM meta WHERE key = ?', SALVAGE_KEY);
+    this.report(
+      'quarantined',
+      `the database was damaged (${damaged.reason}); it was moved to ${damaged.path}, and ${rows} samples were recovered`,
+    );
   }
 
   /**

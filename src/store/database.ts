@@ -99,23 +99,48 @@ export function quarantine(path: string, nowMs: number): string {
   return aside;
 }
 
-/** Whether the system can read the database and its log. SQLite reports damage also where the disk fails. */
-export function canBeRead(path: string): boolean {
-  const piece = Buffer.alloc(2 ** 16);
-  try {
-    for (const file of [path, `${path}-wal`]) {
-      if (unlessAbsent(() => statSync(file)) === null) continue;
-      const fd = openSync(file, constants.O_RDONLY | constants.O_NOFOLLOW);
-      try {
-        for (let at = 0, length = 1; length > 0; at += length)
-          length = readSync(fd, piece, 0, piece.length, at);
-      } finally {
-        closeSync(fd);
+/**
+ * Checks whether the system can read the database and its log: SQLite reports damage also where the disk fails. Reads them a part at
+ * a time, because reading a large database from a slow card takes many seconds.
+ */
+export class ReadCheck {
+  private readonly files: string[];
+  private at = 0;
+
+  constructor(path: string) {
+    this.files = [path, `${path}-wal`];
+  }
+
+  /** Reads for about this time. @returns null: not finished, call it again */
+  step(ms: number): boolean | null {
+    const endMs = performance.now() + ms;
+    try {
+      for (let path = this.files[0]; path !== undefined; path = this.files[0]) {
+        if (!this.isReadTo(path, endMs)) return null;
+        this.files.shift();
+        this.at = 0;
       }
+      return true;
+    } catch {
+      return false;
     }
-    return true;
-  } catch {
-    return false;
+  }
+
+  /** Reads on. @returns whether the end of the file was reached before the time */
+  private isReadTo(path: string, endMs: number): boolean {
+    if (unlessAbsent(() => statSync(path)) === null) return true;
+    const piece = Buffer.alloc(2 ** 16);
+    const fd = openSync(path, constants.O_RDONLY | constants.O_NOFOLLOW);
+    try {
+      do {
+        const length = readSync(fd, piece, 0, piece.length, this.at);
+        if (length === 0) return true;
+        this.at += length;
+      } while (performance.now() < endMs);
+      return false;
+    } finally {
+      closeSync(fd);
+    }
   }
 }
 

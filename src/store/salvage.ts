@@ -36,23 +36,24 @@ export function salvage(damagedPath: string, into: Database): number {
   }
 }
 
-/** Returns whether any row was copied. */
+/** @returns whether any row was read; an earlier, interrupted copy may have copied it */
 function copyTable(from: Database, into: Database, table: string, columns: readonly string[]): boolean {
   const names = columns.join(', ');
   const insert = into.prepare(
     `INSERT OR IGNORE INTO ${table} (${names}) VALUES (${columns.map(() => '?').join(', ')})`,
   );
-  let copied = 0;
+  let found = false;
   into.transaction(() => {
     try {
       for (const row of from.prepare(`SELECT ${names} FROM ${table}`).raw().iterate()) {
-        copied += insert.run(...(row as unknown[])).changes;
+        found = true;
+        insert.run(...(row as unknown[]));
       }
     } catch {
       // Rows before the damage are kept.
     }
   })();
-  return copied > 0;
+  return found;
 }
 
 function copySamples(from: Database, into: Database): number {

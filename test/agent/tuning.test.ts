@@ -1,5 +1,5 @@
 /** Fine-tuning wired to a real engine, store, registry and slots; the worker is a stand-in where the test is not about it. */
-import { renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, renameSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { chooseGroupModel } from '../../src/agent/groups.ts';
@@ -293,7 +293,7 @@ async function promoted() {
   return { agent, dir, name: agent.models.current.name };
 }
 
-test('a model that never ends its probation is removed after three starts', async () => {
+test('a model that never ends its probation is set aside after three starts', async () => {
   const { agent, dir, name } = await promoted();
   await agent.close();
   for (let start = 1; start <= 3; start++) {
@@ -304,6 +304,47 @@ test('a model that never ends its probation is removed after three starts', asyn
   const last = await setUp({ dir });
   expect(last.models.current.name).toBe('raw');
   expect(last.registry.has(name)).toBe(false);
+  expect(readdirSync(join(dir, 'models', 'set-aside'))).toEqual([name]);
+});
+
+test('a model that is damaged on the disk is set aside with its files, and is reported', async () => {
+  const { agent, dir, name } = await promoted();
+  await agent.close();
+  const weights = readFileSync(join(dir, 'models', name, 'weights.safetensors'));
+  weights.writeUInt8(weights.readUInt8(weights.length - 1) ^ 1, weights.length - 1);
+  writeFileSync(join(dir, 'models', name, 'weights.safetensors'), weights);
+  const again = await setUp({ dir });
+  expect(again.models.current.name).toBe('raw');
+  expect(again.registry.has(name)).toBe(false);
+  expect(readFileSync(join(dir, 'models', 'set-aside', name, 'weights.safetensors'))).toEqual(weights);
+  expect(again.slots.get('default', 'raw').reason).toMatch(/cannot be used/);
+});
+
+test('models are set aside if the file that names the one in use is damaged', async () => {
+  const { agent, dir, name } = await promoted();
+  await agent.close();
+  writeFileSync(join(dir, 'models', 'slots.json'), '{');
+  const again = await setUp({ dir });
+  expect(again.models.current.name).toBe('raw');
+  expect(readdirSync(join(dir, 'models', 'set-aside'))).toEqual([name]);
+});
+
+test('a model on probation that the system cannot read at many starts is kept', async () => {
+  const { agent, dir, name } = await promoted();
+  await agent.close();
+  const weights = join(dir, 'models', name, 'weights.safetensors');
+  renameSync(weights, `${weights}.away`);
+  symlinkSync(weights, weights);
+  for (let start = 1; start <= 5; start++) {
+    const again = await setUp({ dir });
+    expect(again.models.current.name).toBe('raw');
+    await again.close();
+  }
+  rmSync(weights);
+  renameSync(`${weights}.away`, weights);
+  const last = await setUp({ dir });
+  expect(last.models.current.name).toBe(name);
+  expect(last.slots.get('default', 'raw').probation).toMatchObject({ starts: 1 });
 });
 
 test('a model that the system cannot read is kept, and is used when it can be read again', async () => {

@@ -6,13 +6,14 @@ import {
   rmdirSync,
   rmSync,
   statSync,
+  symlinkSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, vi } from 'vitest';
-import { openDatabase } from '../../src/store/database.ts';
+import { openDatabase, quarantine, ReadCheck } from '../../src/store/database.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { salvage } from '../../src/store/salvage.ts';
 import { Segments } from '../../src/store/segments.ts';
@@ -354,6 +355,72 @@ describe('faults', () => {
     expect(running.store.settle()).toBe(true);
     expect(running.kinds()).toEqual(['quarantined']);
     expect([...running.store.samples('a', 0)].at(-1)!.value).toBe(300_000);
+  });
+
+  it('copies the data of a damaged database at the next start if the process ended meanwhile', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
+    store.close();
+    const path = join(dir, 'gatecast.db');
+    const aside = quarantine(path, T0);
+    const next = openDatabase(path);
+    // As after a kill: the copy has begun, with the names and some of the rows.
+    next.prepare("INSERT INTO meta (key, value) VALUES ('store.salvage', ?)").run(aside);
+    next.prepare("INSERT INTO stream (id, name) VALUES (1, 'a')").run();
+    next.prepare('INSERT INTO sample VALUES (?, 1, 19999, 0)').run(T0 + 19_999_000);
+    next.close();
+    const again = open(dir);
+    expect(again.kinds()).toEqual(['quarantined']);
+    expect(count(again.store)).toBe(20_000);
+    again.store.close();
+    expect(open(dir).kinds()).toEqual([]);
+  });
+
+  it('reads a large database that seems damaged a part at a time, and journals readings meanwhile', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 250_000; i++) store.append(sample('a', i));
+    store.close();
+    const running = open(dir);
+    const path = join(dir, 'gatecast.db');
+    const bytes = readFileSync(path);
+    const intact = Buffer.from(bytes);
+    // beyond what the page cache holds
+    bytes.fill(0xa5, 2_000_000, 3_000_000);
+    writeFileSync(path, bytes);
+    const step = vi.spyOn(ReadCheck.prototype, 'step').mockReturnValue(null);
+    expect(count(running.store)).toBeLessThan(250_000);
+    // Opening it would succeed now.
+    writeFileSync(path, intact);
+    for (let turn = 0; turn < 5; turn++) {
+      running.store.append(sample('a', 300_000 + turn));
+      expect(running.store.flush()).toBe(true);
+      expect(running.store.stats().pending).toBe(0);
+      running.clock.advance(500);
+    }
+    expect(running.kinds()).toEqual(['unavailable']);
+    expect(step.mock.calls.length).toBe(5);
+    step.mockRestore();
+    expect(running.store.settle()).toBe(true);
+    expect(running.kinds()).toEqual(['unavailable', 'quarantined']);
+    expect([...running.store.samples('a', T0 + 300_000_000)].length).toBe(5);
+  });
+
+  it('notices whether the system can read a file, a part at a time', () => {
+    const path = join(temp(), 'gatecast.db');
+    writeFileSync(path, '');
+    writeFileSync(`${path}-wal`, 'x'.repeat(200_000));
+    truncateSync(path, 2 ** 20);
+    const check = new ReadCheck(path);
+    let parts = 1;
+    while (check.step(0) === null) parts++;
+    expect(parts).toBeGreaterThanOrEqual(2 ** 20 / 2 ** 16);
+    rmSync(path);
+    expect(new ReadCheck(path).step(1000)).toBe(true);
+    // Reading it fails, also for root.
+    symlinkSync(path, path);
+    expect(new ReadCheck(path).step(1000)).toBe(false);
   });
 
   it('copies the newest readable data that fits on the disk', () => {
