@@ -24,7 +24,7 @@ const PER_BATCH = 32;
 /** Replaying fewer samples than this is faster than writing and reading a state. */
 const WORTH_SAVING = 16;
 /** Time limit for saving when the agent stops; the rest is replayed at the next start, ms. */
-const END_MS = 800;
+const END_MS = 700;
 
 interface Mark {
   /** Samples of this stream since its last save. */

@@ -1,7 +1,8 @@
 /**
 /**
  * `npm run bench [-- --only step,train,memory,path,finetune,site,durability]`: measures what the README promises and prints it as a table. Exits
- * with 1 when a limit is missed. Takes a few minutes; a machine that does other work meanwhile gives worse figures.
+ * with 1 for a regression: when a limit is missed, a ratio to a peer of the same run or a number that the code keeps. Goals that are missed are
+ * printed only. Takes a few minutes; a machine that does other work meanwhile gives worse figures.
  */
 import { parseArgs } from 'node:util';
 import { durability } from './durability.ts';

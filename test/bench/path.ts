@@ -25,8 +25,8 @@ const LOOP_FLOOD = 30_000;
 const WINDOW = 20_000;
 /** Time between two looks at the counts while flooding: each look costs the subject processor time, ms. */
 const LOOK_MS = 50;
-/** Nothing more is coming after this, ms. */
-const QUIET = 2000;
+/** Nothing more is coming after this, ms: a busy machine may stand still for some seconds. */
+const QUIET = 10_000;
 const PACED_SECONDS = 20;
 /** Rounds of all streams before the clock starts: the network needs some buckets before it answers. */
 const WARM_UP_ROUNDS = 12;
@@ -205,23 +205,24 @@ function pacedFigures(agent: Paced, loop: Paced, memoryMb: number, bareMb: numbe
       what: `a reading that closes a bucket and publishes a forecast of 24 leads, ${STREAMS} streams at 1 Hz`,
       value: agent.costUs,
       unit: 'us of cpu',
-      limit: { side: 'most', value: 250 },
+      limit: { side: 'most', value: 100, isGoal: true },
       lowerIsBetter: true,
-      peer: { name: 'the simple loop', value: loop.costUs, least: 0.75 },
+      peer: { name: 'the simple loop', value: loop.costUs, least: 0.75, record: 0.83 },
     },
     {
       what: `message to published forecast, p99, ${RATE}`,
       value: percentile(agent.latencies, 0.99),
       unit: 'ms',
-      limit: { side: 'most', value: 50 },
+      limit: { side: 'most', value: 30, isGoal: true },
+      // The median moves with the machine. The 99th percentile moves on its own if something stops the main thread.
+      peer: { name: 'median', value: percentile(agent.latencies, 0.5), least: 0.25, record: 0.45 },
     },
-    { what: 'the same, median', value: percentile(agent.latencies, 0.5), unit: 'ms', limit: null },
     { what: `processor, ${RATE}`, value: 100 * agent.cores, unit: '% of a core', limit: null },
     {
       what: `resident memory, ${STREAMS} streams, ${RATE}`,
       value: memoryMb,
       unit: 'MB',
-      limit: { side: 'most', value: 150 },
+      limit: { side: 'most', value: 130, isGoal: true },
       lowerIsBetter: true,
       peer: { name: 'bare subscriber', value: bareMb, least: 0.4 },
     },
@@ -243,21 +244,22 @@ function floodFigures(agent: Flood, durable: Flood, bare: Flood, loop: Flood): F
       value: agent.perCpuSecond,
       unit,
       limit: null,
-      peer: { name: 'bare subscriber', value: bare.perCpuSecond, least: 0.15 },
+      // On a busy machine the bare subscriber reads more at once, and this falls to 0.2.
+      peer: { name: 'bare subscriber', value: bare.perCpuSecond, least: 0.15, record: 0.79 },
     },
     {
       what: 'the same by processor time, all threads',
       value: agent.perCpuSecond,
       unit,
       limit: null,
-      peer: { name: 'the simple loop', value: loop.perCpuSecond, least: 5 },
+      peer: { name: 'the simple loop', value: loop.perCpuSecond, least: 5, record: 10.7 },
     },
     {
       what: 'the same at QoS 1, acknowledged when stored',
       value: durable.perCpuSecond,
       unit,
       limit: null,
-      peer: { name: 'QoS 0', value: agent.perCpuSecond, least: 0.5 },
+      peer: { name: 'QoS 0', value: agent.perCpuSecond, least: 0.5, record: 0.6 },
     },
   ];
 }

@@ -8,10 +8,25 @@ export interface Figure {
   readonly unit: string;
   /** Of figures without a limit: less is better. Left out: more is. */
   readonly lowerIsBetter?: boolean;
-  /** The limit it must keep; null: told only. */
-  readonly limit: { readonly side: 'most' | 'least'; readonly value: number } | null;
-  /** A peer measured in the same run: its name and figure, in the same unit, and how many times as good this must be. */
-  readonly peer?: { readonly name: string; readonly value: number; readonly least?: number };
+  /**
+   * The limit it must keep; null: told only. `isGoal`: depends on the machine and is missed today (docs/performance.md gives the
+   * reasons), so it is printed, and is no regression.
+   */
+  readonly limit: {
+    readonly side: 'most' | 'least';
+    readonly value: number;
+    readonly isGoal?: boolean;
+  } | null;
+  /**
+   * A peer measured in the same run: its name and figure, in the same unit, and how many times as good this must be. `record`: how many
+   * times as good it was in the run of docs/performance.md.
+   */
+  readonly peer?: {
+    readonly name: string;
+    readonly value: number;
+    readonly least?: number;
+    readonly record?: number;
+  };
 }
 
 /** One group of figures; `only` picks it by name. Throws when it cannot be measured here; the message says why. */
@@ -36,7 +51,9 @@ const better = ({ value, limit, lowerIsBetter = limit?.side === 'most' }: Figure
 const keepsPeer = (figure: Figure): boolean =>
   figure.peer?.least === undefined || better(figure, figure.peer.value) >= figure.peer.least;
 
-export const keeps = (figure: Figure): boolean => keepsLimit(figure) && keepsPeer(figure);
+/** Whether the figure is no regression. */
+export const keeps = (figure: Figure): boolean =>
+  (figure.limit?.isGoal === true || keepsLimit(figure)) && keepsPeer(figure);
 
 const short = (value: number): string =>
   value >= 1000
@@ -51,12 +68,18 @@ export function table(figures: readonly Figure[]): string {
     const { what, value, unit, limit, peer } = figure;
     const ratio = (other: number) => `${better(figure, other).toFixed(2)}x`;
     const missed = (kept: boolean) => (kept ? '' : ' MISSED');
+    const goal = limit?.isGoal === true;
+    const recorded = peer?.record === undefined ? '' : ` (recorded: ${short(peer.record)}x)`;
     return [
       what,
       `${short(value)} ${unit}`,
-      limit ? `at ${limit.side} ${short(limit.value)}` : '',
-      limit ? `${ratio(limit.value)}${missed(keepsLimit(figure))}` : '',
-      peer ? `${peer.name}: ${short(peer.value)}, ${ratio(peer.value)}${missed(keepsPeer(figure))}` : '',
+      limit ? `${goal ? 'goal: ' : ''}at ${limit.side} ${short(limit.value)}` : '',
+      limit
+        ? `${ratio(limit.value)}${goal && !keepsLimit(figure) ? ' goal missed' : missed(keepsLimit(figure))}`
+        : '',
+      peer
+        ? `${peer.name}: ${short(peer.value)}, ${ratio(peer.value)}${recorded}${missed(keepsPeer(figure))}`
+        : '',
     ];
   });
   const all = [['measured', 'figure', 'limit', 'against it', 'beside it'], ...rows];
