@@ -30,9 +30,11 @@ if (
     '.npmrc has lost the line "onnxruntime-node-install=skip"; without it the install downloads GPU libraries. Put it back.',
   );
 
-// See deploy/object-wrap.h. gyp adds CXXFLAGS to its own flags; quotes, because the folder may have spaces in its name.
+// CFLAGS and CXXFLAGS follow gyp's own flags. SQLite's C file compiles in two thirds of the time with -O2, which SQLite recommends,
+// instead of gyp's -O3. CXXFLAGS: see deploy/object-wrap.h; quotes, because the folder may have spaces in its name.
 const env = {
   ...process.env,
+  CFLAGS: process.env.CFLAGS ?? '-O2',
   CXXFLAGS: `${process.env.CXXFLAGS ?? ''} -include '${join(root, 'deploy', 'object-wrap.h')}'`.trim(),
 };
 

@@ -165,6 +165,8 @@ function likeliest(crossings: Crossings): CrossingWire | null {
 /** Points of a small chart. */
 const SPARK_POINTS = 40;
 const SPARK_LEADS = 12;
+/** Fewer missing buckets than this do not break the line of a small chart. */
+const SPARK_GAP = 10;
 
 export function streamRow(entry: BoardStream): StreamRow {
   const { forecast: f } = entry;
@@ -177,10 +179,10 @@ export function streamRow(entry: BoardStream): StreamRow {
     });
   return {
     ...summary(entry),
-    // Of a backlog, only the newest bucket was forecast: no line joins it to the buckets before.
+    // Of a backlog, only the newest bucket was forecast: no line joins it to buckets long before.
     spark: points
       .flatMap(({ timeMs, observed }, i) => {
-        const isApart = f !== null && timeMs - (points[i - 1]?.timeMs ?? timeMs) > 1.5 * f.stepMs;
+        const isApart = f !== null && timeMs - (points[i - 1]?.timeMs ?? timeMs) > SPARK_GAP * f.stepMs;
         return isApart ? [null, shortOrNull(observed)] : [shortOrNull(observed)];
       })
       .slice(-SPARK_POINTS),

@@ -3,13 +3,13 @@ import { Board } from '../../src/web/board.ts';
 import { streamRow } from '../../src/web/wire.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 
-test('a small chart has a gap where buckets are missing, as after a backlog', () => {
+test('a small chart has a gap where many buckets are missing, as after a backlog', () => {
   const board = new Board();
   const record = (second: number, observed: number) =>
     board.record(fakeForecast({ stream: 'a', originMs: 1000 * second, stepMs: 1000, observed }), 0);
   for (const [second, observed] of [
     [1, 10],
-    [2, 11],
+    [5, 11],
     [90, 12],
     [91, 13],
   ] as const)
