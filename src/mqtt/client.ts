@@ -81,6 +81,9 @@ const MAX_LOGGED_REFUSALS = 20;
 
 /** If the connection is closed within this time after a message was sent, that message may be the cause, ms. */
 const BLAME_MS = 2000;
+/** Bits of `weakWill`, in the order in which they are tried. */
+const AT_QOS_0 = 1;
+const NOT_RETAINED = 2;
 /** Number of connections in a row, closed before any message at QoS 1 was acknowledged, after which QoS 0 is used. */
 const CLOSES_AT_QOS_1 = 2;
 /** How long conclusions from closed connections hold: every message at QoS 0 is confirmed, QoS 1 is not tried again, ms. */
@@ -127,8 +130,10 @@ export class Client {
   private offers: BrokerOffers | null = null;
   /** Last will settings that the broker accepts, after a refusal. */
   private will: { retain: boolean; qos: boolean } = { retain: true, qos: true };
-  /** The next last will uses QoS 0, because a broker with MQTT 3.1.1 may close the connection for QoS 1. */
-  private willAtQos0 = false;
+  /** How the next last will is weakened, because a broker with MQTT 3.1.1 may close the connection for it: AT_QOS_0 and NOT_RETAINED. */
+  private weakWill = 0;
+  /** Whether the broker closes connections for retained messages. */
+  private noRetain = false;
   /** Whether the broker closes connections for messages at QoS 1. */
   private noQos1 = false;
   /** Whether a message at QoS 1 was acknowledged on this connection. */
@@ -224,7 +229,8 @@ export class Client {
     this.version = options.version === '3.1.1' ? 4 : 5;
     this.speaks5 = false;
     this.will = { retain: true, qos: true };
-    this.willAtQos0 = false;
+    this.weakWill = 0;
+    this.noRetain = false;
     this.noQos1 = false;
     this.closedAtQos1 = 0;
     this.forgetLimit();
@@ -317,7 +323,7 @@ export class Client {
 
   private limits(): string | null {
     const limits: string[] = [];
-    if (this.offers?.retain === false || !this.will.retain)
+    if (this.offers?.retain === false || !this.will.retain || this.noRetain)
       limits.push('no retained messages: messages are sent without retain');
     if (!this.takesQos1 || !this.will.qos)
       limits.push('QoS 0 only: messages are sent without acknowledgement');
@@ -364,8 +370,9 @@ export class Client {
   }
 
   private asTaken(will: Outgoing): Outgoing {
-    const qos = this.will.qos && !this.willAtQos0 ? will.qos : 0;
-    return { ...will, retain: will.retain && this.will.retain, qos };
+    const qos = this.will.qos && (this.weakWill & AT_QOS_0) === 0 ? will.qos : 0;
+    const retain = this.will.retain && !this.noRetain && (this.weakWill & NOT_RETAINED) === 0;
+    return { ...will, retain: will.retain && retain, qos };
   }
 
   private comeAgain(): void {
@@ -418,10 +425,14 @@ export class Client {
     this.connection = null;
     if (this.probing !== null) this.probing = null;
     else if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
-    if (wasOpen && this.parts.clock.monotonic() - this.connectedAt > CAUTION_MS) this.noQos1 = false;
+    if (wasOpen && this.parts.clock.monotonic() - this.connectedAt > CAUTION_MS) {
+      this.noQos1 = false;
+      this.noRetain = false;
+    }
     this.rewind();
-    // For a will at QoS 1, a broker without QoS 1 closes the connection; so may a proxy without its broker: try both in turn.
-    if (end.kind === 'hang-up' && this.version === 4) this.willAtQos0 = !this.willAtQos0;
+    // A broker without QoS 1 or retained messages closes the connection for such a will; so may a proxy without its broker: try all in turn.
+    if (end.kind === 'hang-up' && this.version === 4)
+      this.weakWill = (this.weakWill + 1) & (AT_QOS_0 | NOT_RETAINED);
     if (end.kind === 'no-retain') this.will.retain = false;
     if (end.kind === 'no-qos') this.will.qos = false;
     if (this.stopped) {
@@ -449,12 +460,18 @@ export class Client {
   /**
    * The broker closed the connection, maybe because of a message, and would do so for ever. Messages are sent one by one
    * on the next connections; a message that alone causes a second close is set aside. If no message at QoS 1 was
-   * acknowledged on two connections, the cause is the QoS.
+   * acknowledged on two connections, the cause is the QoS. If the broker accepted no retained last will, the cause is the retain flag.
    */
   private blame(): void {
     const now = this.parts.clock.monotonic();
     if (now - this.sentAt > BLAME_MS) return;
     const underWay = this.outbox.allUnderWay();
+    const isWeak = this.version === 4 && (this.weakWill & NOT_RETAINED) !== 0;
+    if (isWeak && !this.noRetain && !this.acknowledged && underWay.some(({ message }) => message.retain)) {
+      this.noRetain = true;
+      this.log.warn('the broker closes the connection for retained messages: they are sent without retain');
+      return;
+    }
     if (this.takesQos1 && !this.acknowledged && underWay.some(({ message }) => message.qos === 1)) {
       this.closedAtQos1++;
       if (this.closedAtQos1 >= CLOSES_AT_QOS_1) {
@@ -662,13 +679,13 @@ export class Client {
   }
 
   private send(connection: Connection, entry: OutboxEntry, bytes: number): void {
-    const { message } = entry;
+    const message = this.noRetain ? { ...entry.message, retain: false } : entry.message;
     if (message.qos === 1 && this.takesQos1) {
       // The only function for a message, because it lives until the broker acknowledges.
       connection.publish(message, (refusal) => {
         this.acknowledged = true;
         this.closedAtQos1 = 0;
-        this.willAtQos0 = false;
+        this.weakWill &= message.retain ? 0 : ~AT_QOS_0;
         if (entry === this.oldest)
           this.slowestMs = Math.max(this.slowestMs, this.parts.clock.monotonic() - this.oldestAt);
         if (refusal === null) this.proven = Math.max(this.proven, bytes);
@@ -676,11 +693,10 @@ export class Client {
       });
       return;
     }
-    this.sendAtQos0(connection, entry, bytes);
+    this.sendAtQos0(connection, entry, message, bytes);
   }
 
-  private sendAtQos0(connection: Connection, entry: OutboxEntry, bytes: number): void {
-    const { message } = entry;
+  private sendAtQos0(connection: Connection, entry: OutboxEntry, message: Outgoing, bytes: number): void {
     const atQos0 = message.qos === 0 ? message : { ...message, qos: 0 as const };
     // A broker does not acknowledge QoS 0, but its answer to a ping shows that the message did not end the connection.
     const isSuspect =

@@ -693,6 +693,24 @@ describe('Client and other brokers', () => {
     await waitFor('the connection', () => client.status().connected);
   });
 
+  it.each(['retain_available false', 'retain_available false\nmax_qos 0'])(
+    'publishes without retain with a broker of MQTT 3.1.1 that closes on it and announces nothing: %j',
+    async (setting) => {
+      const up = await broker(`allow_anonymous true\n${setting}`);
+      const eyes = await watching(up.url, 'g/n/#');
+      const { client } = make(up.url, { version: '3.1.1' });
+      client.start();
+      for (let i = 0; i < 50; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
+      await waitFor(
+        'all of them',
+        () => new Set(eyes.seen.filter((m) => m.topic.startsWith('g/n/f/')).map((m) => m.topic)).size === 50,
+      );
+      await waitFor('an empty outbox', () => client.status().connected && client.status().outbox === 0);
+      expect(client.status().dropped).toEqual({});
+      expect(client.status().limits).toMatch(/^no retained messages: messages are sent without retain/);
+    },
+  );
+
   it.each(['3.1.1', 'auto'] as const)(
     'publishes at QoS 0 with a broker that closes on QoS 1 and announces nothing: version %s',
     async (version) => {
