@@ -9,9 +9,16 @@ import { parseSwitch } from './number-text.ts';
 
 type Tree = Readonly<Record<string, unknown>>;
 
+const PARTICIPLES =
+  'updated|measured|sampled|recorded|received|created|observed|logged|sent|published|generated|enqueued|reported|read|acquired';
+const TIME_OF =
+  'unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report|msg|message|packet|rx|poll|scan|enqueued|phenomenon|result';
 /** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */
-const TIME_KEY =
-  /^(?:_?time|ts|t|dt|date|datetime|date_time|epoch|last_?seen|updated|(?:updated|measured|sampled|recorded|received|created|observed|logged)_?at|phenomenontime|resulttime|(?:\w+_)?time_?stamp|(?:unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report)_?time(?:_?stamp)?|utc)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$/i;
+const TIME_KEY = new RegExp(
+  `^[@$]?(?:_?time|ts|tst|t|dt|date|datetime|date_?time|epoch|utc|zeit(?:stempel|punkt)?|last_?(?:seen|updated?)|updated|date_?observed|` +
+    `(?:${PARTICIPLES})_?at|(?:\\w+_)?time_?stamp|(?:${TIME_OF})_?time(?:_?stamp)?|time_?unix_?nano)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$`,
+  'i',
+);
 /** Epochs of the years 2000 to 2100. */
 const EPOCH_FROM_MS = 946_684_800_000;
 const EPOCH_FROM_S = EPOCH_FROM_MS / 1000;
@@ -23,7 +30,17 @@ const IDENTITY_KEYS =
   `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
 line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
-datapoint measurand register topic valuetype`.split(/\s+/);
+datapoint measurand register topic valuetype resourcename tagname pointname itemname property measurement`.split(
+    /\s+/,
+  );
+/** Members that identify only by a text; a number is a reading. */
+const TEXT_KEYS: ReadonlySet<string> = new Set(IDENTITY_KEYS.slice(IDENTITY_KEYS.indexOf('resourcename')));
+/** Texts that identify the elements of a list, but may describe a single reading of a batch. */
+const LIST_KEYS = ['signal', 'description', 'desc', 'n', 'type', 'kind'];
+/** Objects about the device in an element of a list. */
+const DEVICE_OBJECTS: ReadonlySet<string> = new Set(
+  'device dev deviceinfo sensor meter node source tags labels metric metadata meta'.split(' '),
+);
 /** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
 const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
 /** How many of the first keys say nothing about what they identify: `id _id uid uuid`. */
@@ -31,6 +48,9 @@ const GENERIC_KEYS = 4;
 /** What a database numbers records with: digits, a UUID, an ObjectId, a ULID, or a hash. */
 const RECORD_ID =
   /^(?:\d+|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|[\da-f]{24}|[\da-f]{32}|[\da-f]{40}|[\da-f]{64}|[\da-hjkmnp-tv-z]{26})$/i;
+
+/** Whether a text is what a database or a message queue numbers records with. */
+export const isRecordId = (text: string): boolean => RECORD_ID.test(text) && !/^\d+$/.test(text);
 
 export const isTree = (value: unknown): value is Tree =>
   typeof value === 'object' && value !== null && !Array.isArray(value);
@@ -41,7 +61,7 @@ export function isTimeMember(key: string, value: unknown): boolean {
     // a number in quotes is treated like a number
     if (!TIME_KEY.test(key) || !/\d{4}/.test(value)) return false;
     return plausible(
-      /^\d{1,14}(?:\.\d+)?$/.test(value)
+      /^\d{1,20}(?:\.\d+)?$/.test(value)
         ? (parseTime(value) ?? epochToMs(Number(value)))
         : couldBeTime(value),
     );
@@ -102,7 +122,9 @@ export function findByPair(list: readonly unknown[], listKey: string, name: stri
 function pairsOf(list: readonly unknown[], listKey: string): IdentityPair[] {
   const keys = identityCandidates(list, listKey)
     .map(({ key }) => key)
-    .filter((key) => list.every((element) => isTree(element) && partOfPair(key, element[key]) !== null));
+    .filter((key) =>
+      list.every((element) => isTree(element) && partOfPair(key, memberOf(element, key)) !== null),
+    );
   return keys.flatMap((one, at) => keys.slice(at + 1).map((other): IdentityPair => [one, other]));
 }
 
@@ -110,13 +132,13 @@ type IdentityPair = readonly [string, string];
 
 /** `a-1` for the element `{"device":"a","channel":1}`; null if it lacks a member. */
 export function pairName(element: Tree, [one, other]: IdentityPair): string | null {
-  const first = partOfPair(one, element[one]);
-  const second = partOfPair(other, element[other]);
+  const first = partOfPair(one, memberOf(element, one));
+  const second = partOfPair(other, memberOf(element, other));
   return first === null || second === null ? null : `${first}-${second}`;
 }
 
 function partOfPair(key: string, value: unknown): string | null {
-  const plain = simple(key);
+  const plain = simple(key.slice(key.lastIndexOf('.') + 1));
   return mixingIdentity(plain, value) ?? (plain.endsWith('id') ? identityOf(value) : null);
 }
 
@@ -130,17 +152,48 @@ function identityCandidates(list: readonly unknown[], listKey: string): Identity
   const first = list[0];
   if (!isTree(first)) return [];
   const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
-  const second = list[1];
-  const keys = isTree(second) ? new Set([...Object.keys(first), ...Object.keys(second)]) : Object.keys(first);
+  const keys = new Set(list.slice(0, 2).filter(isTree).flatMap(memberKeys));
   return [...keys]
     .map((key) => {
-      const plain = simple(key);
+      const plain = simple(key.slice(key.lastIndexOf('.') + 1));
       const own =
         singular !== '' && (plain === singular || plain === `${singular}id` || plain === `${singular}name`);
-      return { key, rank: own ? 0.5 : IDENTITY_KEYS.indexOf(plain) };
+      const rank = IDENTITY_KEYS.indexOf(plain);
+      const isText = () =>
+        list.every((element) => isTree(element) && typeof memberOf(element, key) === 'string');
+      if (own) return { key, rank: 0.5 };
+      // an id that a database makes for each reading identifies only if nothing else does
+      if (
+        rank >= 0 &&
+        rank < GENERIC_KEYS &&
+        list.every((element) => isRecordId(String(memberOf(element, key))))
+      )
+        return { key, rank: IDENTITY_KEYS.length + LIST_KEYS.length };
+      if (rank >= 0) return { key, rank: TEXT_KEYS.has(plain) && !isText() ? -1 : rank };
+      const listRank = LIST_KEYS.indexOf(plain);
+      return { key, rank: listRank >= 0 && isText() ? IDENTITY_KEYS.length + listRank : -1 };
     })
     .filter(({ rank }) => rank >= 0)
     .sort((a, b) => a.rank - b.rank);
+}
+
+/** The keys of an element, and those of the objects in it that are about its device: `device.id`. */
+const memberKeys = (element: Tree): string[] =>
+  Object.keys(element).flatMap((key) => {
+    const value = element[key];
+    return isTree(value) && DEVICE_OBJECTS.has(simple(key))
+      ? [key, ...Object.keys(value).map((inner) => `${key}.${inner}`)]
+      : [key];
+  });
+
+/** A member of a list's element, or of an object in it: `device.id`. */
+export function memberOf(element: unknown, key: string): unknown {
+  if (!isTree(element)) return undefined;
+  if (Object.hasOwn(element, key)) return element[key];
+  const at = key.indexOf('.');
+  const inner = at < 0 || !Object.hasOwn(element, key.slice(0, at)) ? undefined : element[key.slice(0, at)];
+  const rest = key.slice(at + 1);
+  return isTree(inner) && Object.hasOwn(inner, rest) ? inner[rest] : undefined;
 }
 
 /**
@@ -245,7 +298,7 @@ function identifies(list: readonly unknown[], key: string, reliable: boolean): b
   const seen = new Set<string>();
   for (const element of list) {
     if (!isTree(element)) return false;
-    const identity = identityOf(element[key]);
+    const identity = identityOf(memberOf(element, key));
     if (identity === null && reliable) continue;
     if (identity === null || seen.has(identity)) return false;
     seen.add(identity);
@@ -275,13 +328,16 @@ export function rowsWithTimes(value: unknown, columns: readonly unknown[] | null
     if (!Array.isArray(first) || first.length < 2) return null;
     if (!value.every((row) => Array.isArray(row) && row.length === first.length)) return null;
     const named = columns?.length === first.length && columns.every((name) => typeof name === 'string');
-    const names = named ? columns : first.map((_, at) => (at === 0 ? 'time' : String(at)));
+    // the time may be the second of a pair, as in Grafana
+    const isPair = !named && first.length === 2;
+    const timeAt =
+      isPair && !isTimeMember('time', first[0]) && value.every((row) => isTimeMember('time', row[1])) ? 1 : 0;
+    const names = named ? columns : first.map((_, at) => (at === timeAt ? 'time' : String(at)));
     const key = names.find((name, at) => isTimeMember(name, first[at]));
     if (key === undefined) return null;
-    const single = !named && first.length === 2;
     return {
       key,
-      single: single ? '1' : null,
+      single: isPair ? String(1 - timeAt) : null,
       rows: value.map((row) =>
         Object.fromEntries(names.map((name, at) => [name, (row as readonly unknown[])[at]])),
       ),

@@ -4,7 +4,7 @@
  * A, `meters[meter].E` the `E` of every element. `meters.A.E`, the name of such a reading, is accepted as a path too.
  * `*.E` is the `E` of every member, in an object whose keys are names of devices.
  */
-import { findByPair, identityKey, identityOf, isTree } from './json-list.ts';
+import { findByPair, identityKey, identityOf, isRecordId, isTree, memberOf } from './json-list.ts';
 import { isPoisonKey } from './stream-name.ts';
 
 /** One step: a key or index, or the elements of a list selected by a member. */
@@ -106,19 +106,20 @@ function step(value: unknown, token: PathToken, before: PathToken | undefined): 
   if (Array.isArray(value)) {
     const listKey = typeof before === 'string' ? before : '';
     const key = identityKey(value, listKey);
-    const named = key === null ? undefined : value.find((element) => identityOf(element[key]) === token);
+    const named =
+      key === null ? undefined : value.find((element) => identityOf(memberOf(element, key)) === token);
     if (named !== undefined) return named;
+    if (isRecordId(token)) return value.find((element) => identityOf(memberOf(element, 'id')) === token);
     if (token.includes('-')) return findByPair(value, listKey, token);
     // if integers identify the elements, an index would select another device as soon as one is missing
-    if (key !== null && value.every((element) => /^\d+$/.test(identityOf(element[key]) ?? '')))
+    if (key !== null && value.every((element) => /^\d+$/.test(identityOf(memberOf(element, key)) ?? '')))
       return undefined;
   }
   return Object.hasOwn(value, token) ? (value as Record<string, unknown>)[token] : undefined;
 }
 
 function isSelected(element: unknown, { member, is }: Exclude<PathToken, string>): boolean {
-  if (!isTree(element) || !Object.hasOwn(element, member)) return false;
-  const identity = identityOf(element[member]);
+  const identity = identityOf(memberOf(element, member));
   return identity !== null && (is === null || identity === is);
 }
 
@@ -146,7 +147,13 @@ function walk(
   else if (Array.isArray(value)) {
     for (const element of value)
       if (isSelected(element, token))
-        walk(element, tokens, at + 1, [...identities, identityOf(element[token.member]) ?? ''], found);
+        walk(
+          element,
+          tokens,
+          at + 1,
+          [...identities, identityOf(memberOf(element, token.member)) ?? ''],
+          found,
+        );
   } else if (token.member === ANY_KEY && isTree(value))
     for (const key of Object.keys(value))
       if (!isPoisonKey(key)) walk(value[key], tokens, at + 1, [...identities, key], found);

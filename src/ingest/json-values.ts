@@ -12,6 +12,7 @@ import {
   identityPair,
   isTimeMember,
   isTree,
+  memberOf,
   pairName,
   rowsWithTimes,
   unmatchedTimes,
@@ -39,16 +40,23 @@ export function namedValue(field: string, value: unknown, options: ValueOptions,
   else sink.reject('wrong-type', `${excerpt(field)} is ${Array.isArray(value) ? 'an array' : 'an object'}`);
 }
 
-/** A member such as `21,5` without quotes is a number with a decimal comma, if the rule says so. */
+/** A member such as `21,5` or `21.5 C` without quotes is a number, if the rule says so. */
 function unreadable(field: string, value: Unreadable, options: ValueOptions, sink: DecodeSink): void {
-  const parsed = value.text === '' ? 'bad-number' : parseNumberWithUnit(value.text, { decimalComma: true });
-  const isNumber = typeof parsed === 'object' && parsed.unit === null;
-  if (isNumber && options.numbers.decimalComma === true)
-    sink.reading(field, parsed.value, options.timeMs, options.unit);
+  const { numbers, numericStrings } = options;
+  const plain = value.text === '' ? 'bad-number' : parseNumberWithUnit(value.text, numbers);
+  const comma = value.text === '' ? 'bad-number' : parseNumberWithUnit(value.text, { decimalComma: true });
+  const needs =
+    typeof plain === 'object' && plain.unit !== null
+      ? 'numeric_strings'
+      : typeof comma === 'object' && comma.unit === null
+        ? 'decimal_comma'
+        : null;
+  if (typeof plain === 'object' && (plain.unit === null ? numbers.decimalComma === true : numericStrings))
+    sink.reading(field, plain.value, options.timeMs, options.unit ?? plain.unit);
   else
     sink.reject(
       value.reason,
-      `${excerpt(field, 60)}: ${value.detail}${isNumber ? '; "decimal_comma: true" takes those' : ''}`,
+      `${excerpt(field, 60)}: ${value.detail}${needs === null ? '' : `; "${needs}: true" takes those`}`,
     );
 }
 
@@ -189,7 +197,7 @@ function walkList(
       if (walk(name === '' ? own : `${name}.${own}`, '', rest, options, sink)) found = true;
       continue;
     }
-    const identity = member === null ? String(at) : identityOf((element as Record<string, unknown>)[member]);
+    const identity = member === null ? String(at) : identityOf(memberOf(element, member));
     if (identity === null) {
       sink.reject('no-identity', `an element of ${excerpt(name, 40)} has no ${excerpt(member ?? '', 40)}`);
       found = true;

@@ -29,7 +29,7 @@ export class Message {
     readonly continues = false,
   ) {}
 
-  /** The text without byte order mark and NULs at both ends; bytes that are not UTF-8 are read as Latin-1. */
+  /** The text without byte order mark, and without control characters at both ends; bytes that are not UTF-8 are read as Latin-1. */
   text(): string {
     if (this.textRead === null) {
       const { payload } = this;
@@ -41,8 +41,8 @@ export class Message {
       let from = text.charCodeAt(0) === 0xfeff ? 1 : 0;
       let to = text.length;
       // some devices send the terminating NUL of a C string, or an empty buffer before it
-      while (from < to && text.charCodeAt(from) === 0) from += 1;
-      while (to > from && text.charCodeAt(to - 1) === 0) to -= 1;
+      while (from < to && isControl(text.charCodeAt(from))) from += 1;
+      while (to > from && isControl(text.charCodeAt(to - 1))) to -= 1;
       this.textRead = from === 0 && to === text.length ? text : text.slice(from, to);
     }
     return this.textRead;
@@ -200,6 +200,9 @@ function objectOf(text: string): object | null {
     return null;
   }
 }
+
+/** Control characters, except tab and line breaks. */
+const isControl = (code: number): boolean => code < 0x09 || (code > 0x0d && code < 0x20);
 
 /** The first check avoids copying texts that start with a visible character. */
 const isBlank = (text: string): boolean => !(text.charCodeAt(0) > 0x20) && text.trim() === '';

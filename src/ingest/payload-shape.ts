@@ -14,11 +14,13 @@ import {
   identityPair,
   isTimeMember,
   isTree,
+  memberOf,
   mixingKeys,
   pairName,
   rowsWithTimes,
 } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
+import { Unreadable } from './tolerant-json.ts';
 
 const MAX_MEMBERS = 256;
 const MAX_VALUES = 32;
@@ -55,6 +57,8 @@ export class PayloadShape {
   readonly pairs = new Map<string, Set<string>>();
   /** Lists, or objects of columns, whose readings have their own times; '' is the whole payload. */
   readonly batches = new Set<string>();
+  /** Those without keys in the readings, or with times as keys: the decoder reads them by full path only. */
+  readonly rowBatches = new Set<string>();
   /** The last key of the path of each batch. */
   readonly batchKeys = new Map<string, string>();
   /** Texts of the members of such readings, by key: values seen, and whether one was seen again. */
@@ -75,22 +79,26 @@ export class PayloadShape {
   private walk(path: string, key: string, value: unknown, depth: number, arrivalMs: number | null): void {
     if (depth > MAX_DEPTH) return;
     if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
-    else if (isTree(value)) {
+    else if (isTree(value) && !(value instanceof Unreadable)) {
       if (columnsOf(value) !== null || rowsWithTimes(value, null) !== null) {
         this.noteBatch(path, key);
+        if (rowsWithTimes(value, null) !== null) this.note(this.rowBatches, path);
         return;
       }
       const columns = columnNames(value);
       for (const [name, inner] of Object.entries(value))
-        if (columns !== null && rowsWithTimes(inner, columns) !== null)
-          this.noteBatch(path === '' ? name : `${path}.${name}`, name);
-        else this.walkMember(path, name, inner, depth, arrivalMs);
+        if (columns !== null && rowsWithTimes(inner, columns) !== null) {
+          const batch = path === '' ? name : `${path}.${name}`;
+          this.noteBatch(batch, name);
+          this.note(this.rowBatches, batch);
+        } else this.walkMember(path, name, inner, depth, arrivalMs);
     } else if (isTimeMember(key, value)) {
       if (path === key) this.stamp(path, value, arrivalMs);
     } else if (typeof value === 'boolean' || (typeof value === 'string' && parseSwitch(value) !== null))
       this.note(this.switches, path);
     else {
-      if (typeof value === 'string' && typeof parseNumberWithUnit(value, { decimalComma: true }) === 'object')
+      const text = value instanceof Unreadable ? value.text : value;
+      if (typeof text === 'string' && typeof parseNumberWithUnit(text, { decimalComma: true }) === 'object')
         this.note(this.quoted, path);
       this.label(path, value);
     }
@@ -110,7 +118,8 @@ export class PayloadShape {
   private memberPath(path: string, name: string): string {
     const member = path === '' ? name : `${path}.${name}`;
     const above = this.pointers.get(path);
-    if ((above !== undefined || /[.[\]]/.test(name)) && this.pointers.size < MAX_MEMBERS) {
+    const needsPointer = above !== undefined || /[.[\]]/.test(name) || (name === '' && path !== '');
+    if (needsPointer && this.pointers.size < MAX_MEMBERS) {
       const parent = above ?? (path === '' ? '' : `/${path.replaceAll('.', '/')}`);
       this.pointers.set(member, `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`);
     }
@@ -135,7 +144,7 @@ export class PayloadShape {
         this.walk(this.memberPath(path, own), '', element, depth + 1, at);
         continue;
       }
-      const name = member === null ? String(index) : identityOf((element as Record<string, unknown>)[member]);
+      const name = member === null ? String(index) : identityOf(memberOf(element, member));
       if (name === null) continue;
       this.walk(path === '' ? `${name}` : `${path}.${name}`, '', element, depth + 1, at);
     }

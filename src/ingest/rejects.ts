@@ -11,7 +11,7 @@ export const REJECTS = {
     'The payload is binary or compressed in a way that is not read (the detail names it: MessagePack, CBOR, …), or damaged.',
   'bad-json': 'The payload is not valid JSON.',
   'repeated-key':
-    'A key occurs twice in one object; its last value counts. Looked for in the first message of a topic, up to 16 KB.',
+    'A key occurs twice in one object; its last value counts. Looked for in the messages 1, 2, 4, 8, … of a topic, up to 16 KB, until one is found.',
   'too-deep': 'The payload is nested deeper than `ingest.max_depth`.',
   'bad-payload': 'The payload does not follow its format (SenML, line protocol, Sparkplug B).',
   'bad-number': 'A text that should be a number is not one.',

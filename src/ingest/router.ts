@@ -164,11 +164,13 @@ export class Router {
       return this.refused('other-agent', excerpt(topic));
     const collector = new Collector(message, route, this.routes, this.streams, this.limits, this.count);
     if (retained) collector.retained = this.retained;
-    if (!route.isSearched) {
-      route.isSearched = true;
+    // in the messages 1, 2, 4, 8, … of a topic, until one is found
+    if (route.searched >= 0 && (++route.searched & (route.searched - 1)) === 0) {
       const repeated = message.repeatedKey();
-      if (repeated !== null)
+      if (repeated !== null) {
+        route.searched = -1;
         collector.reject('repeated-key', `${excerpt(repeated, 60)} on ${excerpt(topic)}`);
+      }
     }
     for (const rule of route.rules) {
       collector.rule = rule;

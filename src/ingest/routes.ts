@@ -30,8 +30,8 @@ export interface Route {
   readonly isBinary: boolean;
   /** The topic has the form of an agent's output, so its messages must be checked. */
   readonly mayBeAgent: boolean;
-  /** The first message was searched for repeated keys. */
-  isSearched: boolean;
+  /** Messages until now, as a search for repeated keys counts them; -1 after one was found. */
+  searched: number;
   /** Wasted work in the second `wasteSecond`, bytes. */
   waste: number;
   wasteSecond: number;
@@ -77,7 +77,7 @@ export class Routes {
       bindings: new Bindings(),
       isBinary: rules.some(({ rule }) => rule.payload === 'sparkplug'),
       mayBeAgent: OtherAgents.mayBe(topic) && !rules.some(({ rule }) => namesOutput(rule.pattern)),
-      isSearched: false,
+      searched: 0,
       waste: 0,
       wasteSecond: 0,
     };

@@ -27,9 +27,10 @@ export function sniff(topic: string, payload: Uint8Array): Sniffed | null {
     ? ''
     : Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength)
         .toString('utf8')
-        .replace(/\0+$/, '')
+        // biome-ignore lint/suspicious/noControlCharactersInRegex: some devices send them around the text
+        .replaceAll(/^[\0-\x08\x0e-\x1f]+|[\0-\x08\x0e-\x1f]+$/g, '')
         .trim();
-  const json = /^[{[]/.test(text) ? parse(text) : undefined;
+  const json = /^(?:[{[]|"\s*[{[])/.test(text) ? parse(text) : undefined;
   const kind = bestFormat({ topic, text, json });
   if (kind === null) return null;
   if (json === undefined) {
@@ -52,6 +53,7 @@ function findQuoted(
 ): void {
   if (json instanceof Unreadable) {
     if (COMMA.test(json.text)) found.comma = true;
+    else if (typeof parseNumberWithUnit(json.text) === 'object') found.number = true;
   } else if (typeof json === 'string') {
     if (parseSwitch(json) !== null || isTimeMember(key, json) || NO_READING.test(key)) return;
     const comma = COMMA.test(json) && typeof parseNumberWithUnit(json, { decimalComma: true }) === 'object';
@@ -75,7 +77,8 @@ const NO_READING =
 
 function parse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const json: unknown = JSON.parse(text);
+    return typeof json === 'string' ? (parse(json) ?? json) : json;
   } catch {
     return parseTolerantJson(text, MAX_DEPTH) ?? parseSeveral(text).documents[0];
   }

@@ -2,8 +2,8 @@
  * Survey of a broker's topics: format, rate and range of values. Bounded: further topics and fields are only counted. Used
  * by `gatecast check --listen` and `gatecast init`.
  */
-import { MS_FROM } from '../series/calendar.ts';
 import { couldBeSentinel } from '../series/sentinels.ts';
+import { epochToMs } from '../series/time-stamp.ts';
 import { Announcements } from './announcements.ts';
 import { type Decoder, TAKE_ALL } from './decoder.ts';
 import { createDecoder, type PayloadKind } from './decoders/index.ts';
@@ -36,9 +36,35 @@ const DAY_MS = 86_400_000;
 const MIN_TICKED_S = 20;
 /** A smaller number is no time of this century, s. */
 const OLDEST_S = 946_684_800;
-/** Members that identify the devices of one topic. */
-const DEVICE_MEMBER =
-  /^(?:model|brand|id|_id|uid|mac|addr|address|serial|name|device|dev|sensor|node|topic|slave|channel|eui|probe|meter|\w*(?:_id|Id|_name|Name|EUI|Eui|_mac|_address))$/;
+/** Members that identify the devices of one topic, in lower case without separators. Add a word here to extend it. */
+const DEVICE_MEMBERS: ReadonlySet<string> = new Set(
+  `model brand id uid mac addr address serial serialno serialnumber sn name device deviceid dev sensor sensorid node nodeid topic
+slave channel eui deveui probe meter imei imsi ga groupaddress destination room zone location place geraet gerät raum ort
+datenpunkt tagname`.split(/\s+/),
+);
+/** Last words of such members: `sensor_id`, `NodeID`, `Device Name`. */
+const DEVICE_ENDINGS: ReadonlySet<string> = new Set('id name eui mac address serial'.split(' '));
+/** Members that tell the quantities of one topic apart, if its readings have no name of their own: `{"type":"temp","value":21}`. */
+const QUANTITY_MEMBERS: ReadonlySet<string> = new Set(
+  `type kind register measurement measurand parameter param quantity property metric variable tag key point datapoint signal
+field description label obis code ga`.split(/\s+/),
+);
+/** A member that says nothing about the quantity. */
+export const GENERIC_VALUE = /^(?:v|val|value|payload|data|reading|raw)$/i;
+
+/** Members whose texts are the same on other topics: each floor has a kitchen. */
+const LOCAL_MEMBERS: ReadonlySet<string> = new Set(
+  `ga groupaddress destination room zone location place raum ort`.split(/\s+/),
+);
+const plainKey = (key: string): string => key.toLowerCase().replaceAll(/[^\p{L}\d]/gu, '');
+
+/** Whether a member identifies only within its topic. */
+export const isLocalMember = (key: string): boolean =>
+  LOCAL_MEMBERS.has(plainKey(key)) || (isQuantityMember(key) && !isDeviceMember(key));
+
+/** Whether a member names what a reading without a name of its own measures. */
+export const isQuantityMember = (key: string): boolean => QUANTITY_MEMBERS.has(plainKey(key));
+
 /** Members that differ in each message. */
 const MESSAGE_MEMBER =
   /^(?:dedup\w*|correlation|message|msg|event|session|request|packet|transaction|frame|trace)_?(?:id|uid|uuid)$/i;
@@ -53,8 +79,10 @@ export function isDeviceMember(path: string): boolean {
   if (TAGS.test(path)) return true;
   const keys = path.split('.');
   const key = keys.pop() ?? '';
+  const words = key.replaceAll(/([a-z\d])([A-Z])/g, '$1 $2').split(/[^\p{L}\d]+/u);
+  const last = words.length > 1 ? (words.at(-1) ?? '').toLowerCase() : '';
   return (
-    DEVICE_MEMBER.test(key) &&
+    (DEVICE_MEMBERS.has(plainKey(key)) || DEVICE_ENDINGS.has(last)) &&
     !MESSAGE_MEMBER.test(key) &&
     keys.length < 3 &&
     keys.every((one) => ABOUT_DEVICE.test(one))
@@ -165,8 +193,8 @@ export class Survey {
         : undefined;
     const documents = json !== undefined ? [json] : isJson ? message.documents : [];
     for (const document of documents) heard.shape.add(document, arrivalMs, !retained);
-    if (documents.length === 0 && /^[a-z]+$/i.test(message.text().trim().slice(0, 16)))
-      heard.shape.switches.add('');
+    const word = message.text().trim().slice(0, 16);
+    if (documents.length === 0 && /^[a-z]+$/i.test(word) && !MISSING.test(word)) heard.shape.switches.add('');
     const sender = isTree(json) ? senderOf(json) : '';
     let readings = '';
     this.decoder(heard).decode(message, {
@@ -284,7 +312,7 @@ function hearField(
   }
   field.count += 1;
   field.unit ??= unit;
-  field.isClock &&= value > OLDEST_S && Math.abs(value * (value < MS_FROM ? 1000 : 1) - arrivalMs) < DAY_MS;
+  field.isClock &&= value > OLDEST_S && Math.abs((epochToMs(value) ?? 0) - arrivalMs) < DAY_MS;
   if (couldBeSentinel(value)) {
     field.marks.set(value, (field.marks.get(value) ?? 0) + 1);
     return;

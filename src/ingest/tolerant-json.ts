@@ -1,6 +1,6 @@
 /**
  * Reads text that is nearly JSON, after `JSON.parse` has refused it: `nan` and `inf`, single quotes, Python's `None` and
- * `True`, a trailing comma, a comma that is missing or a semicolon before a key in quotes, a member whose value is not JSON. Such a member becomes an `Unreadable`, and the others are kept. A
+ * `True`, a trailing comma, a comma that is missing or a semicolon before a key in quotes, comments, a member whose value is not JSON. Such a member becomes an `Unreadable`, and the others are kept. A
  * truncated text is refused, because its last number may have lost digits.
  */
 import { parseNumber } from './number-text.ts';
@@ -27,12 +27,17 @@ const WORDS = new Map<string, unknown>([
 /** A key and its colon, behind the comma that ends a member. */
 const KEY =
   /[ \t\r\n,]{0,200}(?:"(?:[^"\\\n]|\\.){0,200}"|'(?:[^'\\\n]|\\.){0,200}'|[A-Za-z_$][\w$-]{0,200})[ \t\r\n]{0,200}:/y;
+const COMMENT_ENDS = new Map([
+  ['/*', '*/'],
+  ['//', '\n'],
+]);
 const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b: '\b', f: '\f' };
 
-/** @returns the value, or undefined when the text is no object or list, is nested too deeply, or ends too soon */
+/** @returns the value, or undefined when the text is no object or list, is nested too deeply, ends too soon, or text follows */
 export function parseTolerantJson(text: string, maxDepth: number): unknown {
   try {
-    return new Reader(text, maxDepth).document();
+    const { value, rest } = new Reader(text, maxDepth).document();
+    return /^[,;\s]*$/.test(rest) ? value : undefined;
   } catch (error) {
     if (error instanceof Unparsable) return undefined;
     throw error;
@@ -49,14 +54,13 @@ class Reader {
     private readonly maxDepth: number,
   ) {}
 
-  document(): unknown {
+  document(): { value: unknown; rest: string } {
     this.blanks();
     const first = this.text[this.at];
     if (first !== '{' && first !== '[') throw new Unparsable();
     const value = this.value(0);
     this.blanks();
-    if (/^[,;\s]*$/.test(this.text.slice(this.at))) return value;
-    throw new Unparsable();
+    return { value, rest: this.text.slice(this.at) };
   }
 
   private value(depth: number): unknown {
@@ -99,7 +103,8 @@ class Reader {
       this.blanks();
       if (this.text[this.at] !== ',' && this.text[this.at] !== ']') {
         this.skipMember(']');
-        value = new Unreadable('bad-json', excerpt(this.text.slice(from, this.at).trim(), 60));
+        const text = this.text.slice(from, this.at).trim();
+        value = new Unreadable('bad-json', excerpt(text, 60), text);
       }
       items.push(value);
     }
@@ -131,9 +136,13 @@ class Reader {
       return true;
     }
     if (sign !== ',') return false;
-    KEY.lastIndex = this.at + 1;
-    if (KEY.test(this.text)) return true;
-    return /^,[\s,]*[}\]]/.test(this.text.slice(this.at, this.at + 16));
+    const comma = this.at;
+    do this.blanks();
+    while (this.take(','));
+    KEY.lastIndex = this.at;
+    const ends = KEY.test(this.text) || /[}\]]/.test(this.text[this.at] ?? '');
+    this.at = comma;
+    return ends;
   }
 
   /** Goes on to the comma or bracket that ends the member. */
@@ -183,7 +192,7 @@ class Reader {
     const number = parseNumber(word);
     return typeof number === 'number'
       ? number
-      : new Unreadable(number === 'not-finite' ? 'not-finite' : 'bad-json', excerpt(word, 60));
+      : new Unreadable(number === 'not-finite' ? 'not-finite' : 'bad-json', excerpt(word, 60), word);
   }
 
   private take(sign: string): boolean {
@@ -192,7 +201,15 @@ class Reader {
     return true;
   }
 
+  /** Skips blanks and comments. */
   private blanks(): void {
-    while (/[\s\0]/.test(this.text[this.at] ?? 'x')) this.at += 1;
+    for (;;) {
+      while (/[\s\0]/.test(this.text[this.at] ?? 'x')) this.at += 1;
+      const end = COMMENT_ENDS.get(this.text.slice(this.at, this.at + 2));
+      if (end === undefined) return;
+      const at = this.text.indexOf(end, this.at + 2);
+      if (at < 0) throw new Unparsable();
+      this.at = at + end.length;
+    }
   }
 }

@@ -556,6 +556,62 @@ describe('columns on several levels', () => {
   });
 });
 
+describe('lists whose identifying member is less usual', () => {
+  it.each([
+    ['a member of an object', '{"m":[{"device":{"id":"B"},"E":7}]}', { 'm.B.E': 7 }],
+    ['labels', '{"m":[{"metric":{"instance":"a","name":"B"},"E":7}]}', { 'm.B.E': 7 }],
+    ['`n` with a text', '{"m":[{"n":"temp","v":20},{"n":"hum","v":50}]}', { 'm.temp.v': 20, 'm.hum.v': 50 }],
+    ['`n` with a number is a reading', '{"m":[{"n":3},{"n":4}]}', { 'm.0.n': 3, 'm.1.n': 4 }],
+    ['a type', '{"m":[{"type":"temp","v":20},{"type":"hum","v":50}]}', { 'm.temp.v': 20, 'm.hum.v': 50 }],
+    [
+      'a type together with an id',
+      '{"m":[{"id":"a","type":"temp","v":20},{"id":"a","type":"hum","v":50},{"id":"b","type":"temp","v":10}]}',
+      { 'm.a-temp.v': 20, 'm.a-hum.v': 50, 'm.b-temp.v': 10 },
+    ],
+    [
+      'not the id of each reading',
+      '{"m":[{"id":"0b734138-037d-434e-aaaa-403fb0c34b9a","resourceName":"Temp","v":20}]}',
+      { 'm.Temp.v': 20 },
+    ],
+    ['pairs with the time second', '{"m":[[20,1796000000000],[21,1796000060000]]}', { m: 21 }],
+  ])('%s', (_, payload, expected) => {
+    const found = routed('{ match: s }', [['s', payload]]);
+    expect(
+      Object.fromEntries(found.samples.map(([stream, value]) => [String(stream).slice(2), value])),
+    ).toEqual(expected);
+    expect(found.rejects).toEqual([]);
+  });
+
+  it('does not hide paths by place or by another id', () => {
+    const uuid = '0b734138-037d-434e-aaaa-403fb0c34b9a';
+    const found = routed(`{ match: s, fields: ["m.0.v", "m.${uuid}.v", "m[device.id].E"] }`, [
+      ['s', `{"m":[{"id":"${uuid}","type":"temp","v":20}]}`],
+      ['s', '{"m":[{"device":{"id":"A"},"E":1},{"device":{"id":"B"},"E":2}]}'],
+    ]);
+    expect(found.samples).toEqual([
+      ['s/m.0.v', 20],
+      [`s/m.${uuid}.v`, 20],
+      ['s/m.A.E', 1],
+      ['s/m.B.E', 2],
+    ]);
+  });
+
+  it('are read below other lists, with their times', () => {
+    const metric = (name: string, value: number) => ({
+      name,
+      gauge: { dataPoints: [{ asDouble: value, timeUnixNano: '1796000000000000000' }] },
+    });
+    const payload = {
+      resourceMetrics: [{ scopeMetrics: [{ metrics: [metric('t', 20), metric('h', 50)] }] }],
+    };
+    const field = 'resourceMetrics.0.scopeMetrics.0.metrics.h.gauge.dataPoints.asDouble';
+    const { router } = routed(`{ match: s, fields: ["${field}"] }`, []);
+    const read = router.message('s', Buffer.from(JSON.stringify(payload)), 1_796_000_060_000);
+    expect(read.samples).toMatchObject([{ stream: `s/${field}`, value: 50, timeMs: 1_796_000_000_000 }]);
+    expect(read.rejects).toEqual([]);
+  });
+});
+
 describe('lists of devices', () => {
   const list = (...meters: [string | number, number][]) =>
     JSON.stringify({ meters: meters.map(([meter, E]) => ({ meter, E })) });
@@ -810,6 +866,11 @@ describe('what is nearly JSON', () => {
     ['{"t":21.5,"h":4', {}, ['bad-json']],
     ['{"t":21.5', {}, ['bad-json']],
     ['{"t":21.5}}', {}, ['bad-json']],
+    ['{"t":21.5 /* °C */, // "x":1\n "h":40}', { t: 21.5, h: 40 }, []],
+    ['{"t":21.5,"u":"a//b /* c"}//', {}, ['bad-json']],
+    ['{"t":21.5 /* }', {}, ['bad-json']],
+    ['\u0001\u0002{"t":21.5}\u0003', { t: 21.5 }, []],
+    ['{"t":21.5 C,"h":40}', { h: 40 }, ['bad-json']],
   ])('reads %j', (payload, expected, reasons) => {
     const found = routed('{ match: s }', [['s', payload]]);
     expect(

@@ -469,6 +469,76 @@ const EVCC: Family = {
   usualMs: 10_000,
 };
 
+const GO_E_BASES = ['go-eCharger', '/go-eCharger'];
+
+const GO_E: Family = {
+  name: 'go-e',
+  topics: GO_E_BASES.flatMap((base): FamilyTopic[] => [
+    {
+      template: `${base}/{serial}/nrg`,
+      payloads: ['json', 'text'],
+      // voltages of L1 to L3 and N, currents, powers of L1 to L3, N and all, power factors
+      fields: fields(
+        ['0 1 2 3', VOLT],
+        ['4 5 6', flow('A')],
+        ['7 8 9 10 11', flow('W')],
+        ['12 13 14 15', PERCENT],
+      ),
+      name: '{serial}/nrg/{field}',
+    },
+    {
+      template: `${base}/{serial}/tma`,
+      payloads: ['json', 'text'],
+      fields: [['*', CELSIUS]],
+      name: '{serial}/tma/{field}',
+    },
+    {
+      template: `${base}/{serial}/<quantity>`,
+      where: { quantity: /^(?:eto|wh|fhz)$/ },
+      payloads: ['number'],
+      name: '{serial}/<quantity>',
+    },
+  ]),
+  ignore: GO_E_BASES.map((base) => `${base}/#`),
+  fields: fields(['eto wh', counter('Wh')], ['fhz', HERTZ]),
+  listedOnly: true,
+  usualMs: 5000,
+};
+
+/** Sends tenths of volts, watts and degrees, so the readings have no unit. */
+const GROTT: Family = {
+  name: 'Grott',
+  topics: [
+    {
+      template: '<path...>',
+      payloads: ['json'],
+      has: words('values.pvstatus values.pvserial values.datalogserial values.pvpowerin values.pvpowerout'),
+      hasAtLeast: 2,
+      identity: ['device'],
+      within: 'values',
+    },
+  ],
+  fields: fields(
+    ['*energytotal *_total *total', counter(null)],
+    ['*today *serial *status totworktime', OUT],
+    ['*power* *watt *current', flow(null)],
+    ['*voltage *frequentie *temperature SOC', gauge(null)],
+  ),
+  listedOnly: true,
+  usualMs: 5 * MINUTE,
+};
+
+/** A location or a colour has several numbers: `52.5,13.4`. */
+const OPENHAB: Family = {
+  name: 'openHAB',
+  topics: ['openhab/items', 'openhab/out', 'openHAB/items', 'openHAB/out'].map((base) => ({
+    template: `${base}/<entity>/state`,
+    payloads: ['number'],
+    name: '<entity>',
+  })),
+  ignore: words('openhab/# openHAB/#'),
+};
+
 const ECOWITT: Family = {
   name: 'Ecowitt',
   topics: [
@@ -747,6 +817,9 @@ export const FAMILIES: readonly Family[] = [
   AHOYDTU,
   EMS_ESP,
   EVCC,
+  GO_E,
+  GROTT,
+  OPENHAB,
   AMS,
   ECOWITT,
   DSMR,

@@ -40,7 +40,10 @@ function namesOf(
 ): (readonly [name: string, topic: string])[] {
   const { match, name = null, payload, fields = [''] } = keys as unknown as Keys;
   // Two receivers may hear the same radio sensor.
-  if (name?.includes('{/')) return [[JSON.stringify([name, keys.records ?? null, keys.interval]), match]];
+  if (name?.includes('{/')) {
+    const topic = name.includes('{topic}') ? match : null;
+    return [[JSON.stringify([name, topic, keys.records ?? null, keys.interval]), match]];
+  }
   const pattern = parsePattern(match);
   const paths = fields.map((field) => {
     const { field: path, name: alias = pathName(path) } = typeof field === 'string' ? { field } : field;

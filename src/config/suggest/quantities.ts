@@ -89,8 +89,8 @@ const QUANTITIES: readonly Known[] = [
   known(/\buvi?(?: index)?\b/, gauge(null, 0, 50)),
   known(/\benergy (?:left|remaining|available)\b|\b(?:remaining|available) energy\b/, gauge('kWh', 0)),
   known(/\b(?:energy|kwh)\b/, counter('kWh')),
-  known(/^p ?(?:ac|dc)\d?$|^p (?:pv|load)$/, flow('W')),
-  known(/^p (?:grid|akku|batt?|battery)$/, signedFlow('W')),
+  known(/^p ?(?:ac|dc)\d?$|^p (?:pv|load)$|^(?:home ?)?(?:ac|dc|pv|own|load|home) p$/, flow('W')),
+  known(/^p (?:grid|akku|batt?|battery)$|^(?:home ?)?(?:grid|akku|bat|batt|battery) p$/, signedFlow('W')),
   known(/^q ?ac\d?$/, signedFlow('var')),
   known(/^s ?ac\d?$/, flow('VA')),
   known(/^[uv] ?(?:ac|dc)\d?$/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
@@ -100,9 +100,10 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:power|watts?|apower|leistung|momentanleistung)\b/, flow('W')),
   known(/\b(?:voltage|volts?)\b/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
   known(/\b(?:voltage|volts?)\b/, gauge('mV', 0, 1_500_000), true),
+  known(/^(?:grid current|current grid)$/, signedFlow('A')),
   // otherwise `current` means now: `current_month`, `current_hca`
   known(
-    /\bcurrent\b(?= ?(?:$|(?:l|phase|ph|ct|pv|string|channel)? ?\d|[abcn]$|phase|neutral|ac|dc|in\b|input|out|avg|average|rms|total|m?a$))|\b(?:amps?|ampere)\b/,
+    /\bcurrent\b(?= ?(?:$|(?:l|phase|ph|ct|pv|string|channel)? ?\d|[abcn]$|phase|neutral|ac|dc|in\b|input|out|avg|average|mean|min|max|peak|load|solar|rms|total|m?a$))|\b(?:amps?|ampere)\b/,
     flow('A'),
   ),
   known(/\b(?:frequency|freq)\b/, { ...gauge('Hz', 0, 1000), minStepMs: 0 }, true),
@@ -129,17 +130,62 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:flow|flow rate)\b/, flow(null)),
 ];
 
-/** Settings that have the name of a quantity. */
-const SETTING =
-  /^(?:.* )?(?:min|max|minimum|maximum|limit|target|desired|nominal|nom|rated|buffer|residual|comfort|eco|set|sel|selected) (?:(?:dis)?charg(?:e|ing) )?(?:power|current|soc|temperature|temp|voltage)$|^(?:previous|target) |\b(?:limit|target|set ?point|operating time|work ?time)\b|\b(?:sag|swell)s?\b/;
+const wordList = (text: string): ReadonlySet<string> => new Set(text.trim().split(/\s*[,\n]\s*/));
 
-/** Words for the state or the settings of a device, not for measurements. */
-const HOUSEKEEPING =
-  /^(?:.* )?(?:link ?quality|lqi|rssi(?: dbm)?|snr|lsnr|signal(?: strength)?|wifi|wi fi|uptime(?: sec)?|seq|sequence(?: num(?:ber)?)?|packet ?(?:id|count)|message ?id|part ?number|data format|id|idx|ver|version|firmware|fw|sw|hw|build|channel|ch|heap|free heap|voltage mv|rev|revision|port|f ?cnt|f ?port|dr|tx power|code|button|protocol|time|date|timestamp|minute ts|ts|last seen|elapsed|epoch|unix|unixtime|utc|latitude|longitude|altitude|lat|lon|lng|accuracy|rev|vcc|load ?avg|mqtt ?count|boot ?count|reboots?|restarts?|resets?|reconnects?|outage count|failures?|error|errors|error code|alarm|setpoint|set point|calibration|offset|sensitivity|timeout|countdown|brightness|color temp|colou?r|hue|saturation|transition|duration|interval|keep time|threshold|battery ok|battery low|tamper|state|status|mode|tarif|tariff|tarif group|tariff group|yesterday|today|last month|sleep|led|effect|volume level|sunrise|sunset|since|wifi ?strength|free ?mem(?:ory)?|heap frag|max alloc|\w*part ?number|alarm cnt|delay)$/;
+/**
+ * Last words of names for the state or the settings of a device, not for measurements. To leave out another, add it to a list, in lower
+ * case with a blank between its words: `freeHeap` is `free heap`.
+ */
+const HOUSEKEEPING_ENDINGS = wordList(`
+  link quality, linkquality, lqi, rssi, rssi dbm, snr, lsnr, signal, signal strength, tx power, wifi, wi fi, wifi strength, wifistrength
+  uptime, uptime sec, heap, free heap, heap frag, max alloc, free mem, freemem, free memory, freememory, vcc, voltage mv, load avg, loadavg
+  seq, sequence, sequence num, sequence number, packet id, packetid, packet count, packetcount, message id, messageid, message type
+  f cnt, fcnt, f port, fport, dr, mqtt count, mqttcount, boot count, bootcount, alarm cnt, outage count
+  reboot, reboots, restart, restarts, reset, resets, reconnect, reconnects, failure, failures, error, errors, error code, alarm
+  id, idx, part number, partnumber, serial, imei, imsi, iccid, phone, phone number, zip, zip code, postcode
+  ver, version, firmware, fw, sw, hw, build, rev, revision, protocol, data format, channel, ch, port, code, button
+  time, date, timestamp, minute ts, ts, last seen, elapsed, epoch, unix, unixtime, utc, since, sunrise, sunset, yesterday, today, last month
+  latitude, longitude, altitude, lat, lon, lng, accuracy
+  setpoint, set point, calibration, offset, sensitivity, timeout, countdown, threshold, duration, interval, keep time, transition, delay
+  brightness, color, colour, color temp, hue, saturation, effect, led, volume level
+  battery ok, battery low, tamper, state, status, mode, sleep, tarif, tariff, tarif group, tariff group
+`);
+const PART_NUMBER = /\w+part ?number$/;
 
-/** KNX data point types, quality codes, Modbus addresses, and states of a gateway. */
-const CODE =
-  /^(?:available|reachable|producing|(?:is )?valid|qos|retain|btn|priority|(?:tx|rx) ?(?:re )?(?:requests?|success|fail\w*|received|reads|writes|errors?)(?: \w+)?|\w*\d+id|dpt|qc|quality ?codes?|slave(?: ?(?:id|addr|address))?|unit ?id|register(?: ?(?:addr|address|type))?|function ?code)$/;
+/** Whole names: KNX data point types, quality codes, Modbus addresses, and states of a gateway. */
+const CODES = wordList(`
+  available, reachable, producing, valid, is valid, qos, retain, btn, priority, dpt, qc, quality code, qualitycode, quality codes, qualitycodes
+  slave, slave id, slaveid, slave addr, slaveaddr, slave address, slaveaddress, unit id, unitid, function code, functioncode
+  register, register addr, registeraddr, register address, registeraddress, register type, registertype
+`);
+/** Counters of a radio, `tx requests failed`, and `2id`. */
+const RADIO_COUNTER =
+  /^(?:(?:tx|rx) ?(?:re )?(?:requests?|success|fail\w*|received|reads|writes|errors?)(?: \w+)?|\w*\d+id)$/;
+
+/** Settings that have the name of a quantity: `max charging current`. */
+const SETTING_BEFORE = wordList(
+  `min, max, minimum, maximum, limit, target, desired, nominal, nom, rated, buffer, residual, comfort, eco, set, sel, selected`,
+);
+const SETTING_QUANTITY = wordList('power, current, soc, temperature, temp, voltage');
+const CHARGE = wordList('charge, charging, discharge, discharging');
+/** Anywhere in the name. */
+const SETTING_WORDS = wordList(`
+  limit, target, setpoint, set point, operating time, work time, worktime, sag, sags, swell, swells
+`);
+
+/** Whether one of the lists has the last one, two or three words. */
+const endsIn = (words: readonly string[], list: ReadonlySet<string>): boolean =>
+  [1, 2, 3].some((count) => words.length >= count && list.has(words.slice(-count).join(' ')));
+
+function isSetting(words: readonly string[]): boolean {
+  const [first = ''] = words;
+  if (words.length > 1 && (first === 'previous' || first === 'target')) return true;
+  const joined = words.flatMap((word, at) => [word, `${word} ${words[at + 1] ?? ''}`]);
+  if (joined.some((text) => SETTING_WORDS.has(text))) return true;
+  if (!SETTING_QUANTITY.has(words.at(-1) ?? '')) return false;
+  const before = CHARGE.has(words.at(-2) ?? '') ? words.at(-3) : words.at(-2);
+  return SETTING_BEFORE.has(before ?? '');
+}
 
 /** Units at the end of a name. A unit of one letter counts only after a quantity that is measured in it. */
 const SUFFIXES: readonly (readonly [RegExp, string])[] = [
@@ -316,10 +362,13 @@ export function isQualityCode(name: string, { min, max }: Seen): boolean {
 
 export function isHousekeeping(name: string): boolean {
   const [last = '', before = ''] = levelsOf(name);
+  const words = last.split(' ');
   return (
-    HOUSEKEEPING.test(last) ||
-    CODE.test(last) ||
-    SETTING.test(last) ||
+    endsIn(words, HOUSEKEEPING_ENDINGS) ||
+    PART_NUMBER.test(last) ||
+    CODES.has(last) ||
+    RADIO_COUNTER.test(last) ||
+    isSetting(words) ||
     /\bstate\.(?:desired|delta)\./.test(name) ||
     /^(?:update|wifi|diagnostics)$/.test(before)
   );

@@ -1,10 +1,14 @@
 /** Suggests rules for surveyed topics: groups topics of the same form and makes one rule per group. */
 import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
+import { isRecordId } from '../../ingest/json-list.ts';
 import { parsePattern } from '../../ingest/pattern.ts';
 import {
+  GENERIC_VALUE,
   type HeardField,
   type HeardTopic,
   isDeviceMember,
+  isLocalMember,
+  isQuantityMember,
   isUptime,
   type Survey,
 } from '../../ingest/survey.ts';
@@ -256,11 +260,26 @@ function rulesOf(group: Group, survey: Survey): { rules: SuggestedRule[]; idle: 
   const parts = gather(fields, ({ records, quantity }) =>
     JSON.stringify([records, Math.max(quantity?.minStepMs ?? 0, FIVE_MINUTES)]),
   );
-  const rules = [...parts.values()].map((members, at) => ruleOf(group, members, at === 0 ? leftOut : []));
+  const rules = [...parts.values()].map((members, at) =>
+    ruleOf(
+      group,
+      members.map((field) => withListName(field, fields)),
+      at === 0 ? leftOut : [],
+    ),
+  );
   return {
     rules: [...apart.map(({ heard, fields: own }) => ruleOf(alone(group, heard), own, [])), ...rules],
     idle,
   };
+}
+
+/** Names a reading of a list after the list, if the payload has a field of its name beside it: `{"t":21,"history":[{"time":…,"t":20}]}`. */
+function withListName(field: Field, all: readonly Field[]): Field {
+  const { records, path } = field;
+  const isTwice = all.some((other) => other !== field && other.path === path);
+  return !isTwice || ['', SEVERAL_LISTS].includes(records)
+    ? field
+    : { ...field, alias: `${records}.${path}` };
 }
 
 /** A group of one topic that keeps the names of the original group. */
@@ -347,8 +366,8 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   );
   const field = fields.length > 0 && formatOf(kind).single !== true ? '/{field}' : '';
   if (identity.length > 0) {
-    // numbers alone would be the same on other topics
-    const topic = texts.length > 0 ? '' : '{topic}/';
+    // numbers, rooms and quantities alone would be the same on other topics
+    const topic = texts.some((member) => !isLocalMember(member)) ? '' : '{topic}/';
     return `${topic}${identity.map((member) => `{/${member.replaceAll('.', '/')}}`).join('-')}${field}`;
   }
   // the keys of the payload name the devices
@@ -414,14 +433,18 @@ const MEMBER_ORDER = ['brand', 'model', 'type', 'name', 'id'];
 /** Members of the payload, or of the readings of its batches, that distinguish several devices on one topic. */
 function varyingMembers(topics: readonly HeardTopic[]): string[] {
   const found = new Set<string>();
-  for (const { shape, messages } of topics) {
+  for (const { shape, messages, fields } of topics) {
     for (const member of varyingInBatches(shape)) found.add(member);
+    const isUnnamed = [...fields.keys()].every(
+      (name) => GENERIC_VALUE.test(name) || isDeviceMember(name) || isQuantityMember(name),
+    );
     const varying = [...shape.labels].filter(
       // a different value in every message is a message number
       ([member, values]) =>
-        isDeviceMember(member) &&
+        (isDeviceMember(member) || (isUnnamed && isQuantityMember(member))) &&
         values.size > 1 &&
-        (values.size < messages || (messages < 8 && !countsUp([...values]))),
+        (values.size < messages ||
+          (messages < 8 && !countsUp([...values]) && ![...values].every(isRecordId))),
     );
     if (varying.length === 0) continue;
     for (const [member] of varying) found.add(member);
@@ -550,7 +573,10 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
       if (place === null || (name !== '' && checkFieldPath(place.path) !== null)) continue;
       const range = ranged(field);
       const quantity =
-        identity.has(name) || identity.has(place.path) || heard.shape.switches.has(name)
+        identity.has(name) ||
+        identity.has(place.path) ||
+        heard.shape.switches.has(name) ||
+        isIdentifier(heard.shape, name)
           ? 'out'
           : measured(
               group,
@@ -573,6 +599,15 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
     leftOut: [...leftOut].filter((name) => !paths.has(name)),
     idle: [...byTopic].filter(([, own]) => own.length === 0).map(([{ topic }]) => topic),
   };
+}
+
+/** Whether a text of digits is no number: always the same with leading zeros, or a phone number. */
+function isIdentifier({ quoted, labels }: HeardTopic['shape'], name: string): boolean {
+  const texts = quoted.has(name) ? [...(labels.get(name) ?? [])] : [];
+  return (
+    (texts.length === 1 && /^0\d+$/.test(texts[0] ?? '')) ||
+    (texts.length > 0 && texts.every((text) => /^\+\d{7,}$/.test(text)))
+  );
 }
 
 const keyOf = ({ records, path }: Field): string => `${records} ${path}`;
@@ -608,7 +643,9 @@ function merged(byTopic: ReadonlyMap<HeardTopic, readonly Field[]>): Pick<GroupF
     const differing = own.filter(
       (field) => (field.quantity?.unit ?? '') !== usual(field) && usual(field) !== '',
     );
-    for (const field of own) if (!differing.includes(field)) addField(fields, field);
+    // the range of an unknown quantity counts for the limits, too
+    for (const field of own)
+      if (!differing.includes(field) || field.quantity === null) addField(fields, field);
     const known = differing.filter(({ quantity }) => quantity !== null);
     if (known.length > 0) apart.push({ heard, fields: known });
   }
@@ -683,6 +720,7 @@ function placeOf(
     const device = [...(shape.batchNames.get(batch) ?? [])].find((text) => inner.startsWith(`${text}.`));
     const field = device === undefined ? inner : inner.slice(device.length + 1);
     if (repeated.has(batch)) return placeInRepeated(name, batch, field, shape);
+    if (shape.rowBatches.has(batch)) return { path: name, records: '', alias: null };
     if (batch !== '' || device !== undefined) return { path: field, records: batch, alias: null };
   }
   for (const [list, names] of shape.pairs) {
@@ -708,9 +746,6 @@ function placeOf(
   }
   return { path: shape.pointers.get(name) ?? name, records: '', alias: null };
 }
-
-/** A member that says nothing about the quantity. */
-const GENERIC_VALUE = /^(?:v|val|value|payload)$/i;
 
 /** A field in one of several lists of readings: `*.temperature` if the keys of the lists name devices. */
 function placeInRepeated(

@@ -36,9 +36,9 @@ export function autoDecoder(settings: DecoderSettings): Decoder {
   };
 }
 
-/** The first byte that is no blank and no NUL; -1 without one. */
+/** The first byte that is no blank and no control character; -1 without one. */
 function firstByte(payload: Uint8Array): number {
-  for (const byte of payload) if (byte !== 32 && byte !== 0 && (byte < 9 || byte > 13)) return byte;
+  for (const byte of payload) if (byte > 32) return byte;
   return -1;
 }
 

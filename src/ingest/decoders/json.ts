@@ -151,6 +151,8 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     arrivalMs,
   });
 
+  /** A batch may be further down. */
+  const isDeep = fields?.some(({ source }) => source.includes('.')) ?? false;
   const lacksFields = (record: unknown): boolean =>
     fields?.every(({ path, many }) => !many && lookUp(record, path) === undefined) ?? false;
 
@@ -243,6 +245,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       if (inner !== null && anyKey && readColumns(json, message, sink)) found = true;
       if (inner !== null && !found)
         found = readBatch(inner, json, message, sink) || readColumns(json, message, sink);
+      if (inner === null && !found && isDeep) found = readColumns(json, message, sink);
     }
     if (identity.length > 0) sink.identify?.(null);
     if (found) return;
@@ -427,7 +430,8 @@ function namedFields(
     const value = lookUp(json, path);
     if (value === undefined || value === null) continue;
     if (hasInner && typeof value === 'object' && !(value instanceof Unreadable)) continue;
-    if (columns !== null && Array.isArray(value) && columns(json, message, sink)) return true;
+    const isPlain = typeof value !== 'object' || value instanceof Unreadable;
+    if (columns !== null && !isPlain && columns(json, message, sink)) return true;
     found = true;
     namedValue(name, value, own, sink);
   }

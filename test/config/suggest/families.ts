@@ -899,6 +899,57 @@ export const CASES: Readonly<Record<string, Case>> = {
       'loadpoints/1/vehicleSoc': '% mean 0..100 5m/1d',
     },
   },
+  'go-e': {
+    messages: (at) => [
+      [
+        'go-eCharger/123456/nrg',
+        [230, 231, 232, 1, 10 + at, 0, 0, 2300, 0, 0, 0, 2300, 0, 0, 0, 0].slice(0, 12),
+      ],
+      ['go-eCharger/123456/eto', String(123_456 + at)],
+      ['go-eCharger/123456/amp', '16'],
+      ['go-eCharger/123456/rbt', String(at * 10_000)],
+    ],
+    matches: ['go-eCharger/{serial}/nrg', 'go-eCharger/{serial}/eto'],
+    streams: {
+      ...Object.fromEntries([0, 1, 2, 3].map((n) => [`123456/nrg/${n}`, 'V mean 0..1500 5m/1d'])),
+      ...Object.fromEntries([4, 5, 6].map((n) => [`123456/nrg/${n}`, 'A mean 0.. 5m/1d'])),
+      ...Object.fromEntries([7, 8, 9, 10, 11].map((n) => [`123456/nrg/${n}`, 'W mean 0.. 5m/1d'])),
+      '123456/eto': 'Wh delta 5m/1d',
+    },
+  },
+  Grott: {
+    messages: (at) => [
+      [
+        'energy/growatt',
+        {
+          device: 'ABC123',
+          buffered: 'no',
+          values: {
+            pvserial: 'ABC123',
+            pvstatus: 1,
+            pvpowerin: 2345 + at,
+            pv1voltage: 3456,
+            pvenergytotal: 900 + at,
+          },
+        },
+      ],
+    ],
+    matches: ['energy/growatt'],
+    streams: {
+      'ABC123/pvpowerin': '- mean 0.. 5m/1d',
+      'ABC123/pv1voltage': '- mean 5m/1d',
+      'ABC123/pvenergytotal': '- delta 5m/1d',
+    },
+  },
+  openHAB: {
+    messages: (at) => [
+      ['openhab/items/Cellar_Temp/state', `${20 + at}.5 °C`],
+      ['openhab/items/Phone/state', `52.${500 + at},13.4`],
+      ['openhab/items/Lamp/state', `${120 + at},50,80`],
+    ],
+    matches: ['openhab/items/Cellar_Temp/state'],
+    streams: { Cellar_Temp: '°C mean -60..150 5m/1d' },
+  },
   Ecowitt: {
     everyMs: 60_000,
     messages: (at) => [

@@ -1,0 +1,127 @@
+/** What tells the devices and quantities of one topic apart, in payloads of no known family. */
+import { describe, expect, it } from 'vitest';
+import { suggested } from './heard.ts';
+
+const two = (a: object, b: object) => (at: number) => [
+  ['gw/x', { ...a, temperature: 20 + at }] as const,
+  ['gw/x', { ...b, temperature: 10 + at }] as const,
+];
+
+describe('devices of one topic', () => {
+  it.each([
+    [{ NodeID: 3 }, { NodeID: 4 }, '{/NodeID}/{field}'],
+    [{ 'device-id': 'a' }, { 'device-id': 'b' }, '{/device-id}/{field}'],
+    [{ 'Device Name': 'a' }, { 'Device Name': 'b' }, '{/Device Name}/{field}'],
+    [{ imei: '356938035643809' }, { imei: '356938035643810' }, '{/imei}/{field}'],
+    [{ room: 'kitchen' }, { room: 'bath' }, '{topic}/{/room}/{field}'],
+    [{ ga: '1/2/3', dpt: '9.001' }, { ga: '1/2/4', dpt: '9.001' }, '{topic}/{/ga}/{field}'],
+  ])('are told apart by %j', (a, b, name) => {
+    const { config, streams, rejects } = suggested(two(a, b));
+    expect(config.streams).toMatchObject([{ match: 'gw/x', name }]);
+    expect(Object.keys(streams)).toHaveLength(2);
+    expect(rejects).toEqual([]);
+  });
+
+  it.each([
+    ['a number of the message', { id: '0b734138-037d-434e-aaaa-403fb0c34b9' }],
+    ['its type, if the reading has a name', { type: 'report' }],
+  ])('are not told apart by %s', (_, member) => {
+    const { config } = suggested((at) => [
+      [
+        'gw/x',
+        {
+          ...('id' in member ? { id: `${member.id}${at}` } : { type: at % 2 ? 'event' : 'report' }),
+          temperature: 20,
+        },
+      ],
+    ]);
+    expect(config.streams).toHaveLength(1);
+    expect(config.streams[0]?.name).toBeUndefined();
+  });
+
+  it('keep their topic where rooms have the same names', () => {
+    const { streams } = suggested((at) =>
+      ['floor1/x', 'floor2/x'].flatMap((topic) =>
+        ['kitchen', 'bath'].map((room, n) => [topic, { room, temperature: 20 + at + n }] as const),
+      ),
+    );
+    expect(Object.keys(streams).sort()).toEqual([
+      'floor1/x/bath/temperature',
+      'floor1/x/kitchen/temperature',
+      'floor2/x/bath/temperature',
+      'floor2/x/kitchen/temperature',
+    ]);
+  });
+});
+
+describe('quantities of one topic', () => {
+  it.each([
+    [{ slave: 1, register: 'flow' }, { slave: 1, register: 'level' }, '{topic}/{/register}/{field}'],
+    [{ type: 'temp' }, { type: 'hum' }, '{topic}/{/type}/{field}'],
+  ])('are told apart by %j beside a value', (a, b, name) => {
+    const { config, streams } = suggested((at) => [
+      ['plant/modbus', { ...a, value: 20 + at }],
+      ['plant/modbus', { ...b, value: 50 + at }],
+    ]);
+    expect(config.streams).toMatchObject([{ name }]);
+    expect(Object.keys(streams)).toHaveLength(2);
+  });
+});
+
+describe('readings of a topic', () => {
+  it('and a list of former ones have different names', () => {
+    const { streams, rejects } = suggested((at, nowMs) => [
+      ['s/a', { temp: 22 + at, history: [{ ts: nowMs - 10_000, temp: 20 + at }] }],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual(['s/a/history.temp', 's/a/temp']);
+    expect(rejects).toEqual([]);
+  });
+
+  it.each([
+    ['times as keys', (nowMs: number) => ({ values: { [new Date(nowMs).toISOString()]: 20 } }), 's/a/values'],
+    [
+      'columns in a list',
+      (nowMs: number) => ({
+        r: [{ series: [{ name: 'x', columns: ['time', 'v'], values: [[nowMs, 20]] }] }],
+      }),
+      's/a/r.0.series.x.values.v',
+    ],
+    ['an empty key', () => ({ data: { '': 20 } }), 's/a/data.'],
+  ])('are read with %s', (_, payload, name) => {
+    const { streams, rejects } = suggested((_at, nowMs) => [['s/a', payload(nowMs)]]);
+    expect(Object.keys(streams)).toEqual([name]);
+    expect(rejects).toEqual([]);
+  });
+
+  it.each(['nan', 'unavailable', '---'])('are suggested although %s is among them', (word) => {
+    const { config } = suggested((at) => [['s/a', at === 3 ? word : String(20 + at)]]);
+    expect(config.streams).toMatchObject([{ match: 's/a', payload: 'number' }]);
+  });
+
+  it('are no phone number, postcode or encoded data', () => {
+    const { streams } = suggested((at) => [
+      ['s/a', { place: '01067', contact: '+49123456789', temp: `${20 + at}.1`, padded: `00${100 + at}` }],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual(['s/a/padded', 's/a/temp']);
+  });
+
+  it('are within the limits of their rule, whatever another topic measures under their name', () => {
+    const { streams } = suggested((at) => [
+      ['n/a', { v: '1013 mbar', t: `${20 + at} °C` }],
+      ['n/b', { v: '0.5', t: `${20 + at} °C` }],
+    ]);
+    expect(streams['b/v']).toBe('mbar mean ..1200 5m/1d');
+  });
+
+  it.each([
+    ['current_max', 'A'],
+    ['current_mean', 'A'],
+    ['current_grid', 'A'],
+    ['Dc_P', 'W'],
+    ['HomeBat_P', 'W'],
+    ['current_month', '-'],
+  ])('have the unit of %s: %s', (field, unit) => {
+    const { streams } = suggested((at) => [['s/a', { [field]: 20 - at }]]);
+    expect(streams[`s/a/${field}`]?.split(' ')[0]).toBe(unit);
+  });
+});
