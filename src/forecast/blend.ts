@@ -54,6 +54,7 @@ export class Blend {
   private readonly young: Young;
   private readonly finish = (out: Float64Array): void => {
     this.young.mix(this.features, out, this.parts.scratch.young);
+    this.track.states.leaveGap(out, this.features.experts.history);
   };
 
   constructor(

@@ -48,7 +48,7 @@ export function kindOf(weights: readonly number[], network: boolean, warm: boole
 }
 
 /** Standard normal quantiles at the nine levels. */
-const NORMAL = Float64Array.of(
+export const NORMAL = Float64Array.of(
   -1.2815516,
   -0.8416212,
   -0.5244005,
@@ -60,7 +60,7 @@ const NORMAL = Float64Array.of(
   1.2815516,
 );
 /** Standard deviation of a normal variable whose mean absolute deviation is 1: sqrt(pi / 2). */
-const SIGMA_PER_MAD = 1.2533141;
+export const SIGMA_PER_MAD = 1.2533141;
 
 /**
  * Quantiles of a point forecast from its own running error at each lead, assuming normal errors.

@@ -103,7 +103,7 @@ export class Track {
   private readonly widening: Widening;
   private readonly situations: Situations;
   private readonly level: LevelChange;
-  private readonly states: TwoStates;
+  readonly states: TwoStates;
   /** [knots, TRIAL] since `beginTrial`: n, then mean losses: on trial, without the own network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */

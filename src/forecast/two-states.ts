@@ -3,8 +3,11 @@
  * on or off, a lamp). Each state has errors of its own, so each is calibrated by itself. The levels are the means of two clusters
  * (online k-means, MacQueen 1967).
  */
+import { Q, QUANTILES } from '../quantiles.ts';
 import type { ArrayBlock } from '../series/array-block.ts';
+import type { History } from '../series/history.ts';
 import type { StateIo } from '../series/state-io.ts';
+import { NORMAL, SIGMA_PER_MAD } from './candidates.ts';
 
 /** Numbers of a cluster: mean, readings, mean distance from the mean, readings since its last one, and how often the stream has come to it. */
 const WIDTH = 5;
@@ -25,6 +28,11 @@ const COMPACT = 0.12;
 const NEAR = 0.3;
 /** Readings after which a level counts no longer. A cluster with few readings is then given up: it began with a wild reading. */
 const STALE = 512;
+/** The gap between two states begins this many mean distances from the level of either, and no further than the values near it. */
+const OUTSIDE = 4;
+/** A gap holds at most this share of the last readings. */
+const EMPTY = 0.01;
+const LOOK_BACK = 512;
 
 export class TwoStates {
   /** [2, WIDTH] the low cluster and the high one; then BETWEEN. */
@@ -112,7 +120,59 @@ export class TwoStates {
     return this.state[HIGH + MEAN] - NEAR * this.distance;
   }
 
+  /** Distance from a level at which the gap begins. */
+  private reach(at: number): number {
+    return Math.min(NEAR * this.distance, OUTSIDE * this.state[at + SPREAD]);
+  }
+
+  /** A quantile of the values near a level, assuming normal ones. */
+  private valueIn(at: number, quantile: number): number {
+    const position = Math.max(0, Math.min(Q - 1, quantile * (Q + 1) - 1));
+    const below = Math.min(Q - 2, Math.floor(position));
+    const [a, b] = [NORMAL[below] as number, NORMAL[below + 1] as number];
+    return (
+      this.state[at + MEAN] + SIGMA_PER_MAD * this.state[at + SPREAD] * (a + (position - below) * (b - a))
+    );
+  }
+
+  /**
+   * Moves quantiles out of the gap between the states, where the stream has no values: a median half way between *on* and *off*
+   * says that either may be next. A quantile in the gap stands for as large a probability of the high state as its share of the
+   * way up; where this exceeds what is above the quantile, it is in the high state.
+   * @param out [leads, 9]
+   * @param history of the stream
+   */
+  leaveGap(out: Float64Array, history: History): void {
+    if (!this.areDistinct) return;
+    const s = this.state;
+    const low = s[MEAN] + this.reach(0);
+    const high = s[HIGH + MEAN] - this.reach(HIGH);
+    let inGap = false;
+    for (let i = 0; i < out.length && !inGap; i++) inGap = out[i] > low && out[i] < high;
+    if (!inGap || !isEmpty(history, low, high)) return;
+    for (let i = 0; i < out.length; i++) {
+      if (!(out[i] > low && out[i] < high)) continue;
+      const q = i % Q;
+      const share = (out[i] - s[MEAN]) / this.distance;
+      const above = 1 - (QUANTILES[q] as number);
+      out[i] =
+        share > above ? this.valueIn(HIGH, 1 - above / share) : this.valueIn(0, (1 - above) / (1 - share));
+    }
+    for (let i = 1; i < out.length; i++) if (i % Q > 0) out[i] = Math.max(out[i], out[i - 1]);
+  }
+
   persist(io: StateIo): void {
     io.array(this.state);
   }
+}
+
+/** Whether few of the last values are between two others, and the newest is not. */
+function isEmpty(history: History, low: number, high: number): boolean {
+  const n = Math.min(LOOK_BACK, history.reach + 1);
+  let inside = 0;
+  for (let lag = 0; lag < n; lag++) {
+    const value = history.at(lag);
+    if (value > low && value < high && (lag === 0 || ++inside > EMPTY * n)) return false;
+  }
+  return true;
 }

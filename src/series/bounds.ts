@@ -6,7 +6,8 @@
  * lowest value. The bound is soft: values beyond are compressed, not cut off. A highest value that was reached exactly on
  * many visits and never exceeded leaves no room for what is published; one that was almost reached on many visits leaves
  * as much room as these visits have fallen short of it. In between, once the stream has come back to the edge of its range, a
- * published value has as much room as the records since then have exceeded it.
+ * published value has as much room as the records since then have exceeded it. A visit that stays at its highest value, and comes and
+ * goes faster than that, counts as several.
  */
 import type { StateIo } from './state-io.ts';
 
@@ -23,6 +24,14 @@ const ENOUGH_VISITS = 9;
 /** A visit is over at this distance from the bound, as a share of the range: noise alone makes no further visit. */
 const LEFT = 0.08;
 const EXACT = 1e-9;
+/**
+ * A visit that stays at its highest value for this many readings, and for this many times as many as it needs to come and go, ends
+ * at a limit (a full battery, a clipped inverter): it counts as several more visits. A rounded peak comes and goes more slowly.
+ */
+const PLATEAU = 8;
+const PLATEAU_SHARE = 1.5;
+const PLATEAU_VISITS = 3;
+const MOST_COUNTED = 255;
 /** Exponent of the decrease with further visits. */
 const POWER = 1.5;
 /** Records at most this many steps apart belong to one rise. */
@@ -51,6 +60,9 @@ class Side {
   /** Visits that reached the bound exactly, and whether the current visit is one of them. */
   private exact = 0;
   private counted = false;
+  /** Readings of the current visit at its highest value, and those below it that are not away. */
+  private stayed = 0;
+  private passed = 0;
   private share = 0;
   /** Visits since the last large record, each from near the bound until the stream has left it; and how far they fell short of it on average. */
   private returns = 0;
@@ -87,6 +99,7 @@ class Side {
       if (x < this.bound - FAR * range) this.away = true;
       else if (this.away && x > this.bound - BACK * range) this.returned = true;
       this.visit(x, range);
+      this.stay(x, range);
       const near = x > this.bound - NEAR * range;
       if (near && !this.near) this.visits++;
       if (!near) this.counted = false;
@@ -114,6 +127,18 @@ class Side {
     if (x < bound - NEAR * range) return;
     this.top = this.left ? x : Math.max(this.top, x);
     this.left = false;
+  }
+
+  private stay(x: number, range: number): void {
+    if (x < this.bound - LEFT * range) {
+      if (this.stayed >= PLATEAU && this.passed > 0 && this.stayed >= PLATEAU_SHARE * this.passed)
+        this.exact += PLATEAU_VISITS;
+      this.stayed = this.passed = 0;
+    } else if (x > this.bound + EXACT * range) {
+      this.passed = Math.min(MOST_COUNTED, this.passed + this.stayed);
+      this.stayed = 1;
+    } else if (x >= this.bound - EXACT * range) this.stayed = Math.min(MOST_COUNTED, this.stayed + 1);
+    else this.passed = Math.min(MOST_COUNTED, this.passed + 1);
   }
 
   /** Returns the value, compressed towards the bound if it is beyond. */
@@ -149,9 +174,12 @@ class Side {
     this.exact = Math.floor(visit / 4);
     this.share = io.number(this.share);
     this.short = io.number(this.short);
-    const flags = io.number((this.away ? 1 : 0) + (this.returned ? 2 : 0));
+    const counts = this.stayed + (MOST_COUNTED + 1) * this.passed;
+    const flags = io.number((this.away ? 1 : 0) + (this.returned ? 2 : 0) + 4 * counts);
     this.away = flags % 2 === 1;
-    this.returned = flags >= 2;
+    this.returned = Math.floor(flags / 2) % 2 === 1;
+    this.stayed = Math.floor(flags / 4) % (MOST_COUNTED + 1);
+    this.passed = Math.floor(flags / 4 / (MOST_COUNTED + 1));
     this.rise = io.number(this.rise);
     this.top = io.number(this.top);
     const returns = io.number(2 * this.returns + (this.left ? 1 : 0));

@@ -8,6 +8,7 @@ import {
   impulses,
   MINUTE,
   play,
+  rareMachine,
   sawtooth,
   share,
   steps,
@@ -64,6 +65,15 @@ describe('each situation of a stream', () => {
     const outcome = await play(model, unevenCycle(1, on, 1000, noise), 5 * MINUTE);
     expect(share(outcome, 'on')).toBeGreaterThan(0.72);
     expect(share(outcome, 'on')).toBeLessThan(0.95);
+    expect(share(outcome, 'off')).toBeGreaterThan(0.75);
+  });
+
+  it.each([
+    [6, 190, 3200, 1],
+    [4, 120, 2400, 2],
+  ])('is held in a machine that is on for %i buckets and off for %i', async (on, off, length, seed) => {
+    const outcome = await play(model, rareMachine(seed, on, off, 1900, length), MINUTE);
+    expect(share(outcome, 'after the jump')).toBeGreaterThan(0.6);
     expect(share(outcome, 'off')).toBeGreaterThan(0.75);
   });
 

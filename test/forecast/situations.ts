@@ -132,6 +132,19 @@ export function excursions(seed: number, rate: number, length: number, steps = 1
   });
 }
 
+/** On for about `on` buckets after `off`. Forecasts that are made while it is on are 'after the jump'. */
+export function rareMachine(seed: number, on: number, off: number, high: number, steps = 2000): Shape {
+  const rng = new Random(seed);
+  let [left, isOn] = [off, false];
+  return make(steps, () => {
+    if (--left < 0) {
+      isOn = !isOn;
+      left = Math.round((isOn ? on : off) * rng.range(0.7, 1.3));
+    }
+    return isOn ? [high + 0.01 * high * rng.normal(), 'after the jump'] : [4 + rng.normal(), 'off'];
+  });
+}
+
 interface Outcome {
   /** By situation: readings, and those inside the interval. */
   readonly held: Map<string, { n: number; inside: number }>;

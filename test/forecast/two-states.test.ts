@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { TwoStates } from '../../src/forecast/two-states.ts';
 import { ArrayBlock } from '../../src/series/array-block.ts';
+import { History } from '../../src/series/history.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { Random } from '../../src/training/random.ts';
 
@@ -54,6 +55,45 @@ describe('two states', () => {
     expect(states.areDistinct).toBe(false);
     shown(200, machine, states);
     expect(states.areDistinct).toBe(true);
+  });
+
+  describe('with a gap between them', () => {
+    const rare = (t: number): number => (t % 100 < 6 ? 1900 + 40 * rng.normal() : 4 + rng.normal());
+    const last = (values: readonly number[]): History => {
+      const history = new History(600);
+      for (const value of values) history.push(value);
+      return history;
+    };
+    const past = (newest: number) => last([...Array.from({ length: 600 }, (_, t) => rare(t)), newest]);
+    const fan = (median: number, step = 2) =>
+      Float64Array.from({ length: 9 }, (_, q) => median + step * (q - 4));
+    const settled = (values: Float64Array, history = past(1900)) => {
+      const out = values.slice();
+      shown(600, rare).leaveGap(out, history);
+      return [...out];
+    };
+
+    it('have no forecast between them: it stands for the probability of either', () => {
+      const third = settled(fan(700));
+      for (const value of third.slice(0, 6)) expect(Math.abs(value - 4)).toBeLessThan(4);
+      for (const value of third.slice(6)) expect(Math.abs(value - 1900)).toBeLessThan(120);
+      for (const value of settled(fan(60))) expect(Math.abs(value - 4)).toBeLessThan(4);
+      for (const value of settled(fan(1750))) expect(Math.abs(value - 1900)).toBeLessThan(120);
+      for (const out of [third, settled(fan(900, 300)), settled(fan(12, 3))])
+        expect(out).toEqual([...out].sort((a, b) => a - b));
+    });
+
+    it('change no forecast of values that have been seen', () => {
+      expect(settled(fan(5, 0.4))).toEqual([...fan(5, 0.4)]);
+      expect(settled(fan(1900, 10))).toEqual([...fan(1900, 10)]);
+      // The stream is between them now, or has been a little while ago.
+      expect(settled(fan(700), past(700))).toEqual([...fan(700)]);
+      const third = last(Array.from({ length: 600 }, (_, t) => (t > 400 && t < 410 ? 700 : rare(t))));
+      expect(settled(fan(700), third)).toEqual([...fan(700)]);
+      const wave = fan(700);
+      shown(400, (t) => 1000 * Math.sin(t / 20)).leaveGap(wave, past(1900));
+      expect([...wave]).toEqual([...fan(700)]);
+    });
   });
 
   it('are kept', () => {

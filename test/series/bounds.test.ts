@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Bounds } from '../../src/series/bounds.ts';
+import { StateReader, StateWriter } from '../../src/series/state-io.ts';
 import { Random } from '../../src/training/random.ts';
 
 const shown = (values: readonly number[]): Bounds => {
@@ -32,13 +33,38 @@ describe('bounds', () => {
     // The inputs of the network stay soft.
     expect(clipped(20).hold(6500)).toBeGreaterThan(4000);
     // Few visits, and a highest value that differs from visit to visit, are no bound.
-    expect(clipped(4).limit(6500)).toBeGreaterThan(4040);
+    expect(clipped(2).limit(6500)).toBeGreaterThan(4040);
     const noisy = shown(Array.from({ length: 2000 }, (_, i) => 100 * Math.sin(i / 15) + Math.sin(17 * i)));
     expect(noisy.limit(150)).toBeGreaterThan(101);
     // Once it has been exceeded, there is room again.
     const exceeded = clipped(20);
     exceeded.add(4500);
     expect(exceeded.limit(6500)).toBeGreaterThan(4600);
+  });
+
+  it('leave no room after three visits that stayed at a level, also if restored during one of them', () => {
+    const battery = (i: number): number => {
+      const hour = (i / 4) % 24;
+      return Math.round(Math.max(22, Math.min(100, 22 + 11 * (hour < 16 ? hour - 4 : 27 - hour))));
+    };
+    const days = (n: number) => Array.from({ length: 96 * n }, (_, i) => battery(i));
+    expect(shown(days(2)).limit(120)).toBeGreaterThan(101);
+    expect(shown(days(3)).limit(120)).toBe(100);
+    const restored = new Bounds();
+    for (const [i, value] of days(3).entries()) {
+      if (i === 96 * 2 + 4 * 18.5) {
+        const writer = new StateWriter();
+        restored.persist(writer);
+        restored.persist(new StateReader(writer.finish()));
+      }
+      restored.add(value);
+    }
+    expect(restored.limit(120)).toBe(100);
+    // A rounded peak stays at its highest value as long, but comes and goes more slowly.
+    const temperature = Array.from({ length: 96 * 5 }, (_, i) =>
+      Math.round(20 - 10 * Math.cos((i / 48) * Math.PI)),
+    );
+    expect(shown(temperature).limit(40)).toBeGreaterThan(30.5);
   });
 
   it('leave little room at a level that was almost reached on many visits', () => {
