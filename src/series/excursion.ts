@@ -14,6 +14,9 @@ const FAR = 3;
 const BACK = 0.5;
 /** A stretch is rare if the one before began this many times its length earlier. */
 const RARE = 50;
+/** The same for a stretch of one value, this many times or more: an error code. A machine that runs has other values. */
+const RARE_CODE = 10;
+const CODE_LENGTH = 3;
 /** Stretches are regular if they begin within this many steps, or within this share of the distance, of what is expected. */
 const REGULAR_STEPS = 2;
 const REGULAR_SHARE = 0.02;
@@ -60,7 +63,8 @@ export class Excursion {
     const isBack = beyond <= BACK * range;
     if (!isBack && length < this.longest) return;
     this.start = -1;
-    if (isBack && this.distance >= RARE * length) {
+    const rare = isOneValue(history, length) ? RARE_CODE : RARE;
+    if (isBack && this.distance >= rare * length) {
       this.include(value);
       for (let i = 1; i <= length; i++)
         history.replace(i, value + (i / (length + 1)) * (this.before - value));
@@ -102,4 +106,10 @@ export class Excursion {
     this.distance = io.number(this.distance);
     this.repeats = io.number(this.repeats);
   }
+}
+
+/** Whether the last values before the newest are the same, and many enough to tell. */
+function isOneValue(history: History, length: number): boolean {
+  for (let lag = 2; lag <= length; lag++) if (history.at(lag) !== history.at(1)) return false;
+  return length >= CODE_LENGTH;
 }

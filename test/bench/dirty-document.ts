@@ -85,8 +85,8 @@ ${markTable()}
 **A wrong stretch** of readings is far from all that a stream has shown (beyond three times its range), and ends within a quarter of a day:
 an unplugged probe that reads -127 for an hour. While it lasts, forecasts follow it. Once it has ended, it is replaced in the history of
 later forecasts, so that it is not repeated a day later. The stored readings stay as they are. A stretch that comes again is replaced too,
-unless it is regular (at the same time of day, or each time after the same time) or frequent (more than one reading in fifty): such
-stretches are events of the stream.
+unless it is regular (at the same time of day, or each time after the same time) or frequent (more than one reading in fifty; in ten,
+if all readings of the stretch are the same: an error code): such stretches are events of the stream.
 
 **A change of the unit** (W to kW, Pa to hPa) is three readings in a row that are far outside everything a stream has shown, and that equal
 the expected values times a usual factor between units (10 to 1,000,000, 60, 3,600, 3.6, or their inverses). The first two are masked, the

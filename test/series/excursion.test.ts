@@ -51,6 +51,15 @@ describe('a stretch far from all that a stream has shown', () => {
     expect(kept(values, -1, 56).filter((value) => value === 85)).toHaveLength(6);
   });
 
+  it('is replaced again soon if it is an error code, as values that differ are not', () => {
+    const twice = (visit: readonly number[], apart = 120) =>
+      kept([...room(70), ...visit, ...room(apart), ...visit, ...room(10)]).filter((value) => value > 80);
+    expect(twice(new Array<number>(8).fill(85))).toHaveLength(0);
+    expect(twice([85, 86, 85, 84, 85, 86, 85, 84])).toHaveLength(8);
+    // Two equal values may be chance.
+    expect(twice([85, 85], 60)).toHaveLength(2);
+  });
+
   it('is kept if it occurs again soon', () => {
     const visit = new Array<number>(8).fill(90);
     const values = [...room(70), ...visit, ...room(40), ...visit, ...room(10)];
