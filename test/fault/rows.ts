@@ -371,13 +371,15 @@ export const FAULT_ROWS: readonly FaultRow[] = [
   },
   {
     row: 34,
-    fault: 'a broker that offers less: packet size, no retain, QoS 0 only, silent refusals',
+    fault:
+      'a broker that offers less: packet size, no retain, QoS 0 only, silent refusals; a slow subscriber',
     holds: 'works within the limits of the broker and reports them once',
     promises: ['P4', 'P6'],
     tests: [
       ['mqtt/client.test.ts', 'sets a message aside for which a broker closes the connection twice'],
       ['mqtt/nats.test.ts', ''],
       ['fault/rabbitmq.test.ts', ''],
+      ['fault/slow-subscriber.test.ts', 'row 34:'],
     ],
   },
   {
