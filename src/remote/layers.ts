@@ -27,6 +27,11 @@ export const LOCAL_ONLY = [
   'mqtt.ca',
   'mqtt.cert',
   'mqtt.key',
+  'site.password_file',
+  'site.credentials_file',
+  'site.tls.ca_file',
+  'site.tls.cert_file',
+  'site.tls.key_file',
   'requests.signed',
 ] as const;
 

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { CompactSign, FlattenedSign, GeneralSign } from 'jose';
 import { describe, expect, it } from 'vitest';
 import type { Config } from '../../src/config/index.ts';
+import { jsonSchema } from '../../src/config/issues.ts';
 import type { Reported } from '../../src/remote/contract.ts';
 import { LOCAL_ONLY } from '../../src/remote/layers.ts';
 import { diskFolder } from '../../src/remote/open.ts';
@@ -192,6 +193,18 @@ describe('a hostile push', () => {
       const { code, errors } = await start().push(await push(content));
       expect({ code, path: errors[0]?.path }).toEqual({ code: 403, path });
     }
+  });
+
+  it('every key that names a file with a credential or a CA is local', () => {
+    const paths = (schema: unknown, path: readonly string[] = []): string[] => {
+      const { properties = {} } = (schema ?? {}) as { properties?: Record<string, unknown> };
+      const inner = Object.entries(properties).flatMap(([key, value]) => paths(value, [...path, key]));
+      return path.length === 0 ? inner : [path.join('.'), ...inner];
+    };
+    const files = paths(jsonSchema()).filter((path) => /(^|[._])(file|ca|cert|key|keys)$/.test(path));
+    expect(files).toContain('site.tls.key_file');
+    const pushable = files.filter((path) => !LOCAL_ONLY.some((local) => `${path}.`.startsWith(`${local}.`)));
+    expect(pushable).toEqual([]);
   });
 
   it('whitespace around a message, as an editor or `echo` leaves it, changes nothing', async () => {
