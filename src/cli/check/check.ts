@@ -185,8 +185,8 @@ function canRead(folder: string): boolean {
   }
 }
 
-/** Largest file that is read to find out whether it can be. */
-const MOST_BYTES = 2 ** 28;
+/** Largest file that is read to find out whether it can be: that of a covariate, which is the largest that the agent reads. */
+const MOST_BYTES = 2 ** 24;
 
 /** Warns of unreadable files. Not an error, because a password, certificate or key may be installed later. */
 async function warnOfFiles(config: Config, err: CommandOutput['err']): Promise<void> {

@@ -1,5 +1,13 @@
 import { execFileSync } from 'node:child_process';
-import fs, { chmodSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import fs, {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -106,6 +114,15 @@ describe('gatecast check', () => {
           `warning: ${key}: ${join(folder, `none.${['token', 'pem', 'csv'][at]}`)}: no such file or folder (ENOENT)`,
       ),
     );
+  });
+
+  it('warns of a covariate file that is larger than the agent reads', async () => {
+    truncateSync(write('large.csv', ''), 2 ** 24 + 1);
+    const path = write(
+      'large.yaml',
+      'node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: s, covariates: [{ file: large.csv, column: price }] }]\n',
+    );
+    expect((await run('-c', path)).err).toMatch(/covariates\[\]\.file: .* it is larger than 16 MB$/m);
   });
 
   it('warns of certificates that are not there, of a folder that cannot be used, and of the port', async () => {
