@@ -3,13 +3,14 @@
  * all streams of an agent form one group; messages, slots and models already carry the group's name, so that more
  * groups can be added.
  */
-import { readdirSync, rmSync } from 'node:fs';
+import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { errorFields } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { ModelSlots } from '../model/slots.ts';
 import type { Store } from '../store/store-contract.ts';
+import { entriesOf } from '../system/files.ts';
 import { type ChosenModel, chooseModel } from './model.ts';
 
 export const GROUP = 'default';
@@ -102,12 +103,4 @@ function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: stri
   if (folder === null) return;
   for (const name of entriesOf(folder))
     if (HALF_WRITTEN.test(name)) rmSync(join(folder, name), { recursive: true, force: true });
-}
-
-function entriesOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }

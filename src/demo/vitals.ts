@@ -1,6 +1,7 @@
 /** Readings of this machine: from /proc and /sys where they exist, else from Node. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
+import { entriesOf } from '../system/files.ts';
 
 /** One message: its topic below the demo's root, and its numbers by field. The name of a field ends with its unit. */
 export interface Reading {
@@ -28,13 +29,7 @@ export const thisMachine: Machine = {
       return null;
     }
   },
-  list(path) {
-    try {
-      return readdirSync(path).sort();
-    } catch {
-      return [];
-    }
-  },
+  list: (path) => entriesOf(path).sort(),
   cpu() {
     let busyMs = 0;
     let idleMs = 0;

@@ -10,7 +10,7 @@ import { MANIFEST_FILE } from '../model/manifest.ts';
 import type { FeatureSizes } from '../model/pack.ts';
 import type { ModelRegistry } from '../model/registry.ts';
 import type { Clock } from '../system/clock.ts';
-import { makeFolder, PRIVATE_FOLDER, readBounded, sha256 } from '../system/files.ts';
+import { entriesOf, makeFolder, PRIVATE_FOLDER, readBounded, sha256 } from '../system/files.ts';
 import { CHUNK_BYTES, type Code, chunksOf, type Have, type ModelClaim, type Problem } from './contract.ts';
 import { checkModel, type RunTrial } from './model-check.ts';
 import { download, fileUrl } from './model-download.ts';
@@ -470,14 +470,6 @@ function removeHalfWritten(folder: string | null, name: string): void {
   for (const entry of folder === null ? [] : entriesOf(folder))
     if (entry.startsWith(`${name}.`) && /^\.(?:\d+|old)\.tmp$/.test(entry.slice(name.length)))
       rmSync(join(folder ?? '', entry), { recursive: true, force: true });
-}
-
-function entriesOf(folder: string): string[] {
-  try {
-    return readdirSync(folder);
-  } catch {
-    return [];
-  }
 }
 
 function freeOf(folder: string): number {

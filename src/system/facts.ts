@@ -1,6 +1,7 @@
 /** Facts about this machine and process from the kernel (Linux); on other systems what Node provides, else null. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
+import { entriesOf } from './files.ts';
 
 export interface Facts {
   /** Resident memory of this process, MB. */
@@ -66,7 +67,7 @@ export function bytesWrittenByThread(): number {
 function hottest(root: string): number | null {
   let highest: number | null = null;
   const folder = `${root}sys/class/thermal`;
-  for (const zone of list(folder)) {
+  for (const zone of entriesOf(folder)) {
     if (!zone.startsWith('thermal_zone')) continue;
     const milli = Number(readText(`${folder}/${zone}/temp`).trim() || Number.NaN);
     if (milli > -60_000 && milli < 200_000 && milli / 1000 > (highest ?? -61)) highest = milli / 1000;
@@ -85,13 +86,5 @@ function readText(path: string): string {
     return readFileSync(path, 'utf8');
   } catch {
     return '';
-  }
-}
-
-function list(path: string): string[] {
-  try {
-    return readdirSync(path);
-  } catch {
-    return [];
   }
 }

@@ -16,14 +16,19 @@ const contentSchema = z.object({
   model: z.looseObject({ name: z.string() }).optional(),
 });
 
-const pushedSchema = z.object({
+/** What identifies a push, in the history and in the file of its rollout. */
+export const pushFields = {
   id: z.string(),
-  at: z.string(),
   base: z.string(),
   target: z.object({ kind: z.enum(['node', 'fleet']), name: z.string() }),
   kid: z.string(),
   version: z.number(),
   token: z.string(),
+};
+
+const pushedSchema = z.object({
+  ...pushFields,
+  at: z.string(),
   content: contentSchema,
 });
 export type Pushed = z.infer<typeof pushedSchema>;

@@ -178,13 +178,9 @@ async function deliver(
   const answered = tried.filter(({ status }) => status !== 'no answer').map(({ node }) => node);
   const present = target.kind === 'node' ? [target.name] : tried.length > 0 ? answered : (nodes ?? []);
   const id = `${new Date(io.now()).toISOString().replaceAll(/[-:]/g, '').slice(0, 15)}-${version}`;
+  const push = { id, base, target: { ...target }, kid, version, token };
   const file: RolloutFile = {
-    id,
-    base,
-    target: { ...target },
-    kid,
-    version,
-    token,
+    ...push,
     jws,
     plan: {
       nodes: [...present],
@@ -203,13 +199,8 @@ async function deliver(
     ended: false,
   };
   const pushed: Pushed = {
-    id,
+    ...push,
     at: new Date(io.now()).toISOString(),
-    base,
-    target: { ...target },
-    kid,
-    version,
-    token,
     content: historyContent({ config, patch, rollback, model: claims.model }),
   };
   // Written before sending, so that no version is used twice.

@@ -1,10 +1,11 @@
 /** The progress of a rollout, in a file of the operator's folder, for `push --resume`. */
-import { readdirSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { GatecastError, readNamed } from '../../errors.ts';
 import { modelClaimSchema } from '../../remote/contract.ts';
-import { writeFileAtomic } from '../../system/files.ts';
+import { entriesOf, writeFileAtomic } from '../../system/files.ts';
+import { pushFields } from './history-file.ts';
 import type { OperatorFolder } from './operator.ts';
 
 const stateSchema = z.object({
@@ -24,12 +25,7 @@ const stateSchema = z.object({
   reason: z.string(),
 });
 const rolloutFileSchema = z.object({
-  id: z.string(),
-  base: z.string(),
-  target: z.object({ kind: z.enum(['node', 'fleet']), name: z.string() }),
-  kid: z.string(),
-  version: z.number(),
-  token: z.string(),
+  ...pushFields,
   jws: z.string(),
   plan: z.object({
     nodes: z.array(z.string()),
@@ -63,14 +59,9 @@ export function saveRollout({ rollouts }: OperatorFolder, file: RolloutFile): vo
 
 /** The unfinished rollout with this id; null: the newest one. @throws GatecastError USAGE if there is none, FILE_UNREADABLE */
 export function loadRollout({ rollouts }: OperatorFolder, id: string | null): RolloutFile {
-  let names: string[];
-  try {
-    names = readdirSync(rollouts)
-      .filter((name) => name.endsWith(ROLLOUT_ENDING))
-      .sort();
-  } catch {
-    names = [];
-  }
+  const names = entriesOf(rollouts)
+    .filter((name) => name.endsWith(ROLLOUT_ENDING))
+    .sort();
   const wanted = id === null ? names : names.filter((name) => name === `${id}${ROLLOUT_ENDING}`);
   for (const name of wanted.reverse()) {
     const path = join(rollouts, name);
