@@ -1,9 +1,11 @@
 /** Tabs of Chromium with the page in them, and page servers with made-up streams. */
 import type { Browser, Page } from 'playwright-core';
-import { expect } from 'vitest';
+import { afterAll, beforeAll, expect } from 'vitest';
 import { GatecastError } from '../../src/errors.ts';
+import type { PageServer } from '../../src/web/server.ts';
 import type { TrainingView } from '../../src/web/views.ts';
 import { type ChartPixels, chartPixels } from './chart-pixels.ts';
+import { launchChromium } from './chromium.ts';
 import { fakeStatus, fillBoard, openAccess, richViews, startPage } from './page.ts';
 
 export type TabOptions = NonNullable<Parameters<Browser['newPage']>[0]>;
@@ -98,4 +100,25 @@ export async function startRichPage() {
     200,
   );
   return { ...started, state };
+}
+
+/** Call in a `describe`: the page runs during its tests. The members of the result are there from then on. */
+export function pageDuring<T extends { readonly page: PageServer }>(start: () => Promise<T>): T {
+  const started: Partial<T> = {};
+  beforeAll(async () => void Object.assign(started, await start()));
+  afterAll(() => started.page?.stop());
+  return started as T;
+}
+
+/** The same with Chromium. `open` shows the small page in a tab. */
+export function pageSuite() {
+  const small = pageDuring(startSmallPage);
+  const chromium = {} as { browser: Browser };
+  beforeAll(async () => {
+    chromium.browser = await launchChromium();
+  });
+  afterAll(() => chromium.browser?.close());
+  const open = (options: TabOptions = {}, { at = small.url, hash = '' } = {}) =>
+    openTab(chromium.browser, at + hash, options);
+  return { small, chromium, open };
 }

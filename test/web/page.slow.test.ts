@@ -1,44 +1,19 @@
 /** Every view of the page in a real browser is opened and clicked: charts, actions, accessibility, phones, 1,000 streams. */
 import { createServer } from 'node:http';
 import type { AddressInfo } from 'node:net';
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Board } from '../../src/web/board.ts';
-import type { PageServer } from '../../src/web/server.ts';
+import { describe, expect, test } from 'vitest';
 import { accessibility, accessibleObjects, withoutName } from '../support/accessibility.ts';
 import { chartPixels } from '../support/chart-pixels.ts';
-import { hasChromium, launchChromium } from '../support/chromium.ts';
+import { hasChromium } from '../support/chromium.ts';
 import { fakeForecast } from '../support/forecasts.ts';
 import { fillBoard, richViews, startPage } from '../support/page.ts';
-import {
-  drawnChart,
-  openTab,
-  row,
-  startRichPage,
-  startSmallPage,
-  type TabOptions,
-} from '../support/page-browser.ts';
+import { drawnChart, pageDuring, pageSuite, row, startRichPage } from '../support/page-browser.ts';
 
 describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
-  let browser: Browser;
-  let page: PageServer;
-  let url: string;
-  let board: Board;
-
-  beforeAll(async () => {
-    ({ page, url, board } = await startSmallPage());
-    browser = await launchChromium();
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await page?.stop();
-  });
+  const { small, chromium, open } = pageSuite();
 
   const recorded = (stream: string, leads: number, i: number) =>
     fakeForecast({ stream, leads, originMs: 1_700_000_000_000 + i * 1000, observed: 20 + (i % 7) });
-
-  const open = (options: TabOptions = {}, { at = url, hash = '' }: { at?: string; hash?: string } = {}) =>
-    openTab(browser, at + hash, options);
 
   test('opens on a stream with a crossing, else an anomaly, else the liveliest', async () => {
     const { board: own, url: at, page: server } = await startPage();
@@ -118,7 +93,10 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     own.mark('b/marked', { timeMs: start + 19_000, observed: 21, score: 5 });
     // uPlot strokes paths; what is stroked or filled point by point is drawn over its chart.
     const drawn = async (stream: string) => {
-      const tab = await browser.newPage({ viewport: { width: 1280, height: 960 }, colorScheme: 'light' });
+      const tab = await chromium.browser.newPage({
+        viewport: { width: 1280, height: 960 },
+        colorScheme: 'light',
+      });
       await tab.addInitScript(`
         window.drawn = { lines: [], rings: [], dots: [], texts: [] };
         const canvas = CanvasRenderingContext2D.prototype;
@@ -183,8 +161,8 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
       { name: 'axis/total', unit: 'B', level: 3.2e12, swing: 4e9, periodS: 60 },
       { name: 'axis/minus', unit: '°C', level: -18.5, swing: 0.02, periodS: 60 },
     ];
-    fillBoard(board, streams);
-    const tab = await browser.newPage({ viewport: { width: 1280, height: 960 } });
+    fillBoard(small.board, streams);
+    const tab = await chromium.browser.newPage({ viewport: { width: 1280, height: 960 } });
     // uPlot draws the labels on its canvas, so they are caught on the way.
     await tab.addInitScript(`
       window.drawn = [];
@@ -193,7 +171,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
         if (this.textAlign === 'right') window.drawn.push(text);
         return fill.call(this, text, ...rest);
       };`);
-    await tab.goto(url);
+    await tab.goto(small.url);
     for (const [at, { name }] of streams.entries()) {
       await row(tab, name).click();
       await expect.poll(() => tab.getAttribute('#chart', 'aria-label')).toMatch(new RegExp(`^${name}: now`));
@@ -207,7 +185,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
       for (const label of labels) expect(label.length, `${name}: ${label}`).toBeLessThan(14);
     }
     await tab.close();
-    for (const { name } of streams) board.forget(name);
+    for (const { name } of streams) small.board.forget(name);
   });
 
   test('of very many streams that need attention, the alerts show the first hundred and say how many there are', async () => {
@@ -217,7 +195,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
       own.record(fakeForecast({ stream, originMs: 1_700_000_000_000, leads: 4 }), 1_700_000_000_000);
       own.mark(stream, { timeMs: 1_700_000_000_000, observed: 20, score: 5 });
     }
-    const tab = await browser.newPage();
+    const tab = await chromium.browser.newPage();
     await tab.goto(`${at}#/alerts`);
     await tab.getByText('And 1,200 more: the view Streams lists all of them first').waitFor();
     expect(await tab.locator('#view tbody tr').count()).toBe(100);
@@ -230,7 +208,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     const stream = 'poked/one';
     for (let i = 0; i < 40; i++) {
       const spiky = i === 30 || i === 39;
-      board.record(
+      small.board.record(
         fakeForecast({
           stream,
           originMs: 1_700_000_000_000 + i * 1000,
@@ -254,7 +232,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     await tab.locator('#chart').focus();
     for (let i = 0; i < 9; i++) await tab.keyboard.press('ArrowLeft');
     await expect.poll(() => tab.locator('#tip').textContent()).toContain('not used');
-    board.forget(stream);
+    small.board.forget(stream);
     await row(tab, stream).waitFor({ state: 'detached' });
     await tab.close();
   });
@@ -267,17 +245,10 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
   });
 
   describe('with ten days behind it', () => {
-    let rich: Awaited<ReturnType<typeof startRichPage>>;
-    let at: string;
-
-    beforeAll(async () => {
-      rich = await startRichPage();
-      at = rich.url;
-    });
-    afterAll(() => rich?.page.stop());
+    const rich = pageDuring(startRichPage);
 
     test('the site of the agent: members, and partitions with their owners', async () => {
-      const { tab, problems } = await open({}, { at });
+      const { tab, problems } = await open({}, { at: rich.url });
       await tab.getByRole('link', { name: 'Site' }).click();
       const rows = (caption: string) =>
         tab
@@ -293,7 +264,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     });
 
     test('the chart zooms from minutes to the whole history, by button, pointer and key, and back', async () => {
-      const { tab, problems } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const { tab, problems } = await open({}, { at: rich.url, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const span = () =>
         tab.evaluate(
           '(({ from, to }) => to - from)(document.querySelector("#chart").dataset)',
@@ -363,7 +334,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
           }),
           Date.now(),
         );
-      const { tab } = await open({}, { at, hash: `#/stream/${encodeURIComponent(name)}` });
+      const { tab } = await open({}, { at: rich.url, hash: `#/stream/${encodeURIComponent(name)}` });
       const drawn = async () => {
         const { ink, width } = await chartPixels(tab, '#chart canvas');
         return ink.slice(0, Math.round(width * 0.6)).filter((column) => column !== null).length / width;
@@ -374,7 +345,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     });
 
     test('readings and scores that could not be fetched are fetched again', async () => {
-      const { tab } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const { tab } = await open({}, { at: rich.url, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const refused: string[] = [];
       const refusedMs: number[] = [];
       const busy = { error: { code: 'BUSY', message: 'Too many requests.' } };
@@ -418,7 +389,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     });
 
     test('past forecasts at a lead, scores and calibration', async () => {
-      const { tab, problems } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const { tab, problems } = await open({}, { at: rich.url, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const leads = await tab.locator('#lead option').allTextContents();
       expect(leads).toHaveLength(61);
       expect([leads[0], leads[1], leads[60]]).toEqual(['off', '1 s ahead', '60 s ahead']);
@@ -457,7 +428,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     });
 
     test('says why past forecasts are not there, and shows them when they are', async () => {
-      const { tab } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const { tab } = await open({}, { at: rich.url, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const key = () => tab.locator('#past-key span').textContent();
       const busy = { error: { code: 'BUSY', message: 'Too many replays at the moment.' } };
       await tab.route('**/api/past/**', (route) => route.fulfill({ status: 503, json: busy }));
@@ -477,7 +448,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     });
 
     test('shows why forecasts are paused, and the number of alerts', async () => {
-      const { tab } = await open({}, { at });
+      const { tab } = await open({}, { at: rich.url });
       await expect
         .poll(() => tab.textContent('#waiting'))
         .toMatch(/^No connection to the broker: forecasts wait for its backlog, at the latest at /);
@@ -488,7 +459,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     test('the model view follows a training to its end', async () => {
       const step = richViews().model().training;
       rich.state.training = step;
-      const { tab, problems } = await open({}, { at });
+      const { tab, problems } = await open({}, { at: rich.url });
       await tab.getByRole('link', { name: 'Model' }).click();
       const text = () => tab.locator('#view').textContent();
       await expect
@@ -509,7 +480,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
 
     test('actions need a login; refusals show the reason, and dangerous actions ask for confirmation', async () => {
       rich.state.acted.length = 0;
-      const { tab } = await open({}, { at });
+      const { tab } = await open({}, { at: rich.url });
       await tab.getByRole('link', { name: 'Model' }).click();
       await tab.locator('#login-button').click();
       await tab.fill('#token', 'not the token at all');
@@ -564,8 +535,8 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     ] as const)(
       'view "%s": names, contrast and the way of the Tab key (%s, %s, %i px)',
       async (hash, ready, colorScheme, width) => {
-        const tab = await browser.newPage({ viewport: { width, height: 800 }, colorScheme });
-        await tab.goto(at + hash);
+        const tab = await chromium.browser.newPage({ viewport: { width, height: 800 }, colorScheme });
+        await tab.goto(rich.url + hash);
         await tab.locator(ready).first().waitFor();
         await expect.poll(() => tab.textContent('#node')).toBe('cellar');
         await expect.poll(() => tab.locator('#pill-live').textContent()).toBe('live');
@@ -582,7 +553,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     );
 
     test('a screen reader is given the chart, the forecast as a table, and what changes', async () => {
-      const { tab } = await open({}, { at, hash: '#/stream/cellar%2Fpump%2Fpower' });
+      const { tab } = await open({}, { at: rich.url, hash: '#/stream/cellar%2Fpump%2Fpower' });
       const found = async (role: string, name: RegExp) =>
         (await accessibleObjects(tab)).filter((object) => object.role === role && name.test(object.name));
       expect(
@@ -615,8 +586,11 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
 
     test('the views fit a phone', async () => {
       for (const hash of ['', '#/alerts', '#/model', '#/config', '#/site']) {
-        const tab = await browser.newPage({ viewport: { width: 360, height: 740 }, colorScheme: 'dark' });
-        await tab.goto(at + hash);
+        const tab = await chromium.browser.newPage({
+          viewport: { width: 360, height: 740 },
+          colorScheme: 'dark',
+        });
+        await tab.goto(rich.url + hash);
         await tab
           .locator(hash === '' ? '#chart canvas' : '#view h2')
           .first()
@@ -661,7 +635,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     const { tab } = await open({ viewport: { width: 360, height: 740 } });
     for (const leads of [20, 45, 60, 75, 90, 100, 150, 200, 220, 250]) {
       const stream = `labels/${leads}`;
-      for (let i = 0; i < 300; i++) board.record(recorded(stream, leads, i), Date.now());
+      for (let i = 0; i < 300; i++) small.board.record(recorded(stream, leads, i), Date.now());
       await row(tab, stream).dispatchEvent('click');
       const { ink } = await drawnChart(tab, stream);
       expect(ink.some((column) => column !== null)).toBe(true);
@@ -672,7 +646,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
         return data.filter((alpha, at) => at % 4 === 3 && alpha > 128).length;
       })()`);
       expect(labels, stream).toBeGreaterThan(50);
-      board.forget(stream);
+      small.board.forget(stream);
     }
     await tab.close();
   });
@@ -717,7 +691,7 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
     const { port } = blank.address() as AddressInfo;
     const empty: number[] = [];
     const paintOfBlank = async () => {
-      const tab = await browser.newPage();
+      const tab = await chromium.browser.newPage();
       await tab.goto(`http://127.0.0.1:${port}`);
       const entries = "performance.getEntriesByName('first-contentful-paint')";
       await tab.waitForFunction(`${entries}.length > 0`);

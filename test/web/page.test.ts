@@ -1,38 +1,12 @@
 /** The page in a real browser: its parts work, nothing is fetched from elsewhere, hostile names are harmless. */
-import type { Browser } from 'playwright-core';
-import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import type { Board } from '../../src/web/board.ts';
-import type { PageServer } from '../../src/web/server.ts';
+import { describe, expect, test } from 'vitest';
 import { type Extent, middle } from '../support/chart-pixels.ts';
-import { hasChromium, launchChromium } from '../support/chromium.ts';
+import { hasChromium } from '../support/chromium.ts';
 import { fakeForecast } from '../support/forecasts.ts';
-import {
-  drawnChart,
-  HOSTILE,
-  openTab,
-  row,
-  startRichPage,
-  startSmallPage,
-  type TabOptions,
-} from '../support/page-browser.ts';
+import { drawnChart, HOSTILE, pageDuring, pageSuite, row, startRichPage } from '../support/page-browser.ts';
 
 describe.skipIf(!hasChromium)('the page in Chromium', () => {
-  let browser: Browser;
-  let page: PageServer;
-  let url: string;
-  let board: Board;
-
-  beforeAll(async () => {
-    ({ page, url, board } = await startSmallPage());
-    browser = await launchChromium();
-  });
-  afterAll(async () => {
-    await browser?.close();
-    await page?.stop();
-  });
-
-  const open = (options: TabOptions = {}, { at = url, hash = '' }: { at?: string; hash?: string } = {}) =>
-    openTab(browser, at + hash, options);
+  const { small, chromium, open } = pageSuite();
 
   /** Readings go up and down between 10 and 30, with a hole where 20 was expected; then a fan opens and rises. */
   const LEADS = 60;
@@ -44,7 +18,7 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
   const spread = (k: number) => 2 + k / 10;
   const recordKnown = (stream: string) => {
     for (let bucket = -149; bucket <= 0; bucket++)
-      board.record(
+      small.board.record(
         fakeForecast({
           stream,
           originMs: 1_700_000_000_000 + bucket * 1000,
@@ -64,7 +38,7 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
     await row(tab, 'known/one').click();
     await expect.poll(() => tab.textContent('#stream-name')).toBe('known/one');
     const { ink, fan, median: line, filled } = await drawnChart(tab, 'known/one');
-    board.forget('known/one');
+    small.board.forget('known/one');
     await row(tab, 'known/one').waitFor({ state: 'detached' });
     await tab.close();
 
@@ -125,7 +99,8 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
     expect(await tab.title()).toContain('gatecast');
     expect(await tab.locator('img').count()).toBe(0);
     expect(problems).toEqual([]);
-    for (const request of requests) expect(request.startsWith(url) || request.startsWith('data:')).toBe(true);
+    for (const request of requests)
+      expect(request.startsWith(small.url) || request.startsWith('data:')).toBe(true);
     await tab.close();
   });
 
@@ -153,19 +128,19 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
   test('an address of an unknown stream says that there is none, until it is announced', async () => {
     const { tab } = await open();
     const [missing, stream] = [tab.locator('#missing'), tab.locator('#stream')];
-    await tab.goto(`${url}#/streams/late%2Fone`);
+    await tab.goto(`${small.url}#/streams/late%2Fone`);
     await missing.getByText('There is no stream late/one.').waitFor();
     expect(await stream.isVisible()).toBe(false);
     expect(await tab.locator('.row').count()).toBe(5);
     await row(tab, 'holes/cpu').click();
     await stream.waitFor();
     expect(await missing.isVisible()).toBe(false);
-    await tab.goto(`${url}#/stream/late%2Fone`);
+    await tab.goto(`${small.url}#/stream/late%2Fone`);
     await missing.waitFor();
-    board.announce('late/one', null);
+    small.board.announce('late/one', null);
     await expect.poll(() => tab.textContent('#stream-name')).toBe('late/one');
     expect(await missing.isVisible()).toBe(false);
-    board.forget('late/one');
+    small.board.forget('late/one');
     await missing.waitFor();
     await tab.getByRole('link', { name: 'Streams', exact: true }).click();
     await stream.waitFor();
@@ -178,28 +153,31 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
     const list = tab.locator('#list');
     await row(tab, 'vitals/memory/used').click();
     const streams = Array.from({ length: 20 }, (_, i) => `scrolled/s${i}`);
-    for (const name of streams) board.announce(name, null);
+    for (const name of streams) small.board.announce(name, null);
     await expect.poll(() => tab.textContent('#count')).toMatch(/^25 streams/);
     await list.evaluate('document.getElementById("list").scrollTop = 500');
-    board.announce('scrolled/last', null);
+    small.board.announce('scrolled/last', null);
     await expect.poll(() => tab.textContent('#count')).toMatch(/^26 streams/);
     expect(await list.evaluate('document.getElementById("list").scrollTop')).toBe(500);
-    for (const name of [...streams, 'scrolled/last']) board.forget(name);
+    for (const name of [...streams, 'scrolled/last']) small.board.forget(name);
     await expect.poll(() => tab.textContent('#count')).toMatch(/^5 streams/);
     await tab.close();
   });
 
   test('a new forecast appears on the open page', async () => {
     const { tab } = await open();
-    board.record(fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.25, leads: 12 }), Date.now());
+    small.board.record(
+      fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.25, leads: 12 }),
+      Date.now(),
+    );
     await row(tab, 'new/one').waitFor();
     await expect.poll(() => row(tab, 'new/one').locator('.row-value').textContent()).toContain('7.25');
-    board.record(
+    small.board.record(
       fakeForecast({ stream: 'new/one', unit: 'bar', observed: 7.5, originMs: 1_700_000_001_000 }),
       Date.now(),
     );
     await expect.poll(() => row(tab, 'new/one').locator('.row-value').textContent()).toContain('7.5');
-    board.forget('new/one');
+    small.board.forget('new/one');
     await row(tab, 'new/one').waitFor({ state: 'detached' });
     await tab.close();
   });
@@ -228,17 +206,10 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
   });
 
   describe('with ten days behind it', () => {
-    let rich: Awaited<ReturnType<typeof startRichPage>>;
-    let at: string;
-
-    beforeAll(async () => {
-      rich = await startRichPage();
-      at = rich.url;
-    });
-    afterAll(() => rich?.page.stop());
+    const rich = pageDuring(startRichPage);
 
     test('every tab opens its view with its content', async () => {
-      const { tab, problems } = await open({}, { at });
+      const { tab, problems } = await open({}, { at: rich.url });
       const view = tab.locator('#view');
       await tab.getByRole('link', { name: /^Alerts/ }).click();
       await view.getByText('1 of 7 streams are silent: memory').waitFor();
@@ -279,9 +250,11 @@ describe.skipIf(!hasChromium)('the page in Chromium', () => {
     });
 
     test('from another machine the page is hidden before the login and shown after it', async () => {
-      const context = await browser.newContext({ extraHTTPHeaders: { 'X-Forwarded-For': '192.0.2.7' } });
+      const context = await chromium.browser.newContext({
+        extraHTTPHeaders: { 'X-Forwarded-For': '192.0.2.7' },
+      });
       const tab = await context.newPage();
-      await tab.goto(at);
+      await tab.goto(rich.url);
       await tab.locator('#login[open]').waitFor();
       expect(await tab.locator('.row').count()).toBe(0);
       await tab.fill('#token', 'a-token-of-some-length');
