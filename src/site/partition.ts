@@ -77,6 +77,20 @@ export class PartitionShares {
   readonly pools = new PartsPools();
   /** Engines that share pools step one after the other. */
   readonly steps = new Turns(1);
+  private streams = 0;
+
+  constructor(private readonly memory: MemoryLimits = { total: Infinity, heap: Infinity }) {}
+
+  /** A partition has one more stream: a worker that takes over many partitions packs their streams as it loads them. */
+  add(): void {
+    this.count(this.streams + 1);
+  }
+
+  /** @param streams of all partitions */
+  count(streams: number): void {
+    this.streams = streams;
+    this.pools.isCrowded = mustPack(streams, this.memory);
+  }
 }
 
 const NO_MODELS: OpenModel = (ref) =>
@@ -125,7 +139,7 @@ export class Partition {
 
   private readonly openModel: OpenModel;
   private readonly isOwn: (stream: string) => boolean;
-  private readonly steps: Turns;
+  private readonly shares: PartitionShares;
   private guests = 0;
 
   /**
@@ -134,17 +148,13 @@ export class Partition {
    */
   constructor(
     private current: Model | null,
-    {
-      openModel = NO_MODELS,
-      isOwn = () => true,
-      shares: { pools, steps } = new PartitionShares(),
-    }: PartitionOptions = {},
+    { openModel = NO_MODELS, isOwn = () => true, shares = new PartitionShares() }: PartitionOptions = {},
     private ref: ModelRef = CONFIGURED,
   ) {
     this.openModel = openModel;
     this.isOwn = isOwn;
-    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, pools });
-    this.steps = steps;
+    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, pools: shares.pools });
+    this.shares = shares;
   }
 
   get model(): Model | null {
@@ -223,7 +233,7 @@ export class Partition {
     if (tickMs <= this.tickMs) return [];
     this.tickMs = tickMs;
     this.moveTime(loggedMs);
-    const made = await this.steps.take(() => this.engine.tick(this.untilMs, false, { breathe }));
+    const made = await this.shares.steps.take(() => this.engine.tick(this.untilMs, false, { breathe }));
     return this.guests === 0
       ? made
       : made.filter(({ stream }) => this.members.get(stream)?.isGuest === false);
@@ -266,7 +276,7 @@ export class Partition {
   private async adopt(ref: ModelRef): Promise<void> {
     if (ref.number <= this.ref.number) return;
     const model = await this.openModel(ref);
-    await this.steps.take(() => this.engine.adopt(model));
+    await this.shares.steps.take(() => this.engine.adopt(model));
     this.current = model;
     this.ref = ref;
   }
@@ -339,6 +349,7 @@ export class Partition {
     const isGuest = !this.isOwn(member.spec.name);
     if (isGuest) this.guests++;
     this.members.set(member.spec.name, { ...member, isGuest });
+    this.shares.add();
   }
 
   /** @param before the time that the bridge had confirmed before this message, ms; null: none, so it has no backlog to take */

@@ -16,7 +16,7 @@ import {
   type PartitionCounts,
   type PartitionState,
 } from './owned-partition.ts';
-import { type MemoryLimits, mustPack, PartitionShares } from './partition.ts';
+import { type MemoryLimits, PartitionShares } from './partition.ts';
 import { Turns } from './turns.ts';
 
 /** What a worker shares with each of its partitions, and what it needs itself. */
@@ -88,11 +88,12 @@ export class SiteWorker {
   private stopped = false;
   private readonly faults = new Map<number, string>();
   private readonly loads = new Turns(LOADED_AT_ONCE);
-  private readonly shares = new PartitionShares();
+  private readonly shares: PartitionShares;
   private readonly models: SiteModels;
   private newest: ModelRecord | null = null;
 
   constructor(private readonly parts: WorkerParts) {
+    this.shares = new PartitionShares(parts.memory);
     this.models = new SiteModels(parts.site.models, parts.openFiles);
     this.orphansMs = parts.clock.monotonic() + FIRST_ORPHANS_MS;
   }
@@ -349,8 +350,10 @@ export class SiteWorker {
 
   private async lookAround(nowMs: number): Promise<void> {
     const { site } = this.parts;
-    const streams = [...this.leases.values()].reduce((sum, one) => sum + one.owned.state.streams, 0);
-    this.shares.pools.isCrowded = mustPack(streams, this.parts.memory);
+    const states = this.states();
+    // Streams of a partition that is being loaded have been added to the count.
+    if (states.every(({ ready }) => ready))
+      this.shares.count(states.reduce((sum, { streams }) => sum + streams, 0));
     const owned = new Set(await keysOf(site, 'leases'));
     for (let partition = 0; partition < site.partitions; partition++) {
       if (owned.has(partitionKey(partition))) this.unownedSince.delete(partition);

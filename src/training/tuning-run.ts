@@ -63,13 +63,19 @@ export class TuningRun<Input> {
       const { reason } = cycle;
       const status = cycle.status === 'promote' ? 'promoted' : 'refused';
       if (status === 'promoted') await promote(input, reason);
+      // A pause from now on would be reported after the end of the run.
+      this.began = null;
       await parts.tell({ ...began, status, reason, endedMs: parts.nowMs(), found: findings(cycle) });
       return status;
     } catch (error) {
+      this.began = null;
       const reason = this.givenUp ?? errorText(error);
       const failed = { ...began, status: 'failed', reason, endedMs: parts.nowMs() } as const;
-      // The run has ended, whether its report can be stored or not.
-      if (!parts.isOver()) await Promise.resolve(parts.tell(failed)).catch(() => {});
+      try {
+        if (!parts.isOver()) await parts.tell(failed);
+      } catch {
+        // The run has ended, whether its report can be stored or not.
+      }
       return 'failed';
     } finally {
       this.work = this.began = this.progress = null;

@@ -10,7 +10,7 @@ import { ForecastText } from '../../src/outputs/json/forecast-text.ts';
 import { digitsOf } from '../../src/outputs/json/messages.ts';
 import { decodeBatch, encodeBatch } from '../../src/site/batch.ts';
 import { partitionOf } from '../../src/site/names.ts';
-import { mustPack, Partition, PartitionShares } from '../../src/site/partition.ts';
+import { Partition, PartitionShares } from '../../src/site/partition.ts';
 import { sharedModel } from '../../src/site/shared-model.ts';
 import { memoryLimit } from '../../src/system/memory-limit.ts';
 import { uniform } from '../support/random.ts';
@@ -52,8 +52,7 @@ async function play(streams: number, minutes: number): Promise<Played> {
     });
     specs[partitionOf(spec.name, PARTITIONS)].push(spec);
   }
-  const shares = new PartitionShares();
-  shares.pools.isCrowded = packs === 1 || mustPack(streams, memory);
+  const shares = new PartitionShares(packs === 1 ? { total: 0, heap: Infinity } : memory);
   const partitions = specs.map(() => new Partition(model, { shares }));
   let busyUs = 0;
   let forecasts = 0;

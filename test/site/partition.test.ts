@@ -155,8 +155,7 @@ describe('a partition', () => {
       [at + 1, false],
       [at + 40, true],
     ] as const) {
-      const shares = new PartitionShares();
-      shares.pools.isCrowded = packs;
+      const shares = new PartitionShares({ total: packs ? 0 : Infinity, heap: Infinity });
       const first = new Partition(fakeModel(), { ...open, shares });
       const made = new Map<number, Made>();
       await play(first, entries.slice(0, to), made);
@@ -345,6 +344,20 @@ describe('a batch', () => {
   ])('is refused: %s', (_, text) => {
     expect(() => decodeBatch(Buffer.from(text))).toThrow(/log of a partition/);
   });
+});
+
+it('packs streams of a checkpoint while they are loaded, as soon as they are too many', async () => {
+  const partition = new Partition(fakeModel());
+  await play(partition, logOf(1), new Map());
+  const bytes = await partition.checkpoint(breathe);
+  const roomFor = async (streams: number): Promise<boolean> => {
+    const shares = new PartitionShares({ total: streams * 4 * 54_000, heap: Infinity });
+    await Partition.restore(bytes, fakeModel(), { shares });
+    return shares.pools.isCrowded;
+  };
+  expect(partition.size).toBe(NAMES.length);
+  expect(await roomFor(NAMES.length)).toBe(false);
+  expect(await roomFor(NAMES.length - 1)).toBe(true);
 });
 
 it('packs streams when they would take too much of the memory that the process may use', () => {
