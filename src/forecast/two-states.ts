@@ -166,8 +166,12 @@ export class TwoStates {
   }
 }
 
-/** Whether few of the last values are between two others, and the newest is not. */
-function isEmpty(history: History, low: number, high: number): boolean {
+/**
+ * Whether few of the last values are between two others, and the newest is not. The history has single precision, so the two
+ * others are rounded like its values: a reading of 0.7 is stored as 0.699999988, and is not below the level 0.7.
+ */
+function isEmpty(history: History, from: number, to: number): boolean {
+  const [low, high] = [Math.fround(from), Math.fround(to)];
   const n = Math.min(LOOK_BACK, history.reach + 1);
   let inside = 0;
   for (let lag = 0; lag < n; lag++) {

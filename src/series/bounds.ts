@@ -31,7 +31,10 @@ const EXACT = 1e-9;
 const PLATEAU = 8;
 const PLATEAU_SHARE = 1.5;
 const PLATEAU_VISITS = 3;
-const MOST_COUNTED = 255;
+/** Far more than a visit has readings: with a lower limit the two counts of a long visit would have another ratio. */
+const MOST_COUNTED = 2 ** 24 - 1;
+/** The stored number has the remainder of the readings that stayed by this, then those that passed, then the quotient. */
+const STORED_FIRST = 256;
 /** Exponent of the decrease with further visits. */
 const POWER = 1.5;
 /** Records at most this many steps apart belong to one rise. */
@@ -174,12 +177,15 @@ class Side {
     this.exact = Math.floor(visit / 4);
     this.share = io.number(this.share);
     this.short = io.number(this.short);
-    const counts = this.stayed + (MOST_COUNTED + 1) * this.passed;
+    const upper = this.passed + (MOST_COUNTED + 1) * Math.floor(this.stayed / STORED_FIRST);
+    const counts = (this.stayed % STORED_FIRST) + STORED_FIRST * upper;
     const flags = io.number((this.away ? 1 : 0) + (this.returned ? 2 : 0) + 4 * counts);
     this.away = flags % 2 === 1;
     this.returned = Math.floor(flags / 2) % 2 === 1;
-    this.stayed = Math.floor(flags / 4) % (MOST_COUNTED + 1);
-    this.passed = Math.floor(flags / 4 / (MOST_COUNTED + 1));
+    const stored = Math.floor(flags / 4 / STORED_FIRST);
+    this.passed = stored % (MOST_COUNTED + 1);
+    this.stayed =
+      (Math.floor(flags / 4) % STORED_FIRST) + STORED_FIRST * Math.floor(stored / (MOST_COUNTED + 1));
     this.rise = io.number(this.rise);
     this.top = io.number(this.top);
     const returns = io.number(2 * this.returns + (this.left ? 1 : 0));

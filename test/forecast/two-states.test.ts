@@ -96,6 +96,37 @@ describe('two states', () => {
     });
   });
 
+  describe.each([
+    [0, 0.7],
+    [0, 2.3],
+    [-0.1, 0.3],
+    [1e-10, 7e-10],
+    [1e9 + 7, 3e9 + 7],
+    [-2.3e9, 7],
+  ])('of %d and %d, of which the history keeps single precision', (off, on) => {
+    it.each([0, 1e-12, 1e-8, 1e-3])('have no forecast between them with a noise of %d', (noise) => {
+      const distance = on - off;
+      const lastIs = (isOn: boolean): number[] => {
+        const history = new History(600);
+        const states = new TwoStates(new ArrayBlock());
+        for (let t = isOn ? 0 : 50; t < (isOn ? 605 : 650); t++) {
+          const y = (t % 100 < 6 ? on : off) + noise * distance * rng.range(-1, 1);
+          states.add(y);
+          history.push(y);
+        }
+        const out = Float64Array.from({ length: 9 }, (_, q) => off + distance * (0.4 + 0.01 * (q - 4)));
+        states.leaveGap(out, history);
+        return [...out].map((value) => (value - off) / distance);
+      };
+      for (const out of [lastIs(true), lastIs(false)]) {
+        expect(out).toEqual([...out].sort((a, b) => a - b));
+        const near = 4 * noise + 1e-6;
+        for (const value of out.slice(0, 5)) expect(Math.abs(value)).toBeLessThan(near);
+        for (const value of out.slice(5)) expect(Math.abs(value - 1)).toBeLessThan(near);
+      }
+    });
+  });
+
   it('are kept', () => {
     const writer = new StateWriter();
     const states = shown(400, machine);

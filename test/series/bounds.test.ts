@@ -67,6 +67,48 @@ describe('bounds', () => {
     expect(shown(temperature).limit(40)).toBeGreaterThan(30.5);
   });
 
+  it('count the readings of long visits: those of 10 s give what those of a minute give', () => {
+    /** 15 minutes for the last 8 % of the range, then six hours at the highest value, and back. */
+    const battery = (minute: number): number =>
+      Math.max(20, Math.min(100, 100 + (Math.min(minute, 1440 - minute) - 540) * (6.4 / 15)));
+    for (const perMinute of [1, 6]) {
+      const day = 1440 * perMinute;
+      const days = (n: number) =>
+        Array.from({ length: day * n }, (_, i) => battery((500 + i / perMinute) % 1440));
+      expect(shown(days(2)).limit(120)).toBeGreaterThan(100.5);
+      expect(shown(days(3)).limit(120)).toBe(100);
+      const restored = new Bounds();
+      for (const [i, value] of days(3).entries()) {
+        // On the way up, at the highest value and on the way down.
+        if (i % (7 * perMinute) === 0) {
+          const writer = new StateWriter();
+          restored.persist(writer);
+          restored.persist(new StateReader(writer.finish()));
+        }
+        restored.add(value);
+      }
+      expect(restored.limit(120)).toBe(100);
+    }
+  });
+
+  it('read the counts of a visit that an earlier build has stored', () => {
+    const visit = [...Array.from({ length: 40 }, () => 20), 97, ...Array.from({ length: 20 }, () => 100), 97];
+    const afterwards = (stayed: number, passed: number): number => {
+      const bounds = shown([...visit, ...visit, ...visit]);
+      const numbers: number[] = [];
+      const number = (value: number): number => numbers[numbers.push(value) - 1] as number;
+      bounds.persist({ reading: false, number, array: (values) => values });
+      expect(Math.floor((numbers[8] as number) / 4)).toBe(20 + 256 * 2);
+      numbers[8] = ((numbers[8] as number) % 4) + 4 * (stayed + 256 * passed);
+      bounds.persist({ reading: true, number: () => numbers.shift() as number, array: (values) => values });
+      bounds.add(20);
+      return bounds.limit(120);
+    };
+    expect(afterwards(255, 170)).toBe(100);
+    expect(afterwards(255, 171)).toBeGreaterThan(100.5);
+    expect(afterwards(7, 1)).toBeGreaterThan(100.5);
+  });
+
   it('leave little room at a level that was almost reached on many visits', () => {
     const rng = new Random(3);
     const machine = (cycles: number): Bounds =>
