@@ -43,8 +43,28 @@ const DEVICE_OBJECTS: ReadonlySet<string> = new Set(
 );
 /** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
 const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
-/** How many of the first keys say nothing about what they identify: `id _id uid uuid`. */
+/** How many of the first keys say nothing about what they identify. */
 const GENERIC_KEYS = 4;
+/** `id _id uid uuid` */
+const GENERIC = IDENTITY_KEYS.slice(0, GENERIC_KEYS);
+/** Names of an element itself. */
+const ELEMENT_NAME = /^(?:uniqueid|(?:resource|tag|point|item)name)$/;
+/** Members that are unique for a device. */
+const DEVICE_IDS: ReadonlySet<string> = new Set([
+  ...RELIABLE_KEYS.slice(GENERIC_KEYS),
+  'devicename',
+  'sensorname',
+]);
+/** Members that number the parts of a device. */
+const PART_NUMBER = /^(?:channel|ch|circuit|port|slot|phase|line|idx|index)$/;
+/** Members that distinguish the parts or quantities of a device. */
+const PART =
+  /^(?:channel|ch|circuit|port|slot|phase|line|idx|index|metric|param(?:eter)?|variable|quantity|(?:data)?point|measurand|register|property|measurement|signal|n)$/;
+/** Members that describe a device, or distinguish its quantities. */
+const KIND = /^(?:type|kind|valuetype|name|(?:resource|tag|point|item)name)$/;
+const MAX_CANDIDATES = 32;
+/** More than every rank. */
+const LATE = 1000;
 /** What a database numbers records with: digits, a UUID, an ObjectId, a ULID, or a hash. */
 const RECORD_ID =
   /^(?:\d+|[\da-f]{8}(?:-[\da-f]{4}){3}-[\da-f]{12}|[\da-f]{24}|[\da-f]{32}|[\da-f]{40}|[\da-f]{64}|[\da-hjkmnp-tv-z]{26})$/i;
@@ -95,7 +115,7 @@ export function batchTimeKey(list: readonly unknown[]): string | null {
  */
 export function identityKey(list: readonly unknown[], listKey: string): string | null {
   const candidates = identityCandidates(list, listKey);
-  return candidates.find(({ key, rank }) => identifies(list, key, rank < RELIABLE_KEYS.length))?.key ?? null;
+  return candidates.find(({ key, reliable }) => identifies(list, key, reliable))?.key ?? null;
 }
 
 /**
@@ -118,6 +138,17 @@ export function findByPair(list: readonly unknown[], listKey: string, name: stri
   return undefined;
 }
 
+/** The only element with this record id. */
+export function findByRecordId(list: readonly unknown[], id: string): Tree | undefined {
+  const found = new Set<Tree>();
+  for (const element of list)
+    if (isTree(element))
+      visitKeys(element, (key) => {
+        if (GENERIC.includes(plainOf(key)) && identityOf(memberOf(element, key)) === id) found.add(element);
+      });
+  return found.size === 1 ? [...found][0] : undefined;
+}
+
 /** Pairs of members that could identify, most reliable first. */
 function pairsOf(list: readonly unknown[], listKey: string): IdentityPair[] {
   const keys = identityCandidates(list, listKey)
@@ -138,53 +169,101 @@ export function pairName(element: Tree, [one, other]: IdentityPair): string | nu
 }
 
 function partOfPair(key: string, value: unknown): string | null {
-  const plain = simple(key.slice(key.lastIndexOf('.') + 1));
+  const plain = plainOf(key);
   return mixingIdentity(plain, value) ?? (plain.endsWith('id') ? identityOf(value) : null);
 }
 
 interface IdentityCandidate {
   readonly key: string;
-  readonly rank: number;
+  /** Up to half of the elements may lack it. */
+  readonly reliable: boolean;
 }
 
-/** Members of a list's elements with a usual key, most reliable first. */
+/** Members of a list's elements with a usual key, most reliable first. The order of the elements does not matter. */
 function identityCandidates(list: readonly unknown[], listKey: string): IdentityCandidate[] {
-  const first = list[0];
-  if (!isTree(first)) return [];
+  if (!list.every(isTree)) return [];
   const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
-  const keys = new Set(list.slice(0, 2).filter(isTree).flatMap(memberKeys));
-  return [...keys]
-    .map((key) => {
-      const plain = simple(key.slice(key.lastIndexOf('.') + 1));
-      const own =
-        singular !== '' && (plain === singular || plain === `${singular}id` || plain === `${singular}name`);
-      const rank = IDENTITY_KEYS.indexOf(plain);
-      const isText = () =>
-        list.every((element) => isTree(element) && typeof memberOf(element, key) === 'string');
-      if (own) return { key, rank: 0.5 };
-      // an id that a database makes for each reading identifies only if nothing else does
-      if (
-        rank >= 0 &&
-        rank < GENERIC_KEYS &&
-        list.every((element) => isRecordId(String(memberOf(element, key))))
-      )
-        return { key, rank: IDENTITY_KEYS.length + LIST_KEYS.length };
-      if (rank >= 0) return { key, rank: TEXT_KEYS.has(plain) && !isText() ? -1 : rank };
-      const listRank = LIST_KEYS.indexOf(plain);
-      return { key, rank: listRank >= 0 && isText() ? IDENTITY_KEYS.length + listRank : -1 };
+  const own = singular === '' ? [] : [singular, `${singular}id`, `${singular}name`];
+  const plains = usualKeys(list, own);
+  const late = lateRanks(list, plains, own);
+  return [...plains]
+    .map(([key, plain]) => {
+      const usual = IDENTITY_KEYS.indexOf(plain);
+      const needsText = usual < 0 || TEXT_KEYS.has(plain);
+      const isText = () => list.every((element) => typeof memberOf(element, key) === 'string');
+      let rank = usual < 0 ? IDENTITY_KEYS.length + LIST_KEYS.indexOf(plain) : usual;
+      if (own.includes(plain)) rank = 0.5;
+      else if (needsText && !isText()) rank = Number.NaN;
+      const reliable = own.includes(plain) || (usual >= 0 && usual < RELIABLE_KEYS.length);
+      return { key, reliable, rank: rank + (late.get(key) ?? 0) };
     })
-    .filter(({ rank }) => rank >= 0)
-    .sort((a, b) => a.rank - b.rank);
+    .filter(({ rank }) => !Number.isNaN(rank))
+    .sort((a, b) => a.rank - b.rank || a.key.length - b.key.length || (a.key < b.key ? -1 : 1));
+}
+
+/** Keys that may identify, and their plain forms. An attacker could send very many spellings of them. */
+function usualKeys(list: readonly Tree[], own: readonly string[]): ReadonlyMap<string, string> {
+  const plains = new Map<string, string>();
+  const seen = new Set<string>();
+  const visit = (key: string): void => {
+    if (seen.has(key) || plains.size >= MAX_CANDIDATES) return;
+    seen.add(key);
+    const plain = plainOf(key);
+    if (IDENTITY_KEYS.includes(plain) || LIST_KEYS.includes(plain) || own.includes(plain))
+      plains.set(key, plain);
+  };
+  for (const element of list) visitKeys(element, visit);
+  return plains;
+}
+
+const plainOf = (key: string): string => simple(key.slice(key.lastIndexOf('.') + 1));
+
+/**
+ * What is added to the ranks of keys in a list of records with ids. A database may have made the ids for each reading, so
+ * that a member which is unique by nature is preferred, but no other: with one more element, it could no longer identify.
+ */
+function lateRanks(
+  list: readonly Tree[],
+  plains: ReadonlyMap<string, string>,
+  own: readonly string[],
+): ReadonlyMap<string, number> {
+  const late = new Map<string, number>();
+  const isRecord = (key: string): boolean => {
+    const isOther = (id: string | null): boolean => id !== null && !isRecordId(id);
+    return (
+      !list.some((element) => isOther(identityOf(memberOf(element, key)))) &&
+      list.some((element) => identityOf(memberOf(element, key)) !== null)
+    );
+  };
+  for (const [key, plain] of plains) if (GENERIC.includes(plain) && isRecord(key)) late.set(key, LATE);
+  if (late.size === 0) return late;
+  const beside = [...plains].filter(([key, plain]) =>
+    list.some((element) => {
+      const value = memberOf(element, key);
+      return typeof value === 'string' || (PART_NUMBER.test(plain) && identityOf(value) !== null);
+    }),
+  );
+  for (const [key, plain] of plains) {
+    const hasOther = (parts: RegExp) => beside.some(([, other]) => other !== plain && parts.test(other));
+    const isName = plain === 'name' || own.includes(plain);
+    const isOfDevice = DEVICE_IDS.has(plain) || (key.includes('.') && (isName || GENERIC.includes(plain)));
+    const isUnique = isOfDevice
+      ? !hasOther(PART) && !hasOther(KIND)
+      : GENERIC.includes(plain) || ELEMENT_NAME.test(plain) || (isName && !hasOther(PART));
+    if (!late.has(key) && !isUnique) late.set(key, 2 * LATE);
+  }
+  return late;
 }
 
 /** The keys of an element, and those of the objects in it that are about its device: `device.id`. */
-const memberKeys = (element: Tree): string[] =>
-  Object.keys(element).flatMap((key) => {
+function visitKeys(element: Tree, visit: (key: string) => void): void {
+  for (const key of Object.keys(element)) {
+    visit(key);
     const value = element[key];
-    return isTree(value) && DEVICE_OBJECTS.has(simple(key))
-      ? [key, ...Object.keys(value).map((inner) => `${key}.${inner}`)]
-      : [key];
-  });
+    if (isTree(value) && DEVICE_OBJECTS.has(simple(key)))
+      for (const inner of Object.keys(value)) visit(`${key}.${inner}`);
+  }
+}
 
 /** A member of a list's element, or of an object in it: `device.id`. */
 export function memberOf(element: unknown, key: string): unknown {
@@ -433,10 +512,11 @@ function partColumns(
   if (Array.isArray(value)) {
     const series = value.every((element) => isTree(element) && hasColumn(element, length));
     if (series && value.length > 0 && depth < MAX_COLUMN_DEPTH) {
-      const member = identityKey(value, key);
+      const one = identityKey(value, key);
+      const members = one === null ? (identityPair(value, key) ?? []) : [one];
       const parts = value.map((element: Tree) => {
         const { cells } = partColumns('', element, length, depth + 1);
-        return { cells, name: member === null ? {} : { [member]: element[member] } };
+        return { cells, name: Object.fromEntries(members.map((name) => [name, memberOf(element, name)])) };
       });
       return {
         cells: (row) => parts.map(({ cells, name }) => ({ ...name, ...(cells?.(row) as Tree) })),

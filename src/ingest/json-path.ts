@@ -4,7 +4,15 @@
  * A, `meters[meter].E` the `E` of every element. `meters.A.E`, the name of such a reading, is accepted as a path too.
  * `*.E` is the `E` of every member, in an object whose keys are names of devices.
  */
-import { findByPair, identityKey, identityOf, isRecordId, isTree, memberOf } from './json-list.ts';
+import {
+  findByPair,
+  findByRecordId,
+  identityKey,
+  identityOf,
+  isRecordId,
+  isTree,
+  memberOf,
+} from './json-list.ts';
 import { isPoisonKey } from './stream-name.ts';
 
 /** One step: a key or index, or the elements of a list selected by a member. */
@@ -109,7 +117,8 @@ function step(value: unknown, token: PathToken, before: PathToken | undefined): 
     const named =
       key === null ? undefined : value.find((element) => identityOf(memberOf(element, key)) === token);
     if (named !== undefined) return named;
-    if (isRecordId(token)) return value.find((element) => identityOf(memberOf(element, 'id')) === token);
+    const record = isRecordId(token) ? findByRecordId(value, token) : undefined;
+    if (record !== undefined) return record;
     if (token.includes('-')) return findByPair(value, listKey, token);
     // if integers identify the elements, an index would select another device as soon as one is missing
     if (key !== null && value.every((element) => /^\d+$/.test(identityOf(memberOf(element, key)) ?? '')))

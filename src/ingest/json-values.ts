@@ -190,11 +190,11 @@ function walkList(
   for (const [at, element] of list.entries()) {
     if (sink.full === true) return true;
     if (pair !== null) {
-      const tree = element as Readonly<Record<string, unknown>>;
-      const own = pairName(tree, pair) ?? String(at);
+      const own = pairName(element as Tree, pair) ?? String(at);
+      const path = name === '' ? own : `${name}.${own}`;
       // the identifying members are no readings
-      const rest = Object.fromEntries(Object.entries(tree).filter(([name]) => !pair.includes(name)));
-      if (walk(name === '' ? own : `${name}.${own}`, '', rest, options, sink)) found = true;
+      const skip = new Set([...options.skip, ...pair.map((member) => `${path}.${member}`)]);
+      if (walk(path, '', element, { ...options, skip }, sink)) found = true;
       continue;
     }
     const identity = member === null ? String(at) : identityOf(memberOf(element, member));

@@ -582,6 +582,167 @@ describe('lists whose identifying member is less usual', () => {
     expect(found.rejects).toEqual([]);
   });
 
+  const [u1, u2, u3] = [1, 2, 3].map((n) => `0b734138-037d-434e-aaaa-403fb0c34b9${n}`);
+  const one = { id: u1, v: 1 };
+  const two = { id: u2, v: 2 };
+  it.each<[string, object[], string[]]>([
+    [
+      'a type',
+      [
+        { ...one, type: 'plug' },
+        { ...two, type: 'lamp' },
+        { id: u3, type: 'plug', v: 3 },
+      ],
+      [],
+    ],
+    [
+      'a channel',
+      [
+        { ...one, channel: 1 },
+        { ...two, channel: 2 },
+        { id: u3, channel: 1, v: 3 },
+      ],
+      [],
+    ],
+    [
+      'a device and its channel',
+      [
+        { ...one, deviceId: 'a', channel: 1 },
+        { ...two, deviceId: 'b', channel: 1 },
+        { id: u3, deviceId: 'a', channel: 2, v: 3 },
+      ],
+      [],
+    ],
+    [
+      'a device and its quantity',
+      [
+        { ...one, name: 'a', parameter: 't' },
+        { ...two, name: 'b', parameter: 't' },
+        { id: u3, name: 'a', parameter: 'h', v: 3 },
+      ],
+      [],
+    ],
+    [
+      'ids in some elements',
+      [
+        { ...one, type: 'plug' },
+        { type: 'lamp', v: 9 },
+        { ...two, type: 'tv' },
+      ],
+      [],
+    ],
+    [
+      'a device in an object and its channel',
+      [
+        { ...one, device: { id: 'a' }, channel: 1 },
+        { ...two, device: { id: 'b' }, channel: 1 },
+        { id: u3, device: { id: 'a' }, channel: 2, v: 3 },
+      ],
+      [],
+    ],
+    [
+      'a name',
+      [
+        { ...one, name: 'A', type: 'x' },
+        { ...two, name: 'B', type: 'x' },
+      ],
+      ['A', 'B'],
+    ],
+    [
+      'a serial number',
+      [
+        { ...one, serial: 'A' },
+        { ...two, serial: 'B' },
+      ],
+      ['A', 'B'],
+    ],
+    [
+      'a device and a resource',
+      [
+        { ...one, deviceName: 'd', resourceName: 'A', valueType: 'Float' },
+        { ...two, deviceName: 'd', resourceName: 'B', valueType: 'Float' },
+      ],
+      ['A', 'B'],
+    ],
+    [
+      'ids on two levels',
+      [
+        { device: { id: 'x' }, id: 'A', v: 1 },
+        { id: 'B', device: { id: 'y' }, v: 2 },
+        { id: 'C', v: 2 },
+      ],
+      ['A', 'B', 'C'],
+    ],
+  ])('an element has one name, whatever other elements a list has: %s', (_, elements, names) => {
+    const known =
+      names.length > 0 ? names : elements.flatMap((element) => ('id' in element ? [element.id] : []));
+    const named = (list: object[]) =>
+      routed('{ match: s }', [['s', JSON.stringify({ m: list })]])
+        .samples.map(([stream]) => String(stream))
+        .filter((stream) => stream.endsWith('.v'));
+    const all = known.map((name) => `s/m.${name}.v`);
+    expect(named(elements)).toEqual(all);
+    expect(named([...elements].reverse())).toEqual([...all].reverse());
+    for (const element of elements.filter((element) => 'id' in element)) {
+      expect(all).toContain(named([element])[0]);
+      expect(named(elements.filter((other) => other !== element)).every((name) => all.includes(name))).toBe(
+        true,
+      );
+    }
+  });
+
+  it.each(['_id', 'uid', 'uuid', 'device.id'])('are selected by their record id under %s', (key) => {
+    const devices = ['507f1f77bcf86cd799439011', '507f191e810c19729de860ea'].map((id, at) => ({
+      ...(key === 'device.id' ? { device: { id } } : { [key]: id }),
+      name: `n${at}`,
+      t: 21 + at,
+    }));
+    const found = routed('{ match: s, fields: ["devices.507f191e810c19729de860ea.t"] }', [
+      ['s', JSON.stringify({ devices })],
+    ]);
+    expect(found.samples).toEqual([['s/devices.507f191e810c19729de860ea.t', 22]]);
+  });
+
+  it('falls through from an unknown record id to a pair', () => {
+    const [device, channel] = ['aaaaaaaa', 'aaaa-aaaa-aaaa-aaaaaaaaaaaa'];
+    const field = `m.${device}-${channel}.v`;
+    const list = [
+      { device, channel, v: 1 },
+      { device, channel: 'b', v: 2 },
+      { device: 'c', channel: 'b', v: 3 },
+    ];
+    expect(
+      routed(`{ match: s, fields: ["${field}"] }`, [['s', JSON.stringify({ m: list })]]).samples,
+    ).toEqual([[`s/${field}`, 1]]);
+  });
+
+  it('makes no stream of the members of a pair', () => {
+    const payload = JSON.stringify(
+      [1, 1, 2].map((id, at) => ({ device: { id }, channel: 1 + (at % 2), v: 5 + at })),
+    );
+    for (const sent of [payload, `{"m":${payload}}`])
+      expect(routed('{ match: s }', [['s', sent]]).samples.map(([stream]) => `${stream}`.slice(-5))).toEqual([
+        '1-1.v',
+        '1-2.v',
+        '2-1.v',
+      ]);
+  });
+
+  it('names columns by members of an object, and by two members', () => {
+    const columns = (series: object[]) => JSON.stringify({ ts: [1_796_000_000, 1_796_000_060], series });
+    const names = (sent: string) =>
+      routed('{ match: s }', [['s', sent]])
+        .samples.map(([stream]) => stream)
+        .slice(0, 2);
+    const [a, b] = ['a', 'b'].map((id) => ({ device: { id }, v: [1, 2] }));
+    expect(names(columns([{ ...a }, { ...b }]))).toEqual(['s/series.a.v', 's/series.b.v']);
+    const list = [1, 2].map((channel) => ({ device: 'd', channel, v: [1, 2] }));
+    expect(names(columns([...list, { device: 'e', channel: 1, v: [1, 2] }]))).toEqual([
+      's/series.d-1.v',
+      's/series.d-2.v',
+    ]);
+  });
+
   it('does not hide paths by place or by another id', () => {
     const uuid = '0b734138-037d-434e-aaaa-403fb0c34b9a';
     const found = routed(`{ match: s, fields: ["m.0.v", "m.${uuid}.v", "m[device.id].E"] }`, [
