@@ -37,7 +37,8 @@ const ESCAPES: Readonly<Record<string, string>> = { n: '\n', t: '\t', r: '\r', b
 export function parseTolerantJson(text: string, maxDepth: number): unknown {
   try {
     const { value, rest } = new Reader(text, maxDepth).document();
-    return /^[,;\s]*$/.test(rest) ? value : undefined;
+    // a comment that is left has no end
+    return /^(?:[,;\s]*(?:\/\/[^\n]*)?|\/\*[\s\S]*)$/.test(rest) ? value : undefined;
   } catch (error) {
     if (error instanceof Unparsable) return undefined;
     throw error;
@@ -48,6 +49,8 @@ class Unparsable extends Error {}
 
 class Reader {
   private at = 0;
+  /** From where on no comment of a kind ends, so that a text of many such comments is searched once. */
+  private readonly endless = new Map<string, number>();
 
   constructor(
     private readonly text: string,
@@ -201,14 +204,17 @@ class Reader {
     return true;
   }
 
-  /** Skips blanks and comments. */
+  /** Skips blanks and comments that end. Others may be a part of a text without quotes. */
   private blanks(): void {
     for (;;) {
       while (/[\s\0]/.test(this.text[this.at] ?? 'x')) this.at += 1;
       const end = COMMENT_ENDS.get(this.text.slice(this.at, this.at + 2));
-      if (end === undefined) return;
+      if (end === undefined || this.at >= (this.endless.get(end) ?? Number.POSITIVE_INFINITY)) return;
       const at = this.text.indexOf(end, this.at + 2);
-      if (at < 0) throw new Unparsable();
+      if (at < 0) {
+        this.endless.set(end, this.at);
+        return;
+      }
       this.at = at + end.length;
     }
   }

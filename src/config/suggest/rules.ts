@@ -572,11 +572,8 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
       const place = placeOf(heard, name, claim, repeated);
       if (place === null || (name !== '' && checkFieldPath(place.path) !== null)) continue;
       const range = ranged(field);
-      const quantity =
-        identity.has(name) ||
-        identity.has(place.path) ||
-        heard.shape.switches.has(name) ||
-        isIdentifier(heard.shape, name)
+      const known =
+        identity.has(name) || identity.has(place.path) || heard.shape.switches.has(name)
           ? 'out'
           : measured(
               group,
@@ -586,6 +583,8 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
               range,
               survey,
             );
+      // a meter that stands still may send leading zeros
+      const quantity = known === null && isIdentifier(heard.shape, name) ? 'out' : known;
       if (quantity === 'out') leftOut.add(name === '' ? heard.topic : name);
       else addField(own, { name, names: [name], ...place, heard: range, quantity });
     }
@@ -601,7 +600,7 @@ function fieldsOf(group: Group, survey: Survey): GroupFields {
   };
 }
 
-/** Whether a text of digits is no number: always the same with leading zeros, or a phone number. */
+/** Whether a text of digits under an unknown name is no number: always the same with leading zeros, or a phone number. */
 function isIdentifier({ quoted, labels }: HeardTopic['shape'], name: string): boolean {
   const texts = quoted.has(name) ? [...(labels.get(name) ?? [])] : [];
   return (

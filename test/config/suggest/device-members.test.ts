@@ -105,6 +105,13 @@ describe('readings of a topic', () => {
     expect(Object.keys(streams).sort()).toEqual(['s/a/padded', 's/a/temp']);
   });
 
+  it('are quoted counts of a meter that stands still, unlike a postcode', () => {
+    const { streams } = suggested((at) => [
+      ['s/a', { place: '01067', temp: `${20 + at}.1`, energy_total: '00123', water_total: '0004567' }],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual(['s/a/energy_total', 's/a/temp', 's/a/water_total']);
+  });
+
   it('are within the limits of their rule, whatever another topic measures under their name', () => {
     const { streams } = suggested((at) => [
       ['n/a', { v: '1013 mbar', t: `${20 + at} °C` }],
