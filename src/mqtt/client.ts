@@ -84,8 +84,8 @@ const BLAME_MS = 2000;
 /** Bits of `weakWill`, in the order in which they are tried. */
 const AT_QOS_0 = 1;
 const NOT_RETAINED = 2;
-/** Number of connections in a row, closed before any message at QoS 1 was acknowledged, after which QoS 0 is used. */
-const CLOSES_AT_QOS_1 = 2;
+/** Number of connections in a row, closed before any message was acknowledged, after which no retain, or QoS 0, is used. */
+const MOST_EARLY_CLOSES = 2;
 /** How long conclusions from closed connections hold: every message at QoS 0 is confirmed, QoS 1 is not tried again, ms. */
 const CAUTION_MS = 3_600_000;
 
@@ -138,8 +138,10 @@ export class Client {
   private noQos1 = false;
   /** Whether a message at QoS 1 was acknowledged on this connection. */
   private acknowledged = false;
-  /** Number of connections in a row that were closed before any message at QoS 1 was acknowledged. */
-  private closedAtQos1 = 0;
+  /** Number of connections in a row that were closed early: before any message was acknowledged, maybe because of retain or QoS 1. */
+  private earlyCloses = 0;
+  /** Whether this broker was connected to again because it takes retained messages, but the last will was not retained. */
+  private hasRenewedWill = false;
   private skipped: string | null = null;
   private sentAt = 0;
   /** Number of messages at QoS 0 in flight that may end the connection. */
@@ -222,9 +224,7 @@ export class Client {
    * @param session the record of the session at the new broker; omitted: same session, other credentials
    */
   switchTo(options: BrokerOptions, farewell: readonly Outgoing[] = [], session?: SessionMemory): void {
-    const old = this.connection;
-    const wasOpen = this.open;
-    if (wasOpen) for (const message of farewell) old?.publish(message, () => {});
+    if (this.open) for (const message of farewell) this.connection?.publish(message, () => {});
     this.options = options;
     this.version = options.version === '3.1.1' ? 4 : 5;
     this.speaks5 = false;
@@ -232,9 +232,9 @@ export class Client {
     this.weakWill = 0;
     this.noRetain = false;
     this.noQos1 = false;
-    this.closedAtQos1 = 0;
+    this.earlyCloses = 0;
+    this.hasRenewedWill = false;
     this.forgetLimit();
-    this.probing = null;
     this.proven = 0;
     this.slowestMs = 0;
     this.confirmUntil = 0;
@@ -247,6 +247,14 @@ export class Client {
       this.filters = new SessionFilters(session);
       this.filters.want(wanted);
     }
+    this.connectAnew();
+  }
+
+  /** Ends the connection with DISCONNECT, so that its last will is not sent, and connects again. */
+  private connectAnew(): void {
+    const old = this.connection;
+    const wasOpen = this.open;
+    this.probing = null;
     this.open = false;
     this.connection = null;
     this.rewind();
@@ -370,8 +378,10 @@ export class Client {
   }
 
   private asTaken(will: Outgoing): Outgoing {
-    const qos = this.will.qos && (this.weakWill & AT_QOS_0) === 0 ? will.qos : 0;
-    const retain = this.will.retain && !this.noRetain && (this.weakWill & NOT_RETAINED) === 0;
+    // With MQTT 5 a broker says what it does not take.
+    const weak = this.version === 5 ? 0 : this.weakWill | (this.noRetain ? NOT_RETAINED : 0);
+    const qos = this.will.qos && (weak & AT_QOS_0) === 0 ? will.qos : 0;
+    const retain = this.will.retain && (weak & NOT_RETAINED) === 0;
     return { ...will, retain: will.retain && retain, qos };
   }
 
@@ -400,6 +410,7 @@ export class Client {
     this.unconfirmedSuspects = 0;
     this.connects++;
     this.speaks5 ||= this.version === 5;
+    this.noRetain &&= this.version === 4;
     this.backoff.connected();
     this.filters.begin(!sessionPresent);
     const protocol = this.version === 5 ? '5' : '3.1.1';
@@ -459,27 +470,26 @@ export class Client {
 
   /**
    * The broker closed the connection, maybe because of a message, and would do so for ever. Messages are sent one by one
-   * on the next connections; a message that alone causes a second close is set aside. If no message at QoS 1 was
-   * acknowledged on two connections, the cause is the QoS. If the broker accepted no retained last will, the cause is the retain flag.
+   * on the next connections; a message that alone causes a second close is set aside. If no message was acknowledged on two
+   * connections, the cause is the retain flag, if the broker took no retained last will either, else QoS 1.
    */
   private blame(): void {
     const now = this.parts.clock.monotonic();
     if (now - this.sentAt > BLAME_MS) return;
     const underWay = this.outbox.allUnderWay();
     const isWeak = this.version === 4 && (this.weakWill & NOT_RETAINED) !== 0;
-    if (isWeak && !this.noRetain && !this.acknowledged && underWay.some(({ message }) => message.retain)) {
-      this.noRetain = true;
-      this.log.warn('the broker closes the connection for retained messages: they are sent without retain');
+    const isRetain = isWeak && !this.noRetain && underWay.some(({ message }) => message.retain);
+    const isQos1 = this.takesQos1 && underWay.some(({ message }) => message.qos === 1);
+    if ((isRetain || isQos1) && !this.acknowledged && ++this.earlyCloses >= MOST_EARLY_CLOSES) {
+      this.earlyCloses = 0;
+      this.suspects.clear();
+      if (isRetain) this.noRetain = true;
+      else this.noQos1 = true;
+      const what = isRetain
+        ? 'retained messages: they are sent without retain'
+        : 'messages at QoS 1: they are sent at QoS 0';
+      this.log.warn(`the broker closes the connection for ${what}`);
       return;
-    }
-    if (this.takesQos1 && !this.acknowledged && underWay.some(({ message }) => message.qos === 1)) {
-      this.closedAtQos1++;
-      if (this.closedAtQos1 >= CLOSES_AT_QOS_1) {
-        this.noQos1 = true;
-        this.suspects.clear();
-        this.log.warn('the broker closes the connection for messages at QoS 1: they are sent at QoS 0');
-        return;
-      }
     }
     if (underWay.length === 0) {
       if (now - this.unconfirmedAt <= BLAME_MS) this.confirmUntil = now + CAUTION_MS;
@@ -674,7 +684,7 @@ export class Client {
 
   private window(connection: Connection): number {
     if (this.probing !== null) return 0;
-    const alone = this.suspects.size > 0 || (this.closedAtQos1 > 0 && this.takesQos1);
+    const alone = this.suspects.size > 0 || (this.earlyCloses > 0 && this.takesQos1);
     return alone ? 1 : Math.min(WINDOW, connection.receiveMaximum);
   }
 
@@ -684,16 +694,26 @@ export class Client {
       // The only function for a message, because it lives until the broker acknowledges.
       connection.publish(message, (refusal) => {
         this.acknowledged = true;
-        this.closedAtQos1 = 0;
+        this.earlyCloses = 0;
+        const isWillLost = message.retain && this.version === 4 && (this.weakWill & NOT_RETAINED) !== 0;
         this.weakWill &= message.retain ? 0 : ~AT_QOS_0;
         if (entry === this.oldest)
           this.slowestMs = Math.max(this.slowestMs, this.parts.clock.monotonic() - this.oldestAt);
         if (refusal === null) this.proven = Math.max(this.proven, bytes);
         this.done(entry, refusal);
+        if (isWillLost) this.renewWill();
       });
       return;
     }
     this.sendAtQos0(connection, entry, message, bytes);
+  }
+
+  /** The broker takes retained messages, but the last will is not retained: the retained status would stay when the agent dies. */
+  private renewWill(): void {
+    if (this.hasRenewedWill || this.stopped) return;
+    this.hasRenewedWill = true;
+    this.log.info('connecting again with a retained last will: the broker takes retained messages');
+    this.connectAnew();
   }
 
   private sendAtQos0(connection: Connection, entry: OutboxEntry, message: Outgoing, bytes: number): void {

@@ -25,6 +25,8 @@ interface Peer {
   readonly socket: Socket;
   /** Number of the connection, from 0. */
   readonly index: number;
+  /** QoS and retain flag of the last will. */
+  readonly will: string;
 }
 interface Script {
   /** Bytes of the answer to CONNECT; null: hang up. */
@@ -40,7 +42,7 @@ interface Script {
   /** How many messages at QoS 1 are on their way when each ping arrives. */
   onTheirWay?: number[];
   /** Whether a publish ends the connection. */
-  closes?: (topic: string, bytes: number) => boolean;
+  closes?: (topic: string, bytes: number, index: number) => boolean;
 }
 const accepted = (level: number, properties: number[] = []) =>
   level === 5 ? [0x20, 3 + properties.length, 0, 0, properties.length, ...properties] : [0x20, 2, 0, 0];
@@ -90,7 +92,9 @@ async function scripted({
       if (type === CONNECT) {
         level = body[6] ?? 0;
         const index = levels.push(level) - 1;
-        const answer = connack({ level, socket, index });
+        const flags = body[7] ?? 0;
+        const will = `QoS ${(flags >> 3) & 3}${(flags & 0x20) === 0 ? '' : ', retained'}`;
+        const answer = connack({ level, socket, index, will });
         if (answer === null) socket.destroy();
         else socket.write(Buffer.from(answer));
       } else if (type === SUBSCRIBE)
@@ -117,7 +121,7 @@ async function scripted({
         const topic = body.toString('utf8', 2, end);
         const from = end + (qos > 0 ? 2 : 0) + (level === 5 ? 1 : 0);
         published.push({ topic, text: body.toString('utf8', from), qos, retain: (flags & 1) === 1 });
-        if (closes(topic, body.length - from)) socket.destroy();
+        if (closes(topic, body.length - from, levels.length - 1)) socket.destroy();
         else if (qos > 0 && !silent(topic, levels.length - 1)) {
           const reason = puback(topic);
           const id = [body[end] ?? 0, body[end + 1] ?? 0];
@@ -218,6 +222,84 @@ describe.concurrent('the version of a broker', () => {
     client.start();
     await waitFor('several tries', () => refusing.levels.length >= 3);
     expect(new Set(refusing.levels)).toEqual(new Set([5]));
+  });
+});
+
+describe.concurrent('the last will', () => {
+  const FULL = 'QoS 1, retained';
+  /** A broker of MQTT 3.1.1 that hangs up for a retained will, except on connections from this number on. */
+  const picky = async (from: number, script: Script = {}) => {
+    const wills: string[] = [];
+    const broker = await scripted({
+      connack: ({ level, index, will }) => {
+        wills.push(will);
+        return index >= from || !will.includes('retained') ? accepted(level) : null;
+      },
+      ...script,
+    });
+    return { ...broker, wills };
+  };
+
+  it('is never weakened with MQTT 5', async () => {
+    const wills: string[] = [];
+    const away = await scripted({
+      connack: ({ level, index, will }) => {
+        wills.push(`${level}: ${will}`);
+        return index < 8 ? null : accepted(level);
+      },
+    });
+    const { client } = make(away.url);
+    client.start();
+    await connected(client);
+    expect(wills).toEqual(
+      [FULL, 'QoS 0, retained', 'QoS 1', 'QoS 0']
+        .flatMap((weak) => [`5: ${FULL}`, `4: ${weak}`])
+        .concat(`5: ${FULL}`),
+    );
+  });
+
+  it('is sent again in full, once, if the broker takes retained messages', async () => {
+    // Only the hang-ups at first have a cause that passes.
+    const soon = await picky(3);
+    const { client, logged } = make(soon.url, { version: '3.1.1' });
+    client.start();
+    await waitFor('the full will', () => soon.wills.length >= 4);
+    await waitFor('the birth', () => client.status().connects === 2 && client.status().outbox === 0);
+    client.publish(event('a'));
+    await waitFor('an empty outbox', () => client.status().outbox === 0);
+    expect(soon.wills).toEqual([FULL, 'QoS 0, retained', 'QoS 1', FULL]);
+    // The weak will is not sent.
+    expect(soon.farewells).toEqual([2]);
+    expect(logged.filter(([level]) => level === 'error')).toEqual([]);
+    expect(client.status()).toMatchObject({ connects: 2, dropped: {}, limits: null });
+  });
+
+  it('stays weak if the broker never takes a retained one: connections do not alternate for ever', async () => {
+    const never = await picky(Number.POSITIVE_INFINITY);
+    const { client } = make(never.url, { version: '3.1.1' });
+    client.start();
+    await waitFor('the second try', () => never.wills.length >= 6);
+    await waitFor('the birth', () => client.status().connects === 2 && client.status().outbox === 0);
+    for (let i = 0; i < 5; i++) {
+      client.publish(event(`a/${i}`));
+      await waitFor('an empty outbox', () => client.status().outbox === 0);
+    }
+    const round = [FULL, 'QoS 0, retained', 'QoS 1'];
+    expect(never.wills).toEqual([...round, ...round]);
+    expect(client.status()).toMatchObject({ connected: true, connects: 2, limits: null });
+  });
+
+  it('that is weak is no proof: one close, for another reason, leaves the retain flag on messages', async () => {
+    let closed = 0;
+    const shaky = await picky(3, { closes: (_topic, _bytes, index) => index === 2 && ++closed === 1 });
+    const { client } = make(shaky.url, { version: '3.1.1' });
+    client.start();
+    await waitFor('the full will', () => shaky.wills.length >= 5);
+    client.publish(event('a'));
+    await waitFor('the message', () => shaky.published.some(({ topic }) => topic === 'a'));
+    expect(closed).toBe(1);
+    expect(shaky.published.map(({ retain }) => retain)).not.toContain(false);
+    expect(client.status().limits).toBeNull();
   });
 });
 
