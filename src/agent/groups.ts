@@ -87,7 +87,7 @@ function choose({ registry, slots, store, configured, keep, log }: GroupParts): 
   return chosen;
 }
 
-/** Removes models without a slot, which a crash during a switch may leave. Where the slots were damaged, one of them may have been in use. */
+/** Sets models without a slot aside: a crash during a switch or a rollback leaves them, and so does a disk that refuses. */
 function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: string): void {
   // Without the slots, no model is known to be unused.
   if (slots.isUnread) return;
@@ -95,10 +95,8 @@ function tidyModels(registry: ModelRegistry, slots: ModelSlots, configured: stri
   if (candidate !== null) slots.drop(GROUP, configured, reason);
   const used = slots.inUse();
   for (const { name, source } of registry.list())
-    if (source === 'data' && TUNED.test(name) && !used.has(name) && name !== configured) {
-      if (slots.problem === null) registry.remove(name);
-      else registry.setAside(name);
-    }
+    if (source === 'data' && TUNED.test(name) && !used.has(name) && name !== configured)
+      registry.setAside(name);
   const folder = registry.dataFolder;
   if (folder === null) return;
   for (const name of entriesOf(folder))

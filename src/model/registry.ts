@@ -140,18 +140,23 @@ export class ModelRegistry {
   }
 
   /**
-   * Moves a model of the data directory to the folder `set-aside` beside the models, from where it can be moved back. Keeps the newest
-   * ones by name. @returns the folder; null if there is no such model
+   * Moves a model of the data directory to the folder `set-aside` beside the models, from where it can be moved back. Keeps it and the
+   * newest others by name. @returns the folder; null if there is no such model, or the disk refuses
    */
   setAside(name: string): string | null {
     const { dataFolder } = this;
     if (dataFolder === null || !MODEL_NAME.test(name) || !existsSync(join(dataFolder, name))) return null;
     const folder = join(dataFolder, SET_ASIDE);
-    makeFolder(folder);
     const path = join(folder, name);
-    rmSync(path, { recursive: true, force: true });
-    renameSync(join(dataFolder, name), path);
-    for (const old of readdirSync(folder).sort().slice(0, -MOST_SET_ASIDE))
+    try {
+      makeFolder(folder);
+      rmSync(path, { recursive: true, force: true });
+      renameSync(join(dataFolder, name), path);
+    } catch {
+      return null;
+    }
+    const others = modelNames(folder).filter((other) => other !== name);
+    for (const old of others.sort().slice(0, 1 - MOST_SET_ASIDE))
       rmSync(join(folder, old), { recursive: true, force: true });
     return path;
   }

@@ -329,6 +329,22 @@ test('models are set aside if the file that names the one in use is damaged', as
   expect(readdirSync(join(dir, 'models', 'set-aside'))).toEqual([name]);
 });
 
+test('a model rolled back at a start is kept when it cannot be set aside, and is set aside at the next start', async () => {
+  const { agent, dir, name } = await promoted();
+  await agent.close();
+  for (let start = 1; start <= 3; start++) await (await setUp({ dir })).close();
+  // As a full disk, or a kill after the slots were written: the folder cannot be made.
+  writeFileSync(join(dir, 'models', 'set-aside'), '');
+  const refused = await setUp({ dir });
+  expect(refused.models.current.name).toBe('raw');
+  expect(refused.registry.has(name)).toBe(true);
+  await refused.close();
+  rmSync(join(dir, 'models', 'set-aside'));
+  const last = await setUp({ dir });
+  expect(last.registry.has(name)).toBe(false);
+  expect(readdirSync(join(dir, 'models', 'set-aside'))).toEqual([name]);
+});
+
 test('a model on probation that the system cannot read at many starts is kept', async () => {
   const { agent, dir, name } = await promoted();
   await agent.close();

@@ -151,6 +151,19 @@ describe('ModelRegistry', () => {
     expect(code(() => new ModelRegistry(null, null).save(packModel(options())))).toBe('USAGE');
   });
 
+  it('keeps the model just set aside, with the newest others, and files that are no models', () => {
+    const aside = join(folder, 'data', 'set-aside');
+    mkdirSync(join(aside, 'a-notes'), { recursive: true });
+    writeFileSync(join(aside, 'a.txt'), '');
+    for (const name of ['m2', 'm4', 'm3', 'm5', 'm1']) {
+      registry.save(packModel(options({ name })));
+      expect(registry.setAside(name)).toBe(join(aside, name));
+      expect(readModel(join(aside, name)).manifest.name).toBe(name);
+    }
+    expect(readdirSync(aside).sort()).toEqual(['a-notes', 'a.txt', 'm1', 'm4', 'm5']);
+    expect(registry.setAside('m1')).toBeNull();
+  });
+
   it('replaces a model of the same folder as a whole', () => {
     const at = join(folder, 'out', 'm');
     writeModel(at, packModel(options()));
