@@ -118,7 +118,10 @@ export class DatabaseConnection {
   run(action: (db: Database) => void): boolean {
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
-      if (!this.isMovedAside() && this.suspect !== null) return false;
+      if (this.suspect !== null && !this.isMovedAside()) {
+        if (this.suspect === null) this.waitLonger();
+        return false;
+      }
       try {
         action(this.database ?? this.openNow());
         return true;
@@ -196,10 +199,13 @@ export class DatabaseConnection {
     this.degraded(error);
     // After a failed sync the cached pages of this connection may differ from the file.
     this.close();
-    if (this.suspect !== null) return false;
+    if (this.suspect === null) this.waitLonger();
+    return false;
+  }
+
+  private waitLonger(): void {
     this.retryAt = this.options.clock.monotonic() + this.retryMs;
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS[1]);
-    return false;
   }
 
   close(): void {

@@ -407,6 +407,37 @@ describe('faults', () => {
     expect([...running.store.samples('a', T0 + 300_000_000)].length).toBe(5);
   });
 
+  it('reads a database that seems damaged less and less often if it cannot be moved aside', () => {
+    const dir = temp();
+    open(dir).store.close();
+    const path = join(dir, 'gatecast.db');
+    const bytes = readFileSync(path);
+    bytes.fill(0xa5, 100);
+    writeFileSync(path, bytes);
+    let finished = 0;
+    // Each check takes two parts, and then the disk fails: until a minute has passed, the file stays.
+    const step = vi.spyOn(ReadCheck.prototype, 'step').mockImplementation(function (this: ReadCheck) {
+      if (!begun.delete(this)) {
+        begun.add(this);
+        return null;
+      }
+      finished++;
+      return false;
+    });
+    const begun = new Set<ReadCheck>();
+    const { store, clock, kinds } = open(dir);
+    for (let turn = 0; turn < 110; turn++) {
+      clock.advance(500);
+      store.append(sample('a', turn));
+      store.flush();
+    }
+    step.mockRestore();
+    expect(kinds()).toEqual(['unavailable']);
+    // After 1, 2, 4, 8, 15 and 15 s.
+    expect(finished).toBeGreaterThanOrEqual(5);
+    expect(finished).toBeLessThanOrEqual(7);
+  });
+
   it('notices whether the system can read a file, a part at a time', () => {
     const path = join(temp(), 'gatecast.db');
     writeFileSync(path, '');
