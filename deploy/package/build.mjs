@@ -91,8 +91,20 @@ function nativeParts() {
 /** The same for arm64 on another machine, once they are compiled. Started at once: it needs one processor only. */
 function beginCross() {
   const folder = join(root, '.cache/arm64');
-  const child = spawn('bash', ['deploy/arm64/setup.sh', 'parts'], { stdio: ['ignore', 'ignore', 'inherit'] });
+  // A process group of its own: all of it ends when this process fails.
+  const child = spawn('bash', ['deploy/arm64/setup.sh', 'parts'], {
+    detached: true,
+    stdio: ['ignore', 'ignore', 'inherit'],
+  });
   const ended = happened(child, 'exit');
+  for (const signal of ['SIGINT', 'SIGTERM']) process.once(signal, () => process.exit(1));
+  process.once('exit', () => {
+    try {
+      if (child.exitCode === null) process.kill(-child.pid, 'SIGTERM');
+    } catch {
+      // it has just ended
+    }
+  });
   return async () => {
     const [code] = await ended;
     if (code !== 0) throw new Error(`deploy/arm64/setup.sh ended with ${code}`);
