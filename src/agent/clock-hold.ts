@@ -33,6 +33,8 @@ const UNANSWERED_MS = 3000;
 const MAX_BACKLOG_MS = 15_000;
 /** If there is no broker since the start, forecasts continue from stored data after this time, ms after the start. */
 const MAX_WAIT_MS = 5000;
+/** After an answer that the broker holds messages back, the next probe is sent this much later, ms. */
+const ASK_AGAIN_MS = 100;
 /** A probe without an answer for this long means that the network delivers nothing, ms. */
 const SILENT_MS = 1000;
 /** If nothing ran for this long, the event loop or the machine was stalled, ms. */
@@ -54,8 +56,7 @@ export interface ClockHoldParts {
   readonly keptMs: () => number;
   /**
    * True for a bridge of a site, by whose times the workers close buckets. It waits for the answer of the broker as long as the broker may
-   * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone. While
-   * the broker holds messages back until others are acknowledged, its answer proves nothing.
+   * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone.
    */
   readonly isBridge: boolean;
 }
@@ -93,7 +94,10 @@ export class ClockHold implements Part {
   private startedMs: number;
   /** Begin of the backlog phase. */
   private sinceMs = 0;
-  /** Whether the end of the backlog phase needs the answer of a probe, which a broker must give. */
+  /**
+   * Whether the end of the backlog phase needs the answer of a probe, which a broker must give. While the broker holds messages back
+   * until others are acknowledged, its answer proves nothing.
+   */
   private needsProof = false;
   /** When the broker answered the subscriptions or the probe of the backlog phase. */
   private answeredMs: number | null = null;
@@ -248,18 +252,20 @@ export class ClockHold implements Part {
 
   private update(nowMs: number): void {
     if (this.phase !== 'backlog') return;
-    const { isBridge } = this.parts;
+    const isLong = nowMs - this.longSinceMs() >= this.longestBacklogMs();
     if (this.needsProof && this.answeredMs === null) {
-      if (isBridge) this.sendProbe(nowMs);
-      return;
+      if (nowMs - this.heldMs >= ASK_AGAIN_MS) this.sendProbe(nowMs);
+      // A broker that sends few messages at a time may hold some back whenever it is asked.
+      const isHeldLong = isLong && !this.parts.isBridge && this.heldMs > this.sinceMs;
+      if (!isHeldLong) return;
     }
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
-    const isLong = nowMs - this.longSinceMs() >= this.longestBacklogMs();
     const isQuiet = nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS;
     if (!isLong && !isQuiet) return;
-    if (isBridge && !isLong && this.backlogMs >= this.askedMs) {
+    if (!isLong && this.backlogMs >= this.askedMs) {
       // Since then, acknowledgements may have let the broker send more. It answers after that.
       this.answeredMs = null;
+      this.needsProof = true;
       this.sendProbe(nowMs);
       return;
     }
@@ -267,7 +273,7 @@ export class ClockHold implements Part {
     this.probe = null;
     // A broker may send a backlog in more messages at a time than its window allows.
     this.parts.relearnWindow();
-    this.prove(isBridge ? this.askedMs : nowMs);
+    this.prove(this.needsProof ? this.askedMs : nowMs);
   }
 
   private longestStartMs(): number {
@@ -280,7 +286,7 @@ export class ClockHold implements Part {
 
   /** Begin of the limit for streams whose readings always arrive late: what arrives while the broker holds messages back is a backlog. */
   private longSinceMs(): number {
-    return Math.max(this.sinceMs, this.heldMs);
+    return this.parts.isBridge ? Math.max(this.sinceMs, this.heldMs) : this.sinceMs;
   }
 
   private longestBacklogMs(): number {
@@ -321,7 +327,7 @@ export class ClockHold implements Part {
       const answeredMs = this.parts.clock.monotonic();
       const late = answeredMs - probe.sentMs > SILENT_MS;
       this.probe = null;
-      if (holdsBack && this.parts.isBridge) {
+      if (holdsBack && (this.phase === 'backlog' || this.parts.isBridge)) {
         this.heldMs = answeredMs;
         return;
       }
