@@ -20,8 +20,8 @@ const ops = newKey('ops');
 const stranger = newKey('ops');
 const DESIRED = 'gatecast/cellar/config/desired';
 const START = Date.UTC(2026, 0, 1);
-/** Five times as far apart as the batch window: a little jitter does not make two readings one forecast. */
-const PER_SECOND = 10;
+/** Three times as far apart as the batch window: a little jitter does not make two readings one forecast. */
+const PER_SECOND = 15;
 const FLOOD_SECONDS = 60;
 const PART_SECONDS = 3;
 
