@@ -101,6 +101,8 @@ export class ClockHold implements Part {
   private needsProof = false;
   /** When the broker answered the subscriptions or the probe of the backlog phase. */
   private answeredMs: number | null = null;
+  /** Whether the broker was asked again after its first answer, because readings of the backlog came after the question. */
+  private askedAgain = false;
   /** When that probe or those subscriptions were sent. */
   private askedMs = 0;
   /** When the broker was last found to hold back messages. */
@@ -260,10 +262,13 @@ export class ClockHold implements Part {
       if (!isHeldLong) return;
     }
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
-    const isQuiet = nowMs >= settledMs && nowMs - this.backlogMs >= QUIET_MS;
+    // Unstamped readings seem old during a backlog: an agent alone believes the second answer, a bridge waits until they end.
+    const isProven = this.askedAgain && !this.parts.isBridge;
+    const isQuiet = nowMs >= settledMs && (isProven || nowMs - this.backlogMs >= QUIET_MS);
     if (!isLong && !isQuiet) return;
-    if (!isLong && this.backlogMs >= this.askedMs) {
+    if (!isLong && !isProven && this.backlogMs >= this.askedMs) {
       // Since then, acknowledgements may have let the broker send more. It answers after that.
+      this.askedAgain = true;
       this.answeredMs = null;
       this.needsProof = true;
       this.sendProbe(nowMs);
@@ -307,6 +312,7 @@ export class ClockHold implements Part {
     this.sinceMs = nowMs;
     this.answeredMs = null;
     this.askedMs = nowMs;
+    this.askedAgain = false;
     this.needsProof = this.parts.isBridge;
     this.probe = null;
   }

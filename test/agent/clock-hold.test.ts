@@ -243,6 +243,22 @@ describe('ClockHold', () => {
     expect(behind()).not.toBeNull();
   });
 
+  test('readings without a time stamp, which seem old during a backlog, do not prolong it once the broker holds nothing back', () => {
+    const { hold, probes, pass, behind } = setUp();
+    hold.connected({ resumed: true });
+    hold.subscribed();
+    hold.arrived(60_000);
+    pass(600);
+    expect(probes).toHaveLength(1);
+    probes[0](false);
+    // Once a second, and processed for 400 ms.
+    for (let i = 0; i < 4; i++) {
+      hold.arrived(30_000);
+      pass(100);
+    }
+    expect(behind()).not.toBeNull();
+  });
+
   test('a broker that holds back messages whenever it is asked does not hold the clock for ever', () => {
     const { hold, probes, pass, behind } = setUp();
     hold.connected({ resumed: true });
