@@ -101,10 +101,10 @@ export class ClockHold implements Part {
   private needsProof = false;
   /** When the broker answered the subscriptions or the probe of the backlog phase. */
   private answeredMs: number | null = null;
-  /** Whether the broker was asked again after its first answer, because readings of the backlog came after the question. */
-  private askedAgain = false;
   /** When that probe or those subscriptions were sent. */
   private askedMs = 0;
+  /** Whether the broker was asked again after its first answer, because readings of the backlog came after the first probe. */
+  private askedAgain = false;
   /** When the broker was last found to hold back messages. */
   private heldMs = Number.NEGATIVE_INFINITY;
   /** When the last reading of the backlog arrived. */
@@ -262,7 +262,8 @@ export class ClockHold implements Part {
       if (!isHeldLong) return;
     }
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
-    // Unstamped readings seem old during a backlog: an agent alone believes the second answer, a bridge waits until they end.
+    // The age of a reading without a time stamp is a guess during a backlog. So an agent that works alone relies on the second answer; a
+    // bridge also waits until no old reading comes.
     const isProven = this.askedAgain && !this.parts.isBridge;
     const isQuiet = nowMs >= settledMs && (isProven || nowMs - this.backlogMs >= QUIET_MS);
     if (!isLong && !isQuiet) return;

@@ -119,6 +119,7 @@ export class DatabaseConnection {
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
       if (this.suspect !== null && !this.isMovedAside()) {
+        // The check has ended, and the database could not be moved aside.
         if (this.suspect === null) this.waitLonger();
         return false;
       }
