@@ -72,7 +72,7 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     since: startTime(clock),
     session: randomUUID(),
     config: () => running.config,
-    send: (message) => link.client.publish(message),
+    send: (message) => link.send(message),
     maxMessageBytes: () => link.client.maxMessageBytes,
     resubscribe: () => link.subscribe(),
     between: (action) => pipeline.between(action),

@@ -15,10 +15,11 @@ import { topicsOf } from '../mqtt/topics.ts';
 import { tryBroker } from '../mqtt/trial.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { type MetaStore, StoredValue } from '../system/stored-value.ts';
+import { Clears } from './clears.ts';
 import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 
 interface LinkParts extends Pick<Context, 'config' | 'clock' | 'log'> {
-  readonly store: MetaStore;
+  readonly store: MetaStore & { flush(): unknown };
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
   /** The router with the filters of the sensors. */
   readonly streams: { readonly router: Pick<Router, 'filters'> };
@@ -34,6 +35,7 @@ const STOP_MS = 1500;
 export class Link implements Part {
   readonly name = 'broker';
   readonly client: Client;
+  private readonly clears: Clears;
   private connections = 0;
   private storeFails = false;
 
@@ -52,6 +54,7 @@ export class Link implements Part {
         if (!connected) this.tell((part) => part.disconnected?.());
         else if (connects > this.connections) {
           this.connections = connects;
+          this.clears.connected();
           const connection = { again: connects > 1, resumed };
           this.tell((part) => part.connected?.(connection));
         }
@@ -60,6 +63,17 @@ export class Link implements Part {
       session: sessionMemory(store, options),
       probeTopic: topicsOf(config().base, config().node).trial,
     });
+    this.clears = new Clears({
+      clock,
+      store,
+      publish: (message) => this.client.publish(message),
+      status: () => this.client.status(),
+    });
+  }
+
+  send(message: Outgoing): void {
+    this.clears.sent(message);
+    this.client.publish(message);
   }
 
   start(): void {
@@ -68,6 +82,7 @@ export class Link implements Part {
   }
 
   stop(): Promise<void> {
+    this.clears.stop();
     return this.client.stop(this.parts.outputs.farewell(), STOP_MS);
   }
 

@@ -11,7 +11,7 @@ test('while the store fails, all subscriptions are at QoS 0: an acknowledgement 
     config: () => config,
     clock: systemClock,
     log: silentLogger,
-    store: { getMeta: () => null, setMeta: () => {} },
+    store: { getMeta: () => null, setMeta: () => {}, flush: () => {} },
     outputs: { birth: () => [], will: () => null, farewell: () => [] } as never,
     streams: { router: { filters: () => ['sensors/#'] } },
     parts: () => [requests],

@@ -1,0 +1,80 @@
+/**
+ * Topics whose retained messages are to be removed at the broker. The list is stored until the broker has taken the removals: if the
+ * agent ends before, nothing else tells the next run which topics a stream had that was forgotten.
+ */
+import type { ClientStatus } from '../mqtt/client.ts';
+import type { Outgoing } from '../mqtt/outbox.ts';
+import { isTopicName } from '../mqtt/topics.ts';
+import type { Clock } from '../system/clock.ts';
+import { type MetaStore, StoredValue } from '../system/stored-value.ts';
+
+export interface ClearsParts {
+  readonly clock: Pick<Clock, 'after'>;
+  readonly store: MetaStore & { flush(): unknown };
+  readonly publish: (message: Outgoing) => void;
+  readonly status: () => Pick<ClientStatus, 'connected' | 'outbox'>;
+}
+
+const CHECK_MS = 5000;
+/** The oldest of more topics are given up. */
+const MOST = 50_000;
+
+export class Clears {
+  private readonly topics: Set<string>;
+  private readonly kept: StoredValue<readonly string[]>;
+  private changed = false;
+  private cancel: (() => void) | null = null;
+
+  constructor(private readonly parts: ClearsParts) {
+    const merged = (stored: readonly string[], own: readonly string[]) => [...new Set([...stored, ...own])];
+    this.kept = new StoredValue<readonly string[]>(parts.store, 'agent.clears', topicsOf, merged);
+    this.topics = new Set(this.kept.read());
+  }
+
+  /** Call for every message that is published. */
+  sent({ topic, payload, retain }: Outgoing): void {
+    if (retain && payload.length === 0) this.topics.add(topic);
+    else if (this.topics.size === 0 || !this.topics.delete(topic)) return;
+    // once for all messages of a stream, or of all streams that a config change removes
+    if (!this.changed) queueMicrotask(() => this.save());
+    this.changed = true;
+  }
+
+  connected(): void {
+    for (const topic of this.topics) this.parts.publish({ topic, payload: '', qos: 1, retain: true });
+    this.check();
+  }
+
+  stop(): void {
+    this.cancel?.();
+    this.cancel = null;
+  }
+
+  private save(): void {
+    this.changed = false;
+    for (const topic of this.topics) {
+      if (this.topics.size <= MOST) break;
+      this.topics.delete(topic);
+    }
+    this.kept.save([...this.topics]);
+    const { connected } = this.parts.status();
+    // Without a connection this is the only record; with one, the broker has the message before the next flush.
+    if (!connected) this.parts.store.flush();
+    this.check();
+  }
+
+  /** An empty outbox means that the broker has them all. */
+  private check(): void {
+    if (this.topics.size === 0 || this.cancel !== null) return;
+    this.cancel = this.parts.clock.after(CHECK_MS, () => {
+      this.cancel = null;
+      const { connected, outbox } = this.parts.status();
+      if (!connected || outbox > 0) return this.check();
+      this.topics.clear();
+      this.kept.save([]);
+    });
+  }
+}
+
+const topicsOf = (json: unknown): string[] =>
+  Array.isArray(json) ? json.filter((topic) => typeof topic === 'string' && isTopicName(topic)) : [];
