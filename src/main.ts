@@ -1,11 +1,14 @@
 /** The executable: arguments in, exit code out. */
+import { catchHangups } from './system/hangups.ts';
 import { limitHeapGrowth } from './system/heap.ts';
 import { refuseTelemetry } from './system/telemetry.ts';
 
 refuseTelemetry();
 
 /** Commands that stay: they live small. Before anything large is loaded. */
-if (process.argv.slice(2).some((word) => word === 'run' || word === 'demo')) limitHeapGrowth();
+const words = process.argv.slice(2);
+if (words.some((word) => word === 'run' || word === 'demo')) limitHeapGrowth();
+if (words[0] === 'run') catchHangups();
 
 const { runProgram } = await import('./cli/program.ts');
 
@@ -21,7 +24,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 // The log's reader may go (a restarted journald): the forecasts must not go with it.
 process.stderr.on('error', () => {});
 
-process.exitCode = await runProgram(process.argv.slice(2), {
+process.exitCode = await runProgram(words, {
   out: (text) => process.stdout.write(text),
   err: (text) => process.stderr.write(text),
 });

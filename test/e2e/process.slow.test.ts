@@ -49,6 +49,26 @@ describe.skipIf(!hasMosquitto)('the process', () => {
     expect(await daemon!.end('SIGTERM')).toBe(0);
   });
 
+  test('SIGHUP while the daemon loads does not end it, and the config is read again once it runs', async () => {
+    expect(await daemon!.end('SIGTERM')).toBe(0);
+    // When the program sets its first limit of the heap: the config is not read then, and the agent's code is not loaded.
+    const hook = `import v8 from 'node:v8'; import { syncBuiltinESMExports } from 'node:module';
+      const { setFlagsFromString } = v8;
+      v8.setFlagsFromString = (flags) => {
+        setFlagsFromString(flags);
+        v8.setFlagsFromString = setFlagsFromString;
+        syncBuiltinESMExports();
+        setImmediate(() => process.kill(process.pid, 'SIGHUP'));
+      };
+      syncBuiltinESMExports();`;
+    daemon = spawnProgram(['run', '-c', join(dir, 'gatecast.json')], {
+      NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}`,
+    });
+    await waitFor('the answer', () => answers().length === 1 || daemon!.closed());
+    expect(daemon.output()).toMatch(/ request part=requests verb=reload status=ok/);
+    expect(await daemon.end('SIGTERM')).toBe(0);
+  });
+
   test('goes on without a reader of its log (a journald that is started again), and ends as it should', async () => {
     daemon!.process.stderr!.destroy();
     // each is answered after it has been logged

@@ -2,6 +2,7 @@
 import type { Agent, AgentOptions } from '../../agent/contract.ts';
 import { errorFields, errorText, GatecastError } from '../../errors.ts';
 import { systemClock } from '../../system/clock.ts';
+import { catchHangups, onHangup } from '../../system/hangups.ts';
 import { settleHeap } from '../../system/heap.ts';
 import { agentLog, logCrashes, logFailure } from './agent-log.ts';
 import { untilSignal } from './until-signal.ts';
@@ -40,12 +41,8 @@ export async function runAgent(options: RunOptions): Promise<void> {
     'SIGINT',
     ...(configFile === undefined ? (['SIGHUP'] as const) : []),
   ]);
-  let early = false;
-  let reload = (): void => {
-    early = true;
-  };
-  const onHangup = (): void => reload();
-  if (configFile !== undefined) process.on('SIGHUP', onHangup);
+  const unhookHangups = configFile === undefined ? () => {} : catchHangups();
+  let endReloads = (): void => {};
   let started = false;
   void signal.then(() => setTimeout(() => started || process.exit(0), START_PATIENCE_MS).unref());
   let start: StartOptions = first;
@@ -72,7 +69,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
       if (again === undefined || !rollsBack(start.remote, error)) {
         unhookCrashes();
         unhookStop();
-        process.off('SIGHUP', onHangup);
+        unhookHangups();
         throw current.log.format === 'text' ? error : logFailure(log, error);
       }
       log.error('the pushed config does not start', { ...errorFields(error) });
@@ -80,9 +77,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
       continue;
     }
     started = true;
-    reload = () => agent.reload();
-    if (early) reload();
-    early = false;
+    if (configFile !== undefined) endReloads = onHangup(() => agent.reload());
     settleHeap();
     onStarted?.(agent.pageUrl);
     const stop = await Promise.race([
@@ -90,7 +85,7 @@ export async function runAgent(options: RunOptions): Promise<void> {
       restarted.then((reason) => ({ reason })),
     ]);
     log.info('signal' in stop ? 'stopping' : 'restarting', stop);
-    reload = () => {};
+    endReloads();
     await agent.stop();
     log.info('stopped');
     if ('signal' in stop || again === undefined) return;
