@@ -66,6 +66,8 @@ export function prepareOutput(path: string): void {
 /** The same for a folder at `path`, which may exist. Throws FILE_UNWRITABLE. */
 export function prepareFolderOf(path: string): void {
   try {
+    if (statSync(path, { throwIfNoEntry: false })?.isDirectory() === false)
+      throw new Error('it is no folder');
     tryFolderOf(path);
   } catch (cause) {
     throw unwritable(path, cause);

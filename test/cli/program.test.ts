@@ -33,6 +33,14 @@ describe('the command line', () => {
     expect(ended.status).toBe(1);
   });
 
+  test('names a file where a folder is expected', async () => {
+    const file = join(temp(), 'file');
+    writeFileSync(file, '');
+    const keygen = await run('config', 'keygen', '--kid', 'k', '--operator-dir', file);
+    expect(keygen).toMatchObject({ code: 1, err: expect.stringContaining(`cannot write ${file}`) });
+    expect(keygen.err).toContain('[FILE_UNWRITABLE]');
+  });
+
   test('every command has a --help with an example', async () => {
     const program = createProgram({ out: () => undefined, err: () => undefined });
     const names = program.commands.map((command) => command.name());

@@ -93,6 +93,7 @@ describe('prepareOutput', () => {
     // A folder is what this one is for.
     prepareFolderOf(dir);
     expect(() => prepareFolderOf(join(dir, 'file', 'x'))).toThrow(unwritable);
+    expect(() => prepareFolderOf(join(dir, 'file'))).toThrow(unwritable);
   });
 
   it('refuses a file that may not be written', () => {

@@ -11,6 +11,7 @@ import { z } from 'zod';
 import { errorText, GatecastError, readNamed } from '../../errors.ts';
 import type { KeyRole } from '../../remote/contract.ts';
 import { makeFolder, readInput, writeAll, writeFileAtomic } from '../../system/files.ts';
+import { unwritable } from '../../system/output-file.ts';
 import { jsonText } from '../shared/output.ts';
 import { askSecret } from '../shared/prompt.ts';
 import type { OperatorFolder } from './operator.ts';
@@ -174,7 +175,9 @@ function onlyKey({ keys }: OperatorFolder): string {
 }
 
 export function makeOperatorFolder(folder: OperatorFolder): void {
-  makeFolder(folder.root, 0o700);
-  makeFolder(folder.keys, 0o700);
-  makeFolder(folder.rollouts, 0o700);
+  try {
+    for (const path of [folder.root, folder.keys, folder.rollouts]) makeFolder(path, 0o700);
+  } catch (cause) {
+    throw unwritable(folder.root, cause);
+  }
 }
