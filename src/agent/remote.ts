@@ -195,8 +195,8 @@ export class AgentRemote implements Part {
   conditions(): Condition[] {
     const { opened, local } = this.parts.session;
     const found: Condition[] = [];
-    if (opened.problem !== null)
-      found.push({ id: 'remote-config', severity: 'warning', text: opened.problem });
+    const text = opened.life.unusedBecause ?? opened.problem;
+    if (text !== null) found.push({ id: 'remote-config', severity: 'warning', text });
     if (local.remote_config.unsigned)
       found.push({
         id: 'remote-config',

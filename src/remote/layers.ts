@@ -57,6 +57,9 @@ export interface LocalFile {
   readonly dataDir?: string | undefined;
 }
 
+const UNKNOWN_RULE =
+  'is missing, and the local file has no rule with this id; give an id of the file, or `match` for a new rule; null removes the rule from the push';
+
 /** @throws GatecastError CONFIG_INVALID whose issues name rules by id */
 export function effectiveConfig(file: LocalFile, layers: Layers, order: readonly LayerName[]): Effective {
   const document = effectiveDocument(file.document, layers, order);
@@ -66,7 +69,13 @@ export function effectiveConfig(file: LocalFile, layers: Layers, order: readonly
     config = validateConfig(document, 'the effective config', file.folder);
   } catch (error) {
     if (!(error instanceof GatecastError) || error.code !== 'CONFIG_INVALID') throw error;
-    const issues = error.issues.map((issue) => ({ ...issue, path: withIds(issue.path, ids) }));
+    const known = rulesById(file.document.streams);
+    const issues = error.issues.map((issue) => {
+      const path = withIds(issue.path, ids);
+      const id = /^streams\.(.*)\.match$/.exec(path)?.[1];
+      const isUnknown = id !== undefined && /^is missing/.test(issue.message) && !Object.hasOwn(known, id);
+      return { path, message: isUnknown ? UNKNOWN_RULE : issue.message };
+    });
     throw new GatecastError('CONFIG_INVALID', error.message, { hint: error.hint, issues, cause: error });
   }
   if (file.dataDir !== undefined) config = { ...config, data_dir: file.dataDir };
@@ -139,7 +148,7 @@ function checkStreams(streams: unknown): Problem[] {
 /** Converts the issues of an invalid config to problems of a push. */
 export function problemsOf(issues: readonly Issue[]): Problem[] {
   return issues.map(({ path, message }) => {
-    const [text = message, ...rest] = message.split(/; did you mean|\. Allowed here/);
+    const [text = message, ...rest] = message.split(/; did you mean|; give |\. Allowed here/);
     const hint = message.slice(text.length).replace(/^[;.] /, '');
     return problem(path, text, rest.length > 0 ? hint : 'see docs/config.md for allowed values');
   });

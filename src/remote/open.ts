@@ -5,12 +5,12 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
-import { errorText } from '../errors.ts';
+import { errorText, GatecastError } from '../errors.ts';
 import { makeFolder, unlessAbsent, writeFileAtomic } from '../system/files.ts';
-import { effectiveConfig, type Layers, type LocalFile, layerOrder } from './layers.ts';
+import { effectiveConfig, type Layers, type LocalFile, layerOrder, problemsOf } from './layers.ts';
 import { PushLifecycle } from './push-lifecycle.ts';
 import { type Folder, LOCAL_FILE_ONLY, PushState } from './push-state.ts';
-import { problem } from './verify.ts';
+import { problem, problemsText } from './verify.ts';
 
 export interface RemoteStart {
   readonly config: Config;
@@ -63,7 +63,8 @@ export function openRemote(folder: Folder, file: LocalFile, local: Config, now: 
   if (!('reason' in found)) return { ...found, life, onTrial: false, problem: damage };
   const alone = effectiveConfig(file, {}, order);
   const reason = `the remote layers are invalid on the local file, which applies alone: ${found.reason}`;
-  return { config: alone.config, hash: alone.hash, life, onTrial: false, problem: reason };
+  life.fileAlone(reason, alone.hash);
+  return { config: alone.config, hash: alone.hash, life, onTrial: false, problem: damage };
 }
 
 /** The layers of the next start, without counting a start; for read-only commands. */
@@ -83,6 +84,7 @@ function attempt(
     const { config, hash } = effectiveConfig(file, layers, order);
     return { config, hash };
   } catch (error) {
-    return { reason: errorText(error) };
+    const issues = error instanceof GatecastError ? error.issues : [];
+    return { reason: issues.length > 0 ? problemsText(problemsOf(issues)) : errorText(error) };
   }
 }

@@ -42,6 +42,14 @@ interface StartWith {
   readonly damage: string | null;
 }
 
+const FILE_ALONE: Reported['effective'] = {
+  status: 'applied',
+  code: 200,
+  version: null,
+  kid: null,
+  token: null,
+};
+
 export class PushLifecycle {
   private readonly state: PushState;
   /** Report of a refusal that is not written to the disk. */
@@ -49,6 +57,8 @@ export class PushLifecycle {
   private effectiveHash = '';
   /** Hash of the last committed config, on the current local file. */
   private goodHash = '';
+  /** Why the local file applies alone since the start although a push was committed, and the hash of that config. */
+  private alone: { readonly reason: string; readonly hash: string } | null = null;
   /** Number of pushes dropped unread. */
   dropped = 0;
   private readonly damage: string | null;
@@ -126,6 +136,16 @@ export class PushLifecycle {
     if (this.onTrial) return this.state.layersOf(this.state.now.current);
     const { previous } = this.state.now;
     return previous === null ? null : this.state.layersOf(previous);
+  }
+
+  /** The committed layers cannot be used: the local file applies alone, until a push is committed or the file is changed. */
+  fileAlone(reason: string, hash: string): void {
+    this.alone = { reason, hash };
+  }
+
+  /** Why the committed layers do not apply; null: they do. */
+  get unusedBecause(): string | null {
+    return !this.onTrial && this.alone?.hash === this.effectiveHash ? this.alone.reason : null;
   }
 
   /** Sets the hash of the running config. */
@@ -361,6 +381,7 @@ export class PushLifecycle {
   commit(notes: readonly string[] = []): void {
     const { push, candidate, current } = this.state.now;
     this.goodHash = this.effectiveHash;
+    this.alone = null;
     const done = this.must(push);
     this.state.put({
       phase: 'committed',
@@ -413,7 +434,16 @@ export class PushLifecycle {
   reported(): Reported {
     const last = this.unsaved ?? this.state.now.reported;
     const base = last ?? this.reportOf('applied', 200, NO_PUSH);
-    return { ...base, effective_hash: this.effectiveHash, last_good: this.lastGood(), dropped: this.dropped };
+    const now = { effective_hash: this.effectiveHash, last_good: this.lastGood(), dropped: this.dropped };
+    const reason = this.unusedBecause;
+    if (reason === null) return { ...base, ...now };
+    const undone = {
+      status: 'rolled_back' as const,
+      code: 500,
+      rolled_back_from: base.version,
+      errors: [problem('', reason)],
+    };
+    return { ...base, ...(base.status === 'applied' && undone), ...now, effective: FILE_ALONE };
   }
 
   /** The answer to a dry run. */
@@ -456,14 +486,7 @@ export class PushLifecycle {
       effective:
         // these do not change the running config
         status === 'rejected' || status === 'applying'
-          ? (before?.effective ?? {
-              ...outcome,
-              status: 'applied',
-              code: 200,
-              version: null,
-              kid: null,
-              token: null,
-            })
+          ? (before?.effective ?? FILE_ALONE)
           : status === 'rolled_back'
             ? this.committed()
             : outcome,

@@ -453,6 +453,45 @@ describe('codes of remote config', () => {
     expect(gateway.running.publish.every).toBe(120_000);
   });
 
+  it('a rule that the local file no longer has: the push counts as rolled back, and the next one is told which rule', async () => {
+    const folder = new MemoryFolder();
+    const first = start(folder);
+    await first.push(await push({ patch: { streams: { pumps: { horizon: '2h' } } }, probation: '10s' }));
+    await first.pass(11_000);
+    expect(first.reported).toMatchObject({ status: 'applied', version: 5 });
+    const renamed = { ...DOCUMENT, streams: [{ ...DOCUMENT.streams[0], id: 'wells' }] };
+    const file = { document: renamed };
+    const gateway = new Gateway(folder, new FakeClock(NOW), keys, LOCAL, file);
+    const text = expect.stringContaining(
+      'streams.pumps.match is missing, and the local file has no rule with this id',
+    );
+    expect(gateway.reported).toMatchObject({
+      status: 'rolled_back',
+      code: 500,
+      rolled_back_from: 5,
+      errors: [{ text }],
+      effective: { version: null },
+      effective_hash: gateway.runningHash,
+    });
+    const wrong = await gateway.push(
+      await push({ patch: { streams: { wells: { horizon: '3h' } } }, version: 6 }),
+    );
+    expect(wrong).toMatchObject({ code: 400, effective: { version: null } });
+    expect(wrong.errors).toEqual([
+      {
+        path: 'streams.pumps.match',
+        text: 'is missing, and the local file has no rule with this id',
+        hint: expect.stringContaining('null removes the rule'),
+      },
+    ]);
+    const streams = { wells: { horizon: '3h' }, pumps: null };
+    await gateway.push(await push({ patch: { streams }, version: 7, probation: '10s' }));
+    await gateway.pass(11_000);
+    expect(gateway.reported).toMatchObject({ status: 'applied', errors: [], effective: { version: 7 } });
+    const back = new Gateway(folder, new FakeClock(NOW), keys, LOCAL, file);
+    expect(back.reported).toMatchObject({ status: 'applied', effective: { version: 7 } });
+  });
+
   it('takes plain JSON in unsigned mode', async () => {
     const local = { ...LOCAL, remote_config: { ...LOCAL.remote_config, keys: undefined, unsigned: true } };
     const gateway = new Gateway(new MemoryFolder(), new FakeClock(NOW), new Map(), local);
