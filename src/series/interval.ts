@@ -51,6 +51,11 @@ export function reportGaps(gaps: SignedGaps, sorted: Float64Array, first = 0, fe
       steps.push(i);
     }
   }
+  // The times between copies may themselves be far apart: the longest of them counts, if all copies have equal values.
+  for (const i of steps?.toReversed() ?? []) {
+    const found = gapsBetween(gaps, sorted[i], COPY_SHARE, first);
+    if (found !== null) return found;
+  }
   for (const i of steps?.sort((a, b) => shareAt(a) - shareAt(b)) ?? []) {
     const found = gapsBetween(gaps, sorted[i], shareAt(i), first);
     if (found !== null) return found;

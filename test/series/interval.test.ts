@@ -59,6 +59,14 @@ describe('learnFromFirst', () => {
     expect(learnFromFirst(repeated(3, 5))).toBeNull();
   });
 
+  it('ignores the copies of a second receiver, however far apart they are', () => {
+    const delays = [297, 610, 633, 30, 468, 676, 571, 12, 615, 90];
+    const all = delays.flatMap((delay, n) =>
+      [0, delay].map((ms) => ({ timeMs: START + 4000 * n + ms, value: n })),
+    );
+    expect(learnFromFirst(all)).toBe(5000);
+  });
+
   it('decides from the same readings, however many have arrived', () => {
     const all = repeated(4, 30, 10_000);
     for (const length of [24, 25, 60, 120]) expect(learnFromFirst(all.slice(0, length))).toBe(10_000);
