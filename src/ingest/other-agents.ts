@@ -4,10 +4,14 @@
  */
 import type { Message } from './message.ts';
 
-/** `<base>/<node>/` and the kind of an output. */
-const OUTPUT = /^(.+?)\/(forecast|score|anomaly|alert|model|status|health|config|response|request)(?:\/|$)/;
+/** `<base>/<node>/`, which a bridge may remove, and the kind of an output. */
+const OUTPUT =
+  /^(?:(.+?)\/)?(forecast|score|anomaly|alert|model|status|health|config|response|request)(?:\/|$)/;
 /** A median as a plain number, recognised by its topic alone. */
-const PLAIN = /\/forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
+const PLAIN = /(?:^|\/)forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
+/** Entities of an agent that Home Assistant publishes again (MQTT Statestream): `<device>_forecast_<stream>_in_1h`, `gatecast_<node>_alerts`. */
+const ECHO =
+  /\/(?:binary_)?sensor\/(?:gatecast_\w+|(?:\w+_)?forecast_(?:\w+_)?(?:next|in_(?:the_next_)?\d\w*|probability|anomaly))\/state$/;
 /** Members in all messages of a kind. Other kinds are recognised only by their prefix. */
 const FORMS: Readonly<Record<string, readonly string[]>> = {
   forecast: ['stream', 'issued', 'origin', 'step_s'],
@@ -24,12 +28,13 @@ export class OtherAgents {
 
   /** Whether messages of a topic must be checked; decided once per topic. */
   static mayBe(topic: string): boolean {
-    return OUTPUT.test(topic);
+    return OUTPUT.test(topic) || ECHO.test(topic);
   }
 
   /** Whether a message on a topic that `mayBe` is the output of another agent. */
   sent(message: Message): boolean {
     const { topic } = message;
+    if (ECHO.test(topic)) return true;
     const found = OUTPUT.exec(topic);
     if (found === null) return false;
     const [, prefix = '', kind = ''] = found;
@@ -39,7 +44,7 @@ export class OtherAgents {
     const json = message.peek();
     if (typeof json !== 'object' || json === null || !members.every((member) => Object.hasOwn(json, member)))
       return false;
-    if (this.prefixes.size < MAX_AGENTS) this.prefixes.add(prefix);
+    if (prefix !== '' && this.prefixes.size < MAX_AGENTS) this.prefixes.add(prefix);
     return true;
   }
 }

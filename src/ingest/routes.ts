@@ -110,4 +110,4 @@ const namesFirstLevel = ({ rule }: RouteRule): boolean => rule.pattern.levels[0]
 
 /** Whether a rule explicitly reads an agent's forecasts. */
 const namesOutput = ({ levels }: TopicPattern): boolean =>
-  levels.some((level) => level.kind === 'literal' && level.text === 'forecast');
+  levels.some((level) => level.kind === 'literal' && /^forecast$|_forecast_|^gatecast_/.test(level.text));

@@ -57,6 +57,11 @@ describe("other agents' outputs", () => {
   it.each([
     ['plant/gw1/forecast/a/t', forecast],
     ['plant/gw1/forecast/a/t/at/1h', '21.5'],
+    ['forecast/a/t', forecast],
+    ['forecast/a/t/at/1h', '21.5'],
+    ['ha/sensor/real_forecast_temp_in_1h/state', '21.5'],
+    ['ha/sensor/boiler_forecast_next/state', '21.5'],
+    ['ha/sensor/gatecast_gw1_streams/state', '7'],
     ['site/b/gw1/status', '{"state":"online","version":"0.1.0","since":"x","session":"y"}'],
     ['plant/gw1/health', '{"state":"ok","degraded":[],"streams":4,"dropped":{},"rss_mb":70}'],
     ['plant/gw1/score/a/t', '{"stream":"a/t","by_lead":[{"h":1,"mae":0.4}],"window":100}'],
@@ -80,6 +85,28 @@ describe("other agents' outputs", () => {
     expect(send(to, 'home/weather/forecast', '{"temperature":12}').samples).toHaveLength(1);
     expect(send(to, 'zigbee/pump/status', '{"state":"ON","power":7}').samples).toHaveLength(2);
     expect(send(to, 'home/model/3/value', '12').samples).toHaveLength(1);
+    expect(send(to, 'ha/sensor/weather_forecast_temperature/state', '12').samples).toHaveLength(1);
+    send(to, 'forecast/a/t', forecast);
+    expect(send(to, 'status/kitchen', '12').samples).toHaveLength(1);
+  });
+
+  it('are not read as Sparkplug metrics, unless a rule names them', () => {
+    const sent = sparkplug(
+      ['Forecast/a/t/1h/p50', 'Forecast/a/t/anomaly', 'Forecast/rain'].map((name) => ({
+        name,
+        type: 10,
+        double: 5,
+      })),
+      0,
+    );
+    const names = (fields: string) =>
+      send(
+        router(`{ match: "spBv1.0/{g}/+/{n}/#", payload: sparkplug${fields} }`),
+        'spBv1.0/g/NBIRTH/n',
+        sent,
+      ).samples.map(({ stream }) => stream);
+    expect(names('')).toEqual(['g/n/Forecast/rain']);
+    expect(names(', fields: [Forecast/a/t/1h/p50]')).toEqual(['g/n/Forecast/a/t/1h/p50']);
   });
 
   it('are read if a rule names them', () => {

@@ -11,6 +11,8 @@ import { isPoisonKey } from '../stream-name.ts';
 /** OPC quality codes in Sparkplug: 192 good, 0 bad, 500 stale. */
 const GOOD = 192;
 const LARGEST_MS = 8.64e15;
+/** Metrics of a gatecast agent, which may be this one. */
+const FORECAST = /^Forecast\/.+\/(?:[^/]+\/(?:p\d+|probability|time)|anomaly)$/;
 
 function sparkplugDecoder({ fields }: DecoderSettings, session: SparkplugSession): Decoder {
   return {
@@ -23,6 +25,10 @@ function sparkplugDecoder({ fields }: DecoderSettings, session: SparkplugSession
         if (name === 'bdSeq' || name.startsWith('Node Control/') || name.startsWith('Device Control/'))
           continue;
         const selector = fields?.find(({ path }) => path === name);
+        if (selector === undefined && FORECAST.test(name)) {
+          sink.reject('other-agent', excerpt(name, 60));
+          continue;
+        }
         if (fields === null || selector !== undefined) emit(metric, selector, sink);
       }
     },
