@@ -15,7 +15,7 @@ const TIME_OF =
   'unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report|msg|message|packet|rx|poll|scan|enqueued|phenomenon|result';
 /** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */
 const TIME_KEY = new RegExp(
-  `^[@$]?(?:_?time|ts|tst|t|dt|date|datetime|date_?time|epoch|utc|zeit(?:stempel|punkt)?|last_?(?:seen|updated?)|updated|date_?observed|` +
+  `^[@$]?(?:_?time|ts|tst|t|dt|date|datum|datetime|date_?time|epoch|utc|zeit(?:stempel|punkt)?|last_?(?:seen|updated?)|updated|date_?observed|` +
     `(?:${PARTICIPLES})_?at|(?:\\w+_)?time_?stamp|(?:${TIME_OF})_?time(?:_?stamp)?|time_?unix_?nano)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$`,
   'i',
 );
@@ -79,23 +79,37 @@ export const isTree = (value: unknown): value is Tree =>
 export function isTimeMember(key: string, value: unknown): boolean {
   if (typeof value === 'string') {
     // a number in quotes is treated like a number
-    if (!TIME_KEY.test(key) || !/\d{4}/.test(value)) return false;
+    if (!TIME_KEY.test(key) || !/\d{4}|\d:\d\d/.test(value)) return false;
     return plausible(
       /^\d{1,20}(?:\.\d+)?$/.test(value)
         ? (parseTime(value) ?? epochToMs(Number(value)))
         : couldBeTime(value),
     );
   }
-  return (
-    typeof value === 'number' && value >= EPOCH_FROM_S && TIME_KEY.test(key) && plausible(parseTime(value))
-  );
+  const isCandidate = typeof value === 'number' ? value >= EPOCH_FROM_S : isTree(value);
+  return isCandidate && TIME_KEY.test(key) && plausible(parseTime(value));
+}
+
+const DATE_ALONE = /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2}))$/;
+const CLOCK_KEY = /^(?:time(?:_?of_?day)?|clock|uhrzeit|zeit)$/i;
+const CLOCK = /^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,12})?)?(?:\s*[ap]m|\s*Z|[+-]\d{2}:?\d{2})?$/i;
+
+/** The time under a key of an object: with the time of day, if that is a member of its own, `{"date":"29.11.2026","time":"20:11"}`. */
+export function timeIn(tree: Tree, key: string): unknown {
+  const date = tree[key];
+  if (typeof date !== 'string' || !DATE_ALONE.test(date)) return date;
+  for (const other of Object.keys(tree)) {
+    const clock = CLOCK_KEY.test(other) ? tree[other] : undefined;
+    if (typeof clock === 'string' && CLOCK.test(clock)) return `${date} ${clock}`;
+  }
+  return date;
 }
 
 const plausible = (ms: number | null): boolean => ms !== null && ms >= EPOCH_FROM_MS && ms <= EPOCH_TO_MS;
 
 /** The key of an object's time stamp; null without one. */
 export function timeKeyOf(tree: Tree): string | null {
-  for (const key of Object.keys(tree)) if (isTimeMember(key, tree[key])) return key;
+  for (const key of Object.keys(tree)) if (isTimeMember(key, timeIn(tree, key))) return key;
   return null;
 }
 
@@ -397,11 +411,37 @@ export function identityOf(value: unknown): string | null {
 }
 
 /**
+ * A list whose elements are named by their only key, or by their first cell, as an object: `[{"kitchen":20},{"bath":10}]`,
+ * `[["t",20,"°C"],["h",50,"%"]]`; null if it is none.
+ * @param fewest elements; one alone may as well be the first of an unnamed list
+ */
+export function namedElements(list: readonly unknown[], fewest = 2): Tree | null {
+  const named = new Map<string, unknown>();
+  for (const element of list) {
+    const [first, ...more] = Array.isArray(element)
+      ? [element]
+      : isTree(element)
+        ? Object.entries(element)
+        : [];
+    const [name, value] = first ?? [];
+    const isNamed = typeof name === 'string' && identityOf(name) !== null && Number.isNaN(Number(name));
+    if (!isNamed || value === undefined || more.length > 0 || named.has(name)) return null;
+    named.set(name, value);
+  }
+  return named.size < fewest ? null : Object.fromEntries(named);
+}
+
+/**
  * Readings written without objects, as a batch: pairs `[[time, value], …]`, rows of the columns that a sibling lists
  * (`{"columns":["time","t"],"values":[[…]]}`), or an object whose keys are times. null if it is none of these.
  * @param columns names of the cells; null: unknown
+ * @param arrivalMs seconds or ms since 1970 are times only within a week of it, because serial numbers look the same
  */
-export function rowsWithTimes(value: unknown, columns: readonly unknown[] | null): Rows | null {
+export function rowsWithTimes(
+  value: unknown,
+  columns: readonly unknown[] | null,
+  arrivalMs: number | null,
+): Rows | null {
   if (Array.isArray(value)) {
     const first: unknown = value[0];
     if (!Array.isArray(first) || first.length < 2) return null;
@@ -424,12 +464,17 @@ export function rowsWithTimes(value: unknown, columns: readonly unknown[] | null
   }
   if (!isTree(value)) return null;
   const keys = Object.keys(value);
-  if (!FULL_TIME.test(keys[0] ?? '')) return null;
-  if (!keys.every((key) => FULL_TIME.test(key) && isTimeMember('time', key))) return null;
+  const isTime = FULL_TIME.test(keys[0] ?? '')
+    ? (key: string) => FULL_TIME.test(key) && isTimeMember('time', key)
+    : (key: string) =>
+        EPOCH.test(key) && Math.abs((parseTime(key) ?? 0) - (arrivalMs ?? Number.NaN)) <= NEAR_MS;
+  if (keys.length === 0 || !keys.every(isTime)) return null;
   return { key: 'time', single: 'v', rows: keys.map((time) => ({ time, v: value[time] })) };
 }
 
-/** A date with a time of day; a number could be a serial number. */
+const EPOCH = /^\d{10}(?:\d{3})?$/;
+const NEAR_MS = 7 * 86_400_000;
+/** A date with a time of day. */
 const FULL_TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}/;
 
 interface Rows {

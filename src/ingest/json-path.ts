@@ -12,6 +12,7 @@ import {
   isRecordId,
   isTree,
   memberOf,
+  namedElements,
 } from './json-list.ts';
 import { isPoisonKey } from './stream-name.ts';
 
@@ -119,6 +120,8 @@ function step(value: unknown, token: PathToken, before: PathToken | undefined): 
     if (named !== undefined) return named;
     const record = isRecordId(token) ? findByRecordId(value, token) : undefined;
     if (record !== undefined) return record;
+    const own = key === null ? namedElements(value, 1) : null;
+    if (own !== null && Object.hasOwn(own, token)) return own[token];
     if (token.includes('-')) return findByPair(value, listKey, token);
     // if integers identify the elements, an index would select another device as soon as one is missing
     if (key !== null && value.every((element) => /^\d+$/.test(identityOf(memberOf(element, key)) ?? '')))

@@ -13,8 +13,10 @@ import {
   isTimeMember,
   isTree,
   memberOf,
+  namedElements,
   pairName,
   rowsWithTimes,
+  timeIn,
   unmatchedTimes,
 } from './json-list.ts';
 import { type NumberFormat, parseNumberWithUnit, parseSwitch } from './number-text.ts';
@@ -112,6 +114,7 @@ function walk(name: string, key: string, value: unknown, options: WalkOptions, s
       return walkText(name, key, value, options, sink);
     default:
       if (value === null || value === undefined) return false;
+      if (isTimeMember(key, value)) return false;
       if (value instanceof Unreadable) {
         namedValue(name, value, options, sink);
         return true;
@@ -136,7 +139,7 @@ function walkText(name: string, key: string, text: string, options: WalkOptions,
 }
 
 function walkTree(name: string, whole: Tree, options: WalkOptions, sink: DecodeSink): boolean {
-  const byTime = rowsWithTimes(whole, null);
+  const byTime = rowsWithTimes(whole, null, options.arrivalMs);
   if (byTime !== null) return walkRows(name, byTime.rows, byTime.key, options, sink, byTime.single);
   const columns = columnsOf(whole);
   let found = columns !== null && walkRows(name, columns.rows, columns.key, options, sink);
@@ -182,10 +185,12 @@ function walkList(
 ): boolean {
   const timeKey = batchTimeKey(list);
   if (timeKey !== null) return walkRows(name, list, timeKey, options, sink);
-  const rows = rowsWithTimes(list, columns);
+  const rows = rowsWithTimes(list, columns, options.arrivalMs);
   if (rows !== null) return walkRows(name, rows.rows, rows.key, options, sink, rows.single);
   const member = identityKey(list, key);
   const pair = member === null ? identityPair(list, key) : null;
+  const named = member === null && pair === null ? namedElements(list) : null;
+  if (named !== null) return walkTree(name, named, options, sink);
   let found = false;
   for (const [at, element] of list.entries()) {
     if (sink.full === true) return true;
@@ -232,9 +237,10 @@ function walkRows(
       found = true;
       continue;
     }
-    const timeMs = parseTime(row[timeKey], options.zone, options.arrivalMs);
+    const sent = timeIn(row, timeKey);
+    const timeMs = parseTime(sent, options.zone, options.arrivalMs);
     if (timeMs === null) {
-      sink.reject('bad-time', `${excerpt(timeKey, 40)} is ${shownTime(row[timeKey])}`);
+      sink.reject('bad-time', `${excerpt(timeKey, 40)} is ${shownTime(sent)}`);
       found = true;
       continue;
     }

@@ -16,8 +16,10 @@ import {
   isTree,
   memberOf,
   mixingKeys,
+  namedElements,
   pairName,
   rowsWithTimes,
+  timeIn,
 } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { Unreadable } from './tolerant-json.ts';
@@ -53,6 +55,8 @@ export class PayloadShape {
   readonly times = new Map<string, TimeMember>();
   /** Lists of devices, with the identifying member. */
   readonly lists = new Map<string, string>();
+  /** Lists whose elements are named by their only key, or by their first cell. */
+  readonly named = new Set<string>();
   /** Lists of devices that two members identify together, with the names of the elements. */
   readonly pairs = new Map<string, Set<string>>();
   /** Lists, or objects of columns, whose readings have their own times; '' is the whole payload. */
@@ -79,21 +83,22 @@ export class PayloadShape {
   private walk(path: string, key: string, value: unknown, depth: number, arrivalMs: number | null): void {
     if (depth > MAX_DEPTH) return;
     if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
-    else if (isTree(value) && !(value instanceof Unreadable)) {
-      if (columnsOf(value) !== null || rowsWithTimes(value, null) !== null) {
+    else if (isTimeMember(key, value)) {
+      if (path === key) this.stamp(path, value, arrivalMs);
+    } else if (isTree(value) && !(value instanceof Unreadable)) {
+      const rows = rowsWithTimes(value, null, arrivalMs);
+      if (columnsOf(value) !== null || rows !== null) {
         this.noteBatch(path, key);
-        if (rowsWithTimes(value, null) !== null) this.note(this.rowBatches, path);
+        if (rows !== null) this.note(this.rowBatches, path);
         return;
       }
       const columns = columnNames(value);
       for (const [name, inner] of Object.entries(value))
-        if (columns !== null && rowsWithTimes(inner, columns) !== null) {
+        if (columns !== null && rowsWithTimes(inner, columns, arrivalMs) !== null) {
           const batch = path === '' ? name : `${path}.${name}`;
           this.noteBatch(batch, name);
           this.note(this.rowBatches, batch);
-        } else this.walkMember(path, name, inner, depth, arrivalMs);
-    } else if (isTimeMember(key, value)) {
-      if (path === key) this.stamp(path, value, arrivalMs);
+        } else this.walkMember(path, name, timeIn(value, name), depth, arrivalMs);
     } else if (typeof value === 'boolean' || (typeof value === 'string' && parseSwitch(value) !== null))
       this.note(this.switches, path);
     else {
@@ -128,7 +133,7 @@ export class PayloadShape {
 
   private walkList(path: string, key: string, list: readonly unknown[], depth: number, at: number | null) {
     const timeKey = batchTimeKey(list);
-    if (timeKey !== null || rowsWithTimes(list, null) !== null) {
+    if (timeKey !== null || rowsWithTimes(list, null, at) !== null) {
       this.noteBatch(path, key);
       if (timeKey !== null) this.addRows(path, list.filter(isTree), timeKey);
       return;
@@ -136,6 +141,12 @@ export class PayloadShape {
     const member = identityKey(list, key);
     if (member !== null && this.lists.size < MAX_MEMBERS) this.lists.set(path, member);
     const pair = member === null ? identityPair(list, key) : null;
+    const named = member === null && pair === null ? namedElements(list) : null;
+    if (named !== null) {
+      this.note(this.named, path);
+      this.walk(path, key, named, depth, at);
+      return;
+    }
     for (const [index, element] of list.entries()) {
       if (index >= MAX_MEMBERS) return;
       if (pair !== null) {

@@ -67,7 +67,7 @@ function findQuoted(
         : typeof parseNumberWithUnit(json) === 'object')
     )
       found.number = true;
-  } else if (typeof json === 'object' && json !== null && depth <= MAX_DEPTH)
+  } else if (typeof json === 'object' && json !== null && depth <= MAX_DEPTH && !isTimeMember(key, json))
     for (const [name, value] of Object.entries(json)) findQuoted(name, value, depth + 1, found);
 }
 

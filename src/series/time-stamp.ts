@@ -16,9 +16,9 @@ const ISO =
 /** `2026/11/29 01:44:45`, `2026.11.29T01:44`, also with single digits. */
 const YEAR_FIRST =
   /^(\d{4})[/.](\d{1,2})[/.](\d{1,2})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
-/** `29.11.2026 01:44:45`. With slashes, day and month would be ambiguous. */
+/** `29.11.2026 01:44:45`, and `29.11.26 01:44`. With slashes, day and month would be ambiguous. */
 const DAY_FIRST =
-  /^(\d{1,2})\.(\d{1,2})\.(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
+  /^(\d{1,2})\.(\d{1,2})\.(\d{4}|\d{2}(?=[T ,]+\d{1,2}:))(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
 /** `29-11-2026 01:44`, `11/29/2026 01:44:45`: which of the first two is the day depends on the country. */
 const DAY_AND_MONTH =
   /^(\d{1,2})([/-])(\d{1,2})\2(\d{4})(?:[Tt, ]+(\d{1,2}):(\d{2})(?::(\d{2})(?:[.,](\d{1,12}))?)?)?\s*([Zz]|[+-]\d{2}(?::?\d{2})?)?$/;
@@ -56,6 +56,12 @@ const LONGEST = 100;
 /** Dutch and Belgian meters (DSMR 5.0, TST): YYMMDDhhmmss, then S for summer time and W for winter time. */
 const DSMR = /^(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})(\d{2})([SW])$/;
 const EPOCH = /^[+-]?\d{1,20}(?:\.\d{1,12})?$/;
+/** `/Date(1796000000000+0100)/` of .NET: the offset does not change the instant. */
+const DOT_NET = /^\/Date\((-?\d{1,15})(?:[+-]\d{4})?\)\/$/;
+const MONGODB = /^\$(?:date|numberLong)$/;
+/** Members of a time that is an object: Protocol Buffers, Firestore, AWS IoT SiteWise, Java's `Instant`. */
+const WHOLE_SECONDS = /^(?:_?seconds|timeInSeconds|epochSecond|tv_sec)$/;
+const NANOSECONDS = /^(?:_?nano(?:second)?s?|offsetInNanos|tv_nsec)$/;
 
 /** ms since 1970 UTC from a number of seconds, ms, us or ns, distinguished by magnitude; null if it is not a time. */
 export function epochToMs(value: number): number | null {
@@ -75,6 +81,7 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
   if (typeof value === 'number')
     // 20261129014445 would be the year 2612 in ms.
     return value >= 19e12 && value < 21e12 ? digitsToMs(String(value), zone, nearMs) : epochToMs(value);
+  if (typeof value === 'object' && value !== null) return objectToMs(value, zone, nearMs);
   if (typeof value !== 'string' || value.length > LONGEST) return null;
   const usual = usualIsoToMs(value);
   if (usual !== null) return usual;
@@ -86,6 +93,19 @@ export function parseTime(value: unknown, zone: ZoneOffset = UTC, nearMs?: numbe
       ? epochToMs(Number(text))
       : otherToMs(text, zone, nearMs))
   );
+}
+
+/** `{"seconds":1796000000,"nanos":5000000}`, `{"$date":"2026-11-29T01:44:45Z"}`; null for any other object. */
+function objectToMs(value: object, zone: ZoneOffset, nearMs: number | undefined): number | null {
+  const members = Object.entries(value);
+  if (members.length === 1 && MONGODB.test(members[0]?.[0] ?? ''))
+    return parseTime(members[0]?.[1], zone, nearMs);
+  let [seconds, nanoseconds] = [Number.NaN, 0];
+  for (const [key, number] of members)
+    if (WHOLE_SECONDS.test(key)) seconds = Number(number);
+    else if (NANOSECONDS.test(key)) nanoseconds = Number(number);
+    else return null;
+  return seconds > 0 && nanoseconds >= 0 && nanoseconds < 1e9 ? epochToMs(seconds + nanoseconds / 1e9) : null;
 }
 
 /** Whether a value is a time without a zone or offset. */
@@ -160,12 +180,15 @@ function digitsToMs(text: string, zone: ZoneOffset, nearMs: number | undefined):
 }
 
 function otherToMs(text: string, zone: ZoneOffset, nearMs: number | undefined): number | null {
+  const dotNet = DOT_NET.exec(text);
+  if (dotNet !== null) return Number(dotNet[1]);
   const yearFirst = YEAR_FIRST.exec(text);
   if (yearFirst !== null) return civilToMs(zone, nearMs, yearFirst[8], ...yearFirst.slice(1, 8));
   const dayFirst = DAY_FIRST.exec(text);
   if (dayFirst !== null) {
-    const [, day, month, year, ...rest] = dayFirst;
-    return civilToMs(zone, nearMs, dayFirst[8], year, month, day, ...rest.slice(0, 4));
+    const [, day, month, year = '', ...rest] = dayFirst;
+    const full = year.length === 2 ? `20${year}` : year;
+    return civilToMs(zone, nearMs, dayFirst[8], full, month, day, ...rest.slice(0, 4));
   }
   const candidates = dayAndMonth(text, zone, nearMs);
   if (candidates.length > 0) {

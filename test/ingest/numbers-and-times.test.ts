@@ -110,6 +110,20 @@ describe('a time stamp', () => {
     ['2/29/2024 12:00:00 PM', noon],
     ['2/29/2024 1:00 p.m. CET', noon],
     ['02/29/2024, 01:30:15.5 PM', noon + 5_415_500],
+    ['29.02.24 12:00:00', noon],
+    ['29.02.24', null],
+    [`/Date(${noon})/`, noon],
+    [`/Date(${noon}+0100)/`, noon],
+    [{ seconds: noon / 1000, nanos: 5e8 }, noon + 500],
+    [{ _seconds: noon / 1000, _nanoseconds: 0 }, noon],
+    [{ timeInSeconds: `${noon / 1000}`, offsetInNanos: 1e6 }, noon + 1],
+    [{ epochSecond: noon / 1000, nano: 0 }, noon],
+    [{ $date: '2024-02-29T12:00:00Z' }, noon],
+    [{ $date: { $numberLong: `${noon}` } }, noon],
+    [{ $date: { $date: { at: noon } } }, null],
+    [{ seconds: noon / 1000, value: 5 }, null],
+    [{ nanos: 5e8 }, null],
+    [{}, null],
     ['29-02-2024 12:00', noon],
     ['29/02/2024 12:00:00Z', noon],
     ['02/02/2024 12:00', noon - 27 * 24 * 3_600_000],
@@ -180,6 +194,24 @@ describe('a time stamp', () => {
     ]);
     expect(batch.samples).toMatchObject([{ stream: 'b/t', value: 2, timeMs: noon - 60_000 }]);
     expect(batch.rejects.map(({ reason }) => reason)).toEqual(['bad-time']);
+  });
+
+  it.each([
+    { date: '29.02.2024', time: '13:00' },
+    { date: '2024-02-29', time: '1:00:00 pm' },
+    { Datum: '29.02.24', Uhrzeit: '13:00:00' },
+    { date: '02/29/2024', clock: '12:00:00Z' },
+  ])('in two members, as in %j, are one time', (parts) => {
+    const key = Object.keys(parts)[0];
+    const router = createRouter(
+      parseConfig(
+        `node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: w, fields: [t], time: ${key}, time_zone: Europe/Berlin }, { match: b, time_zone: Europe/Berlin }]`,
+      ),
+    );
+    const sent = (topic: string, payload: object) =>
+      router.message(topic, Buffer.from(JSON.stringify(payload)), noon).samples;
+    expect(sent('w', { ...parts, t: 1 })).toMatchObject([{ stream: 'w/t', timeMs: noon }]);
+    expect(sent('b', [{ ...parts, t: 1 }])).toMatchObject([{ stream: 'b/t', timeMs: noon }]);
   });
 
   it('with the name of a zone, but without its offset, is not read', () => {

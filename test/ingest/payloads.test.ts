@@ -938,6 +938,31 @@ describe('lists of devices', () => {
     ]);
   });
 
+  it.each([
+    ['[{"kitchen":20},{"bath":10}]', '[{"bath":11}]', ['kitchen', 'bath']],
+    [
+      '{"d":[{"kitchen":{"t":20}},{"bath":{"t":10}}]}',
+      '{"d":[{"bath":{"t":11}}]}',
+      ['d.kitchen.t', 'd.bath.t'],
+    ],
+    ['{"d":[["kitchen",20,"°C"],["bath",10,"°C"]]}', '{"d":[["bath",11,"°C"]]}', ['d.kitchen', 'd.bath']],
+  ])('names the elements of %s by their own key or first cell', (both, one, names) => {
+    const fields = JSON.stringify(names);
+    const found = routed(`{ match: a }, { match: b, fields: ${fields} }`, [
+      ['a', both],
+      ['b', both],
+      ['b', one],
+    ]);
+    expect(found.samples).toEqual([
+      [`a/${names[0]}`, 20],
+      [`a/${names[1]}`, 10],
+      [`b/${names[0]}`, 20],
+      [`b/${names[1]}`, 10],
+      [`b/${names[1]}`, 11],
+    ]);
+    expect(found.rejects).toEqual([]);
+  });
+
   it('uses positions if no member identifies', () => {
     expect(
       routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,

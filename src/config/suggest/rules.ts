@@ -367,7 +367,8 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   const field = fields.length > 0 && formatOf(kind).single !== true ? '/{field}' : '';
   if (identity.length > 0) {
     // numbers, rooms and quantities alone would be the same on other topics
-    const topic = texts.some((member) => !isLocalMember(member)) ? '' : '{topic}/';
+    const isLocal = (member: string): boolean => isLocalMember(member) || isBusAddress(member, topics);
+    const topic = texts.every(isLocal) ? '{topic}/' : '';
     return `${topic}${identity.map((member) => `{/${member.replaceAll('.', '/')}}`).join('-')}${field}`;
   }
   // the keys of the payload name the devices
@@ -428,6 +429,14 @@ function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): 
   return new Set(named).size === topics.length;
 }
 
+/** Whether a member is the address of a device on the bus of its gateway, as in Modbus, and the topics are those of several gateways. */
+const isBusAddress = (member: string, topics: readonly HeardTopic[]): boolean =>
+  topics.length > 1 &&
+  BUS_ADDRESS.test(member) &&
+  topics.every(({ shape }) => [...(shape.labels.get(member) ?? [])].every((text) => /^\d{1,3}$/.test(text)));
+
+const BUS_ADDRESS =
+  /(?:^|\.)(?:slave|unit|station|modbus|addr|address|channel|port|slot)_?(?:id|no|nr|number|addr|address)?$/i;
 const MEMBER_ORDER = ['brand', 'model', 'type', 'name', 'id'];
 
 /** Members of the payload, or of the readings of its batches, that distinguish several devices on one topic. */
@@ -721,6 +730,12 @@ function placeOf(
     if (repeated.has(batch)) return placeInRepeated(name, batch, field, shape);
     if (shape.rowBatches.has(batch)) return { path: name, records: '', alias: null };
     if (batch !== '' || device !== undefined) return { path: field, records: batch, alias: null };
+  }
+  for (const list of shape.named) {
+    // in a message with one element, its position is its name
+    const prefix = list === '' ? '0.' : `${list}.0.`;
+    if (name.startsWith(prefix))
+      return { path: `${prefix.slice(0, -2)}${name.slice(prefix.length)}`, records: '', alias: null };
   }
   for (const [list, names] of shape.pairs) {
     const prefix = list === '' ? '' : `${list}.`;

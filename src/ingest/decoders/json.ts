@@ -13,6 +13,8 @@ import {
   identityOf,
   isTree,
   mixingKeys,
+  rowsWithTimes,
+  timeIn,
   timeKeyOf,
 } from '../json-list.ts';
 import {
@@ -245,7 +247,8 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       if (inner !== null && anyKey && readColumns(json, message, sink)) found = true;
       if (inner !== null && !found)
         found = readBatch(inner, json, message, sink) || readColumns(json, message, sink);
-      if (inner === null && !found && isDeep) found = readColumns(json, message, sink);
+      if (inner === null && !found && (isDeep || rowsWithTimes(json, null, message.arrivalMs) !== null))
+        found = readColumns(json, message, sink);
     }
     if (identity.length > 0) sink.identify?.(null);
     if (found) return;
@@ -332,10 +335,23 @@ function keyWithin(name: string, [before, after]: readonly [string, string]): st
 
 /** The sent time of a record: at the rule's path in the record, at the batch's key, or at the rule's path in the payload. */
 function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, timeKey: string | null): unknown {
-  const named = timePath === null ? undefined : lookUp(record, timePath);
+  const named = timePath === null ? undefined : timeAt(record, timePath);
   if (named !== undefined && named !== null) return named;
-  if (timeKey !== null && isTree(record) && Object.hasOwn(record, timeKey)) return record[timeKey];
-  return timePath !== null && record !== whole ? lookUp(whole, timePath) : undefined;
+  if (timeKey !== null && isTree(record) && Object.hasOwn(record, timeKey)) return timeIn(record, timeKey);
+  return timePath !== null && record !== whole ? timeAt(whole, timePath) : undefined;
+}
+
+function timeAt(json: unknown, path: JsonPath): unknown {
+  const time = lookUp(json, path);
+  const key = path[0]?.at(-1);
+  const above =
+    typeof time === 'string' && time.length <= 10
+      ? lookUp(
+          json,
+          path.map((tokens) => tokens.slice(0, -1)),
+        )
+      : undefined;
+  return typeof key === 'string' && isTree(above) && above[key] === time ? timeIn(above, key) : time;
 }
 
 interface Batch {

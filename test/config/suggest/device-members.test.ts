@@ -39,6 +39,16 @@ describe('devices of one topic', () => {
     expect(config.streams[0]?.name).toBeUndefined();
   });
 
+  it('keep their topic where the gateways of several buses have the same addresses', () => {
+    const { config, streams } = suggested((at) =>
+      ['modbus/a', 'modbus/b'].flatMap((topic) =>
+        [1, 2].map((slave_id, n) => [topic, { slave_id, temperature: 20 + at + n }] as const),
+      ),
+    );
+    expect(config.streams).toMatchObject([{ match: 'modbus/{device}' }]);
+    expect(Object.keys(streams)).toHaveLength(4);
+  });
+
   it('keep their topic where rooms have the same names', () => {
     const { streams } = suggested((at) =>
       ['floor1/x', 'floor2/x'].flatMap((topic) =>
@@ -86,6 +96,12 @@ describe('readings of a topic', () => {
       }),
       's/a/r.0.series.x.values.v',
     ],
+    [
+      'seconds as keys',
+      (nowMs: number) => ({ [nowMs / 1000 - 5]: { temp: 20 }, [nowMs / 1000]: { temp: 21 } }),
+      's/a/temp',
+    ],
+    ['its name as key', () => [{ 'living room': 20 }], 's/a/0.living room'],
     ['an empty key', () => ({ data: { '': 20 } }), 's/a/data.'],
   ])('are read with %s', (_, payload, name) => {
     const { streams, rejects } = suggested((_at, nowMs) => [['s/a', payload(nowMs)]]);
