@@ -1,5 +1,6 @@
 import { readdirSync, readFileSync, statSync, symlinkSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { crc32 } from 'node:zlib';
 import { describe, expect, it } from 'vitest';
 import { FrameWriter, MAGIC, readJournal } from '../../src/store/journal.ts';
 import type { StoreFault } from '../../src/store/sqlite-store.ts';
@@ -145,6 +146,29 @@ describe('a damaged journal (faults.md row 6)', () => {
     expect(linesOf(whole, starts[2]).lines).toHaveLength(20);
     expect(linesOf(whole, whole.length)).toEqual({ lines: [], damaged: [] });
   });
+});
+
+it('of version 1 is read around a run of zeros and a frame with an impossible record', () => {
+  const payload = (fill: (writer: FrameWriter) => void) => frame(fill).subarray(10);
+  const sample = Buffer.alloc(22);
+  sample[0] = 2;
+  sample.writeDoubleLE(T0, 5);
+  sample.writeDoubleLE(1.5, 13);
+  const sealed = (content: Buffer) => {
+    const head = Buffer.alloc(8);
+    head.writeUInt32LE(content.length, 0);
+    head.writeUInt32LE(crc32(content), 4);
+    return Buffer.concat([head, content]);
+  };
+  const first = Buffer.concat([
+    Buffer.from('GCJRNL1\n'),
+    sealed(Buffer.concat([payload((writer) => writer.name(0, 'a')), sample])),
+  ]);
+  // A power cut leaves zeros, which look like frames without content.
+  const bad = Buffer.concat([Buffer.alloc(100), sealed(sample.subarray(0, 21))]);
+  const { lines, damaged } = linesOf(Buffer.concat([first, bad, sealed(sample)]));
+  expect(lines).toEqual([`a ${T0} 1.5 0`, `a ${T0} 1.5 0`]);
+  expect(damaged).toEqual([{ at: first.length, bytes: bad }]);
 });
 
 /** The frame with another payload and a checksum that holds, made the way the format says. */

@@ -2,6 +2,7 @@ import { mkdtempSync, readdirSync, readlinkSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { FrameWriter } from '../../src/store/journal.ts';
 import { Segments } from '../../src/store/segments.ts';
 
 let dir: string;
@@ -58,5 +59,26 @@ describe.skipIf(process.platform !== 'linux')('Segments', () => {
     await first;
     expect(segments.isSynced).toBe(true);
     segments.abandon();
+  });
+
+  it('removes a file of an earlier process when its last row is dropped, and not its own', () => {
+    const former = new Segments(dir);
+    const frame = new FrameWriter();
+    frame.name(0, 'a');
+    for (const timeMs of [1, 2]) frame.sample(0, timeMs, 1, 0);
+    former.append(frame.seal(), 2);
+    former.close();
+    const [formerFile] = readdirSync(dir);
+    const segments = new Segments(dir);
+    segments.load({}, { sample: () => {}, mark: () => {}, meta: () => {} });
+    segments.append(Buffer.from('frame'), 1);
+    segments.dropRow();
+    expect(readdirSync(dir)).toHaveLength(2);
+    segments.dropRow();
+    expect(readdirSync(dir)).toHaveLength(1);
+    expect(readdirSync(dir)).not.toContain(formerFile);
+    segments.dropRow();
+    expect(readdirSync(dir)).toHaveLength(1);
+    segments.close();
   });
 });

@@ -125,6 +125,7 @@ describe('SqliteStore', () => {
 
   it('writes little however often it is flushed', () => {
     const { store } = open(temp());
+    store.setMeta('k', 'v'.repeat(500));
     const before = store.stats().writtenBytes;
     for (let i = 0; i < 12_000; i++) {
       store.append(sample(`s${i % 10}`, Math.floor(i / 10)));
@@ -312,6 +313,31 @@ describe('faults', () => {
     again.store.append(sample('b', 1));
     expect(again.store.settle()).toBe(true);
     expect(count(again.store, 'b')).toBe(1);
+  });
+
+  it('deletes the oldest rows while the disk is full, and counts them', () => {
+    const { store, clock, kinds } = open(temp(), { steadyMs: 1000 });
+    for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
+    store.settle();
+    store.append(sample('a', 20_000));
+    const full = vi.spyOn(Sqlite.prototype, 'transaction').mockImplementationOnce(() => {
+      throw new Sqlite.SqliteError('database or disk is full', 'SQLITE_FULL');
+    });
+    expect(store.settle()).toBe(true);
+    full.mockRestore();
+    const values = [...store.samples('a', 0)].map(({ value }) => value);
+    const first = 20_001 - values.length;
+    expect(values).toEqual(Array.from(values, (_, i) => first + i));
+    expect([first > 500, first < 4000]).toEqual([true, true]);
+    expect(store.stats()).toMatchObject({ samples: values.length, deletedForSpace: first });
+    expect(kinds()).toEqual(['disk-full']);
+    for (const kept of [['disk-full'], ['disk-full', 'disk-free']]) {
+      store.append(sample('a', 20_001 + kept.length));
+      store.settle();
+      expect(kinds()).toEqual(kept);
+      clock.advance(1000);
+    }
+    expect(store.stats()).toMatchObject({ samples: values.length + 2, deletedForSpace: first });
   });
 
   it('copies the readable data of a damaged database, including the newest', () => {
