@@ -58,6 +58,8 @@ describe('crossings', () => {
       atMs: 1_000_000 + 7 * 60_000,
     });
     expect(at('low', 'below', 35).probability).toBeGreaterThan(0.95);
+    // The median of the seventh bucket is on the threshold, not beyond it.
+    expect(at('low', 'below', 30).atMs).toBe(1_000_000 + 8 * 60_000);
   });
 
   it('gives the likeliest bucket if no median is beyond the threshold', () => {

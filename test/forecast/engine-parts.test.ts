@@ -52,10 +52,27 @@ describe('Engine', () => {
       },
     });
     expect(asked).toEqual([5]);
+    expect(engine.streams().map(({ horizonSteps }) => horizonSteps)).toEqual([null, 5]);
   });
 });
 
 describe('a stream', () => {
+  it('is due when its open bucket has ended and late readings have had their time', async () => {
+    const engine = new Engine(null);
+    engine.add(testSpec('s', { latenessMs: 500 }));
+    expect(engine.nextDueMs(START)).toBeNull();
+    for (const t of [0, 1]) {
+      const startMs = START + t * 1000;
+      engine.push({ stream: 's', timeMs: startMs, value: 1, arrivalMs: startMs });
+      const dueMs = engine.nextDueMs(startMs);
+      expect(dueMs).toBe(startMs + 1500);
+      expect(await engine.tick(startMs + 1490)).toEqual([]);
+      // Asked again without a new reading.
+      expect(engine.nextDueMs(startMs + 1490)).toBe(dueMs);
+      expect(await engine.tick(dueMs)).toHaveLength(1);
+    }
+  });
+
   it('has no scores before its interval is known', () => {
     const engine = new Engine(null);
     engine.add(testSpec('s', { intervalMs: null }));
