@@ -265,7 +265,9 @@ export class ClockHold implements Part {
     // The age of a reading without a time stamp is a guess during a backlog. So an agent that works alone relies on the second answer; a
     // bridge also waits until no old reading comes.
     const isProven = this.askedAgain && !this.parts.isBridge;
-    const isQuiet = nowMs >= settledMs && (isProven || nowMs - this.backlogMs >= QUIET_MS);
+    // At QoS 0 no message waits for acknowledgements of others, so the second question need not wait for a pause either.
+    const needsPause = this.parts.isBridge || (!isProven && this.parts.keptMs() > 0);
+    const isQuiet = nowMs >= settledMs && (!needsPause || nowMs - this.backlogMs >= QUIET_MS);
     if (!isLong && !isQuiet) return;
     if (!isLong && !isProven && this.backlogMs >= this.askedMs) {
       // Since then, acknowledgements may have let the broker send more. It answers after that.

@@ -151,7 +151,7 @@ export class LateRestore {
   }
 
   private isLate({ stream, timeMs, arrivalMs }: Sample, intervalMs: number | null): boolean {
-    let closedToMs = this.closedToMs.get(stream);
+    let closedToMs = this.closedToMs.get(stream) ?? this.closedToOf(stream);
     if (closedToMs === undefined) {
       const { replayFromMs, store } = this.parts;
       const { failedReads } = store;
@@ -160,6 +160,11 @@ export class LateRestore {
     }
     // A state far ahead of the clock is of a wrong clock: its buckets make no reading late, see `Buckets`.
     return timeMs < closedToMs && !(closedToMs - arrivalMs > FUTURE_MS + (intervalMs ?? 0));
+  }
+
+  /** As the scan has found it, if it could read the store. */
+  private closedToOf(stream: string): number | undefined {
+    return this.scan?.isIncomplete === false ? this.waiting.get(stream)?.start?.closedToMs : undefined;
   }
 
   /** Whether the last attempt to read the stored samples failed. */

@@ -25,6 +25,8 @@ export interface ReplayStart {
   readonly state: 'saved' | 'new' | 'rebuilt';
   /** Possible times of the first sample, latest first, ms: the first one with enough samples after it is used, else the last one. */
   readonly fromMs: readonly number[];
+  /** The saved state contains all buckets before this time, ms; -Infinity without a state. */
+  readonly closedToMs?: number;
 }
 
 /** A replay of this many samples is long enough: it does not begin earlier. */

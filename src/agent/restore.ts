@@ -166,16 +166,18 @@ export function startOf(
   saved: Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | null,
   modelHash: string | null,
 ): ReplayStart {
-  if (saved === null) return { state: 'new', fromMs: [firstMs] };
+  if (saved === null) return { state: 'new', fromMs: [firstMs], closedToMs: Number.NEGATIVE_INFINITY };
   // Never before a reset: a state without closed buckets since then would replay all samples.
   const after = (ms: number): number => Math.max(firstMs, ms);
   const { replayFromMs } = saved;
-  if (saved.modelHash === modelHash) return { state: 'saved', fromMs: [after(replayFromMs)] };
+  if (saved.modelHash === modelHash)
+    return { state: 'saved', fromMs: [after(replayFromMs)], closedToMs: replayFromMs };
   const spansMs =
     spec.intervalMs === null
       ? [...REBUILD_SPANS_MS, Number.POSITIVE_INFINITY]
       : [REBUILD_BUCKETS * spec.intervalMs];
-  return { state: 'rebuilt', fromMs: spansMs.map((spanMs) => after(Math.max(0, replayFromMs - spanMs))) };
+  const fromMs = spansMs.map((spanMs) => after(Math.max(0, replayFromMs - spanMs)));
+  return { state: 'rebuilt', fromMs, closedToMs: replayFromMs };
 }
 
 /** Chooses among several possible starts, with one scan for all streams. */

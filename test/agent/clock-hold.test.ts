@@ -259,6 +259,29 @@ describe('ClockHold', () => {
     expect(behind()).not.toBeNull();
   });
 
+  test('at QoS 0 the second question does not wait for a pause of the old readings; a bridge waits', () => {
+    for (const isBridge of [false, true]) {
+      const { hold, probes, pass, behind } = setUp(isBridge, 0);
+      hold.connected({ resumed: true });
+      hold.subscribed();
+      if (isBridge) {
+        pass(100);
+        probes.splice(0)[0](false);
+      }
+      hold.arrived(30_000);
+      pass(300);
+      expect(probes).toHaveLength(isBridge ? 0 : 1);
+      if (isBridge) continue;
+      expect(behind()).toBeNull();
+      probes[0](false);
+      hold.arrived(30_000);
+      pass(200);
+      expect(behind()).toBeNull();
+      pass(100);
+      expect(behind()).not.toBeNull();
+    }
+  });
+
   test('a broker that holds back messages whenever it is asked does not hold the clock for ever', () => {
     const { hold, probes, pass, behind } = setUp();
     hold.connected({ resumed: true });
