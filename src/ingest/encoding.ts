@@ -111,9 +111,11 @@ const ENCODINGS: readonly Encoding[] = [
  * @param mostBytes maximum size of a decoded payload
  */
 export function plainPayload(payload: Uint8Array, mostBytes: number): Uint8Array | Refused {
-  const [first = 0, second = 0] = payload;
+  // Not by destructuring, which makes an iterator for each message.
+  const first = payload[0] ?? 0;
+  const second = payload[1] ?? 0;
   // nearly all payloads: JSON, numbers and line protocol start with visible characters that no encoding starts with
-  if (first >= 0x20 && first < 0x78 && second !== 0 && !COULD_BE.includes(first)) return payload;
+  if (first >= 0x20 && first < 0x7f && second !== 0 && !COULD_BE.includes(first)) return payload;
   const bytes = Buffer.from(payload.buffer, payload.byteOffset, payload.byteLength);
   const encoding = payload.length < 4 ? undefined : ENCODINGS.find(({ is }) => is(bytes));
   if (encoding === undefined) return payload;
@@ -138,5 +140,5 @@ export function plainPayload(payload: Uint8Array, mostBytes: number): Uint8Array
   };
 }
 
-/** Visible characters with which an encoding of the table starts: `(` Zstandard, `B` bzip2, `P` ZIP, `W` and `e` Base64. */
-const COULD_BE = [0x28, 0x42, 0x50, 0x57, 0x65];
+/** Visible characters with which an encoding of the table starts: `(` Zstandard, `B` bzip2, `P` ZIP, `W` and `e` Base64, `x` zlib. */
+const COULD_BE = [0x28, 0x42, 0x50, 0x57, 0x65, 0x78];

@@ -119,4 +119,16 @@ describe('an encoded payload', () => {
       expect(plainPayload(payload, 4096)).toBe(payload);
     }
   });
+
+  it('takes JSON, lists and numbers for plain by their first bytes, without a look at the rest: nearly every message is one', () => {
+    for (const text of ['{"value":20.5}', '[{"n":"t"}]', '20.5', '-1', 'on', 'm,a=b v=1', '"quoted"']) {
+      const payload = new Uint8Array(Buffer.from(text));
+      Object.defineProperty(payload, 'buffer', {
+        get: () => {
+          throw new Error('the search for an encoding has begun');
+        },
+      });
+      expect(plainPayload(payload, 4096)).toBe(payload);
+    }
+  });
 });
