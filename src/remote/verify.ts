@@ -164,7 +164,7 @@ function readClaims<Schema extends z.ZodType>(
   };
   if (typeof claims.aud === 'string' && claims.aud !== audience)
     return refuse(401, stated, problem('aud', `is ${excerpt(claims.aud)}, not ${audience}`, AUD_HINT));
-  const parsed = schema.safeParse(value);
+  const parsed = schema.safeParse(value, { reportInput: true });
   if (!parsed.success)
     return refuse(400, stated, ...parsed.error.issues.flatMap((issue) => problemsOf(issue)));
   return { message: { claims: parsed.data, kid }, refusal: null };

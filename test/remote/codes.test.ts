@@ -218,6 +218,13 @@ describe('codes of remote config', () => {
     expect(gateway.running.publish.every).toBe(120_000);
   });
 
+  it('a claim of another type is not called missing', async () => {
+    const textOf = async (version: unknown) =>
+      (await start().push(await push({ ...GOOD, version }))).errors[0]?.text;
+    expect(await textOf(undefined)).toMatch(/^is missing/);
+    for (const version of ['5', 1.5, null]) expect(await textOf(version)).toBe('must be a whole number');
+  });
+
   it('lists all that is wrong at once, with path, text and hint', async () => {
     const { errors } = await start().push(
       await push({
