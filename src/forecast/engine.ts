@@ -85,6 +85,8 @@ export class Engine implements ForecastEngine {
   private quietUntilMs = Number.NEGATIVE_INFINITY;
   /** Streams with closed buckets that were not stepped because the agent is stopping; null: it is not. */
   private left: ReadonlySet<Stream> | null = null;
+  /** Buffer of the last snapshot, for the next one. */
+  private written: Uint8Array<ArrayBuffer> | undefined;
   private found: MarkedBucket[] = [];
   /** Newest forecasts of the streams that did not catch up in the last tick: not published, but their anomalies are passed on. */
   private readonly held = new Map<string, Forecast>();
@@ -611,8 +613,9 @@ export class Engine implements ForecastEngine {
     const known = this.byName.get(stream);
     if (known === undefined || known.buckets.intervalMs === null || this.left?.has(known)) return null;
     return this.with(known, () => {
-      const writer = new StateWriter();
+      const writer = new StateWriter(this.written);
       known.persist(writer);
+      this.written = writer.buffer;
       return {
         stream,
         modelHash: this.modelHash,

@@ -6,7 +6,7 @@
  */
 
 import type { ArrayBlock } from '../series/array-block.ts';
-import { fromBfloat16, toBfloat16 } from '../series/bfloat16.ts';
+import type { Bfloat16 } from '../series/bfloat16.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
 
@@ -28,6 +28,7 @@ export class IntervalRing {
     private readonly knots: LeadKnots,
     width: number,
     memory: ArrayBlock,
+    private readonly bfloat16: Bfloat16,
   ) {
     this.others = width - WHOLE;
     this.whole = memory.float32(knots.rows * WHOLE).fill(Number.NaN);
@@ -36,25 +37,25 @@ export class IntervalRing {
 
   /** Copies the row of a step to the start of `out`. */
   read(knot: number, step: number, out: Float64Array): void {
-    const { others, whole, offsets } = this;
+    const { others, whole, offsets, bfloat16 } = this;
     const row = this.knots.row(knot, step);
     const median = whole[row * WHOLE + 1];
-    for (let i = 0; i < others; i++) out[i] = median + fromBfloat16(offsets[row * others + i]);
+    for (let i = 0; i < others; i++) out[i] = median + bfloat16.decode(offsets[row * others + i]);
     for (let i = 0; i < WHOLE; i++) out[others + i] = whole[row * WHOLE + i];
   }
 
   /** @param from start of the row in `values`; NaN values stay NaN */
   write(knot: number, step: number, values: Float64Array, from: number): void {
-    const { others, whole, offsets } = this;
+    const { others, whole, offsets, bfloat16 } = this;
     const row = this.knots.row(knot, step);
     for (let i = 0; i < WHOLE; i++) whole[row * WHOLE + i] = values[from + others + i];
     const median = whole[row * WHOLE + 1];
-    for (let i = 0; i < others; i++) offsets[row * others + i] = toBfloat16(values[from + i] - median);
+    for (let i = 0; i < others; i++) offsets[row * others + i] = bfloat16.encode(values[from + i] - median);
   }
 
   /** Deletes the interval at index `place` of every row. */
   clear(place: number): void {
-    const none = toBfloat16(Number.NaN);
+    const none = this.bfloat16.encode(Number.NaN);
     for (let at = place; at < this.offsets.length; at += this.others) this.offsets.fill(none, at, at + WHOLE);
   }
 

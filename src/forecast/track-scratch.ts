@@ -1,4 +1,5 @@
 /** Scratch buffers for the blend of a stream. */
+import { Bfloat16 } from '../series/bfloat16.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import { C } from './candidates.ts';
 import { situationsScratch } from './situations.ts';
@@ -31,6 +32,7 @@ export class TrackScratch {
   /** [C], for the weights of one knot. */
   readonly setback = new Float64Array(C);
   readonly losses = new Float64Array(C);
+  readonly bfloat16 = new Bfloat16();
 
   /** Factors by level at the knots, see `situations.ts`. */
   readonly situations: Float64Array;

@@ -123,7 +123,7 @@ export class Track {
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
-    this.pending = new IntervalRing(scratch.knots, ROW, memory);
+    this.pending = new IntervalRing(scratch.knots, ROW, memory, scratch.bfloat16);
     this.worth = new Weights(scratch.knots, season, memory, scratch);
     this.ownShare = new OwnShare(scratch.knots, memory);
     this.widening = new Widening(scratch.knots, coverage, memory);

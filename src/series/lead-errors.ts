@@ -5,7 +5,7 @@
  */
 
 import { ArrayBlock } from './array-block.ts';
-import { fromBfloat16, toBfloat16 } from './bfloat16.ts';
+import { Bfloat16 } from './bfloat16.ts';
 import { LeadKnots } from './lead-knots.ts';
 import type { StateIo } from './state-io.ts';
 
@@ -16,10 +16,11 @@ const OUTLIER = 8;
 /** Knots for the errors; shared by all streams of one horizon. */
 export const errorKnots = (leads: number): LeadKnots => new LeadKnots(KNOTS, leads);
 
-/** Scratch buffers for one expert's errors; streams may share them. */
+/** Scratch buffers for one expert's errors and for coding; streams may share them. */
 export class ErrorScratch {
   readonly atKnots = new Float64Array(KNOTS.length + 1);
   readonly logAtKnots = new Float64Array(KNOTS.length + 1);
+  readonly bfloat16 = new Bfloat16();
 }
 
 export class LeadErrors {
@@ -52,6 +53,7 @@ export class LeadErrors {
   /** Scores the forecasts made for this bucket. Call once per step, before `keep`. */
   observe(value: number, observed: boolean): void {
     const { experts, state, pending, offsets } = this;
+    const { bfloat16 } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       const own = j * (experts + 2);
@@ -65,7 +67,7 @@ export class LeadErrors {
       const rate = 1 / state[countAt];
       for (let e = 0; e < experts; e++) {
         const mean = state[own + e];
-        let miss = Math.abs(fromAnchor - fromBfloat16(offsets[at * experts + e]));
+        let miss = Math.abs(fromAnchor - bfloat16.decode(offsets[at * experts + e]));
         if (state[countAt] > 16 && miss > OUTLIER * mean && mean > 0) miss = OUTLIER * mean;
         state[own + e] = mean + rate * (miss - mean);
       }
@@ -137,13 +139,14 @@ export class LeadErrors {
    */
   keep(leads: number, forecasts: Float32Array, anchor: Float32Array, scale: Float32Array): void {
     const { experts, pending, offsets } = this;
+    const { bfloat16 } = this.scratch;
     for (let j = 0; j < this.knots.length; j++) {
       const k = this.knots[j];
       const at = this.lead.row(j, this.step);
       pending[2 * at] = anchor[k - 1];
       pending[2 * at + 1] = scale[k - 1];
       for (let e = 0; e < experts; e++)
-        offsets[at * experts + e] = toBfloat16(forecasts[e * leads + k - 1] - anchor[k - 1]);
+        offsets[at * experts + e] = bfloat16.encode(forecasts[e * leads + k - 1] - anchor[k - 1]);
     }
     this.step++;
   }

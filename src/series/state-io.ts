@@ -16,24 +16,21 @@ export interface StateIo {
   array<T extends StateArray>(values: T): T;
 }
 
-/** Buffer for the next writer, because a new one would grow several times; null while a writer uses it. */
-let spare: Uint8Array | null = null;
-
 export class StateWriter implements StateIo {
   readonly reading = false;
-  private bytes = spare ?? new Uint8Array(4096);
-  private view = new DataView(this.bytes.buffer);
+  private view: DataView<ArrayBuffer>;
   private length = 0;
 
-  constructor() {
-    spare = null;
+  /** @param buffer of an earlier writer, which is done; a new one grows several times */
+  constructor(public buffer = new Uint8Array(4096)) {
+    this.view = new DataView(buffer.buffer);
   }
 
   private reserve(extra: number): void {
-    if (this.length + extra <= this.bytes.length) return;
-    const grown = new Uint8Array(Math.max(this.bytes.length * 2, this.length + extra));
-    grown.set(this.bytes.subarray(0, this.length));
-    this.bytes = grown;
+    if (this.length + extra <= this.buffer.length) return;
+    const grown = new Uint8Array(Math.max(this.buffer.length * 2, this.length + extra));
+    grown.set(this.buffer.subarray(0, this.length));
+    this.buffer = grown;
     this.view = new DataView(grown.buffer);
   }
 
@@ -47,15 +44,13 @@ export class StateWriter implements StateIo {
   array<T extends StateArray>(values: T): T {
     this.number(values.length);
     this.reserve(values.byteLength);
-    this.bytes.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.length);
+    this.buffer.set(new Uint8Array(values.buffer, values.byteOffset, values.byteLength), this.length);
     this.length += values.byteLength;
     return values;
   }
 
-  /** Call it once: another writer may use the buffer afterwards. */
   finish(): Uint8Array {
-    spare = this.bytes;
-    return this.bytes.slice(0, this.length);
+    return this.buffer.slice(0, this.length);
   }
 }
 

@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { expect, it } from 'vitest';
 import { IntervalRing } from '../../src/forecast/interval-ring.ts';
 import { ArrayBlock } from '../../src/series/array-block.ts';
+import { Bfloat16 } from '../../src/series/bfloat16.ts';
 import { LeadKnots } from '../../src/series/lead-knots.ts';
 
 const knots = new LeadKnots([1, 4], 8);
@@ -9,7 +10,7 @@ const WIDTH = 6;
 
 /** What comes back of a row that was written `lead` steps before. */
 function kept(values: readonly number[]): number[] {
-  const ring = new IntervalRing(knots, WIDTH, new ArrayBlock());
+  const ring = new IntervalRing(knots, WIDTH, new ArrayBlock(), new Bfloat16());
   const out = new Float64Array(WIDTH);
   for (let step = 10; step < 14; step++) {
     ring.write(
@@ -49,7 +50,7 @@ it('keeps edges that equal a reading, and quantiles that equal the median, exact
 
 it('is NaN where no row was written or the candidate had no forecast', () => {
   const out = new Float64Array(WIDTH);
-  new IntervalRing(knots, WIDTH, new ArrayBlock()).read(2, 3, out);
+  new IntervalRing(knots, WIDTH, new ArrayBlock(), new Bfloat16()).read(2, 3, out);
   expect([...out].every(Number.isNaN)).toBe(true);
   expect(kept([Number.NaN, 1, 2, 0, 1, 2]).map(Number.isNaN)).toEqual([true, ...Array(5).fill(false)]);
 });
