@@ -118,11 +118,7 @@ export class DatabaseConnection {
   run(action: (db: Database) => void): boolean {
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
-      if (this.suspect !== null && !this.isMovedAside()) {
-        // The check has ended, and the database could not be moved aside.
-        if (this.suspect === null) this.waitLonger();
-        return false;
-      }
+      if (this.suspect !== null && !this.isMovedAside()) return false;
       try {
         action(this.database ?? this.openNow());
         return true;
@@ -195,12 +191,11 @@ export class DatabaseConnection {
       this.close();
       this.suspect ??= { reason: errorText(error), check: new ReadCheck(this.options.path) };
       if (this.isMovedAside()) return true;
-    }
-    if (isDiskFull(error) && this.makeRoom()) return true;
+    } else if (isDiskFull(error) && this.makeRoom()) return true;
+    else if (this.suspect === null) this.waitLonger();
     this.degraded(error);
     // After a failed sync the cached pages of this connection may differ from the file.
     this.close();
-    if (this.suspect === null) this.waitLonger();
     return false;
   }
 
@@ -218,7 +213,10 @@ export class DatabaseConnection {
     this.database = null;
   }
 
-  /** Checks a database that seems damaged, a part at each call: the disk may just be unreadable at the moment. */
+  /**
+   * Checks a database that seems damaged, a part at each call: the disk may just be unreadable at the moment. Sets when to go on, or to
+   * try again.
+   */
   private isMovedAside(): boolean {
     const { suspect } = this;
     if (suspect === null) return false;
@@ -231,7 +229,9 @@ export class DatabaseConnection {
     this.suspect = null;
     this.unreadSince = isReadable ? null : (this.unreadSince ?? now);
     const isCertain = this.unreadSince === null || now - this.unreadSince >= UNREADABLE_MS;
-    return isCertain && this.moveAside(suspect.reason);
+    if (isCertain && this.moveAside(suspect.reason)) return true;
+    this.waitLonger();
+    return false;
   }
 
   /** Moves a damaged file aside, if the disk still accepts writes. */
