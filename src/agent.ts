@@ -55,19 +55,18 @@ export async function startAgent(options: AgentOptions): Promise<Agent> {
 }
 
 async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
-  const { config, version, clock, configFile, keys, fallbackPorts, onConfig, onForecast } = options;
+  const { config, version, clock, remote: session, document, fallbackPorts } = options;
   const errors = new LoggedErrors();
   const log = errors.counted(options.log);
   const running = { config };
   const opened = openData({ ...options, log }, () => running.config, stops);
-  const { store, engine, models } = opened;
 
   // What every part may use. These functions call parts that are made below.
   const context: Context = {
     version,
     clock,
     log,
-    store,
+    store: opened.store,
     topics: topicsOf(config.base, config.node),
     since: startTime(clock),
     session: randomUUID(),
@@ -84,26 +83,21 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   };
   /** The context of one part: its log lines name it. */
   const contextOf = (part: string): Context => ({ ...context, log: log.with({ part }) });
+  const specs = () => streams.specs();
+  const modelName = () => publishedName(opened.models.current, version);
+
   const configurer: Configurer = new Configurer({
     ...contextOf('config'),
     running,
-    streams: () => streams.specs(),
+    streams: specs,
     parts: () => parts,
-    onConfig,
+    onConfig: options.onConfig,
   });
-  const ahead = new KnownAhead({ ...contextOf('known ahead'), engine });
-  const streams = new AgentStreams({
-    ...contextOf('streams'),
-    engine,
-    // A push on trial is judged by the streams of the former run.
-    ...(options.remote?.opened.onTrial === true && { atOnce: Number.POSITIVE_INFINITY }),
-  });
-  const outputs = createOutputs({
-    ...contextOf('outputs'),
-    streams: () => streams.specs(),
-    model: () => publishedName(models.current, version),
-    group: GROUP,
-  });
+  const ahead = new KnownAhead({ ...contextOf('known ahead'), engine: opened.engine });
+  // A push on trial is judged by the streams of the former run.
+  const atOnce = session?.opened.onTrial === true ? { atOnce: Number.POSITIVE_INFINITY } : {};
+  const streams = new AgentStreams({ ...contextOf('streams'), engine: opened.engine, ...atOnce });
+  const outputs = createOutputs({ ...contextOf('outputs'), streams: specs, model: modelName, group: GROUP });
   const link: Link = new Link({
     ...contextOf('broker'),
     outputs,
@@ -112,76 +106,20 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
     pipeline: () => (site?.isBridge === true ? site : pipeline),
   });
   const hold = createClockHold(contextOf('clock'), link, streams);
-  const site = await createSite(contextOf('site'), {
-    streams,
-    hold,
-    models,
-    facts: opened.facts,
-    modelName: () => publishedName(models.current, version),
-  });
+  const site = await createSite(contextOf('site'), { ...opened, streams, hold, modelName });
   const alerts = new Alerts({ ...context, outputs });
   const tuning = new TuningPart({ ...contextOf('fine-tuning'), ...opened, streams, outputs });
-  const session = options.remote;
-  const remote =
-    session === undefined
-      ? null
-      : new AgentRemote({ ...contextOf('remote config'), ...opened, session, streams, tuning, link, alerts });
-  const forecasts = forecastHandler({
-    ...contextOf('forecasts'),
-    outputs,
-    streams,
-    tuning,
-    remote,
-    onForecast,
-  });
-  const pipeline: Pipeline = createPipeline(contextOf('pipeline'), {
-    engine,
-    streams,
-    hold,
-    outputs,
-    link,
-    forecasts,
-  });
-  const health = new Health({
-    ...context,
-    ...opened,
-    errors,
-    streams,
-    pipeline,
-    outputs,
-    link,
-    tuning,
-    remote,
-    ahead,
-    site,
-  });
-  const requests = createRequests(contextOf('requests'), { configFile, keys, streams, tuning, outputs });
-  const page = new Page({
-    ...opened,
-    streams,
-    health,
-    hold,
-    alerts,
-    tuning,
-    requests,
-    remote,
-    site,
-    session,
-    document: options.document,
-    fallbackPorts,
-  });
-  const reports = new Reports({
-    ...contextOf('reports'),
-    engine,
-    models,
-    hold,
-    alerts,
-    health,
-    remote,
-    outputs,
-    streams,
-    tuning,
-  });
+  const pushes = { ...contextOf('remote config'), ...opened, streams, tuning, link, alerts };
+  const remote = session === undefined ? null : new AgentRemote({ ...pushes, session });
+
+  const made = { ...opened, ahead, streams, outputs, link, hold, site, alerts, tuning, remote };
+  const forecasts = forecastHandler({ ...contextOf('forecasts'), ...made, onForecast: options.onForecast });
+  const pipeline: Pipeline = createPipeline(contextOf('pipeline'), { ...made, forecasts });
+  const health = new Health({ ...context, ...made, errors, pipeline });
+  const { configFile, keys } = options;
+  const requests = createRequests(contextOf('requests'), { ...made, configFile, keys });
+  const page = new Page({ ...made, health, requests, session, document, fallbackPorts });
+  const reports = new Reports({ ...contextOf('reports'), ...made, health });
 
   // Started in this order, stopped in reverse order; a config change applies in this order too.
   const parts: readonly Part[] = [
