@@ -32,7 +32,7 @@ interface Waiting {
   start?: ReplayStart;
 }
 
-export interface LateRestoreParts {
+interface LateRestoreParts {
   /** See `AT_ONCE`. */
   readonly atOnce?: number;
   readonly store: ScannedStore;
@@ -45,7 +45,7 @@ export interface LateRestoreParts {
 /** Restores all of the streams. @param isIncomplete whether their stored samples could not be read */
 type Restore = (streams: readonly Restorable[], isIncomplete: boolean) => Promise<void>;
 
-export interface TurnPace {
+interface TurnPace {
   readonly monotonicMs: () => number;
   readonly breathe: () => Promise<void> | undefined;
 }

@@ -495,7 +495,7 @@ export function columnNames(tree: Tree): readonly unknown[] | null {
 }
 
 /** A payload of columns, read as a batch. */
-export interface Columns {
+interface Columns {
   /** Key of the times in the rows. */
   readonly key: string;
   readonly rows: readonly Tree[];

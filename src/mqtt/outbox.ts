@@ -14,7 +14,7 @@ export interface Outgoing {
 }
 
 /** A topic, or a number for a message that is never replaced. */
-export type OutboxKey = string | number;
+type OutboxKey = string | number;
 
 export interface OutboxEntry {
   readonly message: Outgoing;

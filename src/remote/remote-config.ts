@@ -39,7 +39,7 @@ interface Applied {
 }
 
 /** Interface of remote config to the agent. */
-export interface Host {
+interface Host {
   /** Applies `wanted` as far as possible without a restart, or refuses it and changes nothing. Never rejects. */
   configure(
     wanted: Config,

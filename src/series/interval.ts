@@ -24,7 +24,7 @@ const MAX_COPIES = 12;
 const MAX_REPORT_MS = 120_000;
 
 /** Gaps between readings, ms, in order; negative if both readings have the same value. */
-export type SignedGaps = Float64Array;
+type SignedGaps = Float64Array;
 
 /** The lengths of gaps, ascending, ms. */
 export function sortedLengths(gaps: SignedGaps): Float64Array {

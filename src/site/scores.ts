@@ -24,7 +24,7 @@ const ANSWER_MS = 3000;
 
 export const scoredStreams = (partitions: number): number => Math.max(1, Math.ceil(SCORED / partitions));
 
-export interface GroupScores {
+interface GroupScores {
   readonly scores: readonly StreamScore[];
   /** Whether most partitions are forecast by the model, of those that have an owner. */
   readonly inUse: boolean;

@@ -37,7 +37,7 @@ export interface GradientSource {
 }
 
 /** Training batches; `carry` receives the final states of each. */
-export interface BatchStream {
+interface BatchStream {
   next(): TrainingBatch;
   /** Moves on as `next` does, without the batch. */
   skip(): void;
@@ -45,7 +45,7 @@ export interface BatchStream {
 }
 
 /** One pass over fixed batches; repeatable. */
-export interface BatchPass {
+interface BatchPass {
   batches(): Iterable<TrainingBatch>;
   carry(hT: Float32Array): void;
 }
@@ -114,7 +114,7 @@ export interface Checkpoint {
   readonly states: Float32Array;
 }
 
-export type StopReason = 'steps' | 'time' | 'patience' | 'stopped' | 'diverged';
+type StopReason = 'steps' | 'time' | 'patience' | 'stopped' | 'diverged';
 
 export interface LoopResult {
   /** Best weights by validation; the last without a validation set. In the order of the parameters. */

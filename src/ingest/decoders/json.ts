@@ -70,7 +70,7 @@ function nameOf(sent: unknown): string | null | undefined {
   return isFraction ? String(sent) : (identityOf(sent) ?? undefined);
 }
 
-export interface JsonDecoder extends Decoder {
+interface JsonDecoder extends Decoder {
   /** Reads a value that stands for the payload. */
   decodeDocument(json: unknown, message: Message, sink: DecodeSink): void;
 }
