@@ -69,15 +69,17 @@ const mainOptions = { maxWorkers: Math.ceil(1.5 * availableParallelism()), isola
 
 /** Vitest begins with the largest files. These are small, but take long: at the end, one worker would run them alone. */
 const LONG = [
-  'training/cycle',
   'training/trials',
   'training/live-inputs',
-  'training/job',
   'backtest/play',
   'web/page',
   'agent/remote',
   'agent/parts',
   'network/training-graph',
+  'training/job',
+  'training/cycle.slow',
+  'cli/init/init.slow',
+  'backtest/covariates.slow',
   'agent/rollback.slow',
   'e2e/remote-config.slow',
   'site/worker.slow',

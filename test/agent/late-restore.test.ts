@@ -2,6 +2,7 @@
  * An agent with many streams is online before their states are restored. Whatever happens meanwhile (readings, kills, another start),
  * it then forecasts like an agent that never stopped.
  */
+import { cpSync } from 'node:fs';
 import Database from 'better-sqlite3';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { LateRestore } from '../../src/agent/late-restore.ts';
@@ -18,6 +19,7 @@ import { fakeModel } from '../support/fake-model.ts';
 import { uniform } from '../support/random.ts';
 import { testSpec } from '../support/specs.ts';
 import { openStore, tempFolder } from '../support/stores.ts';
+import { tempDirs } from '../support/temp.ts';
 
 const START = Date.UTC(2025, 0, 1);
 /** More than two turns; the last ones see each other. */
@@ -38,6 +40,10 @@ const withFill = (fill: string) =>
   });
 const CONFIG = withFill('model');
 const topicOf = (place: string): string => `${LINKED.includes(place) ? 'linked' : 'alone'}/${place}`;
+
+const newFolder = tempDirs();
+/** Data folders of agents that are stopped, by the number of seconds in which every place has sent readings. */
+const stopped = new Map<number, Promise<string>>();
 
 class Agent {
   /** By stream and origin. */
@@ -115,12 +121,29 @@ class Agent {
     }
   }
 
-  /** Every place has sent readings; then the agent was stopped and started again. */
-  static async restarted(): Promise<Agent> {
+  /** Every place has sent readings; then the agent was stopped. Tests work with copies of the same folder. */
+  static async stopped(seconds: number, atOnce?: number): Promise<Agent> {
+    const made = stopped.get(seconds) ?? Agent.makeStopped(seconds);
+    stopped.set(seconds, made);
+    const agent = new Agent(atOnce);
+    cpSync(await made, agent.folder, { recursive: true });
+    agent.clock.advance(1000 * seconds);
+    return agent;
+  }
+
+  private static async makeStopped(seconds: number): Promise<string> {
     const agent = new Agent(0);
     await agent.start();
-    await agent.hearAll(12);
+    await agent.hearAll(seconds);
     agent.stop();
+    const folder = newFolder();
+    cpSync(agent.folder, folder, { recursive: true });
+    return folder;
+  }
+
+  /** As `stopped`, and started again. */
+  static async restarted(): Promise<Agent> {
+    const agent = await Agent.stopped(12, 0);
     await agent.start();
     return agent;
   }
@@ -471,10 +494,7 @@ describe('a store that cannot be read', () => {
   });
 
   test('at the start: the streams are restored later', async () => {
-    const agent = new Agent();
-    await agent.start();
-    await agent.hearAll(12);
-    agent.stop();
+    const agent = await Agent.stopped(12);
     const end = failQueries('bytes FROM snapshot');
     await agent.start();
     const { streams } = agent.now;
@@ -530,10 +550,7 @@ test('topics of streams that are gone are cleared when the list is read later', 
 test.each(['read later', 'unread until the end'])(
   'a list of streams that cannot be read at the start is not replaced: %s',
   async (how) => {
-    const agent = new Agent(0);
-    await agent.start();
-    await agent.hearAll(12);
-    agent.stop();
+    const agent = await Agent.stopped(12, 0);
     const end = failQueries('');
     await agent.start();
     const speaking = PLACES.slice(0, 4);
@@ -673,11 +690,12 @@ describe('the work of a restore', () => {
   test.each(['saved states', 'no states', 'states of another model'])(
     'every stored sample is read once, however slow the turns are: %s',
     async (states) => {
-      const agent = new Agent(0);
-      await agent.start();
-      await agent.hearAll(40);
-      if (states === 'no states') agent.kill();
-      else agent.stop();
+      const agent = states === 'no states' ? new Agent(0) : await Agent.stopped(40, 0);
+      if (states === 'no states') {
+        await agent.start();
+        await agent.hearAll(40);
+        agent.kill();
+      }
       if (states === 'states of another model') agent.hash = 'another';
       await agent.start();
       const { streams, store, engine } = agent.now;
@@ -696,10 +714,7 @@ describe('the work of a restore', () => {
   );
 
   test('states with other settings need a second scan, not one for each turn', async () => {
-    const agent = new Agent(0);
-    await agent.start();
-    await agent.hearAll(40);
-    agent.stop();
+    const agent = await Agent.stopped(40, 0);
     agent.fill = 'hold';
     await agent.start();
     const { store, engine } = agent.now;

@@ -53,6 +53,7 @@ const champion = verifyModel(untrainedModel(spec), 'champion');
 /** A trainer that returns the result of an earlier training on the same values. */
 const trainedBefore = (before: TrainingJob, result: JobResult) => async (job: TrainingJob) => {
   expect(job.series.map(({ values }) => values)).toEqual(before.series.map(({ values }) => values));
+  expect(job.weights).toEqual(before.weights);
   return result;
 };
 /** Fine-tuning with the champion, and what its trainer was asked for and returned. */
@@ -78,7 +79,7 @@ const tuneOrdinary = () => {
 describe('fineTune', () => {
   it('trains a better model outside the holdout, and promotes it in int8', async () => {
     const series = [rhythm('a', 900, 1), rhythm('b', 900, 2)];
-    const { report, job } = await tune(series);
+    const { report, job, result } = await tune(series);
     expect(report).toMatchObject({ status: 'promote', streams: 2, leftOut: [] });
     expect(report.verdict!.gain).toBeGreaterThan(0.05);
     expect(report.candidate!.manifest).toMatchObject({
@@ -98,8 +99,9 @@ describe('fineTune', () => {
       to: new Date(Date.UTC(2024, 0, 1) + 765 * HOUR).toISOString(),
     });
 
-    // The next one takes the place of the second network, beside the same first one.
-    const next = await fineTune({ ...at, champion: candidate, series }, { train }, options);
+    // The next one takes the place of the second network, beside the same first one: it is asked for the same training.
+    const again = { train: trainedBefore(job, result) };
+    const next = await fineTune({ ...at, champion: candidate, series }, again, options);
     expect(next.verdict!.gain).toBeLessThan(0.05);
     const { champion: before } = next.verdict!.losses;
     expect(before).toBeLessThan(report.verdict!.losses.champion);
