@@ -128,7 +128,7 @@ describe('SqliteStore', () => {
     store.setMeta('k', 'v'.repeat(500));
     const before = store.stats().writtenBytes;
     for (let i = 0; i < 12_000; i++) {
-      store.append(sample(`s${i % 10}`, Math.floor(i / 10)));
+      store.append(sample(`s${i % 10}${'x'.repeat(80)}`, Math.floor(i / 10)));
       store.flush();
     }
     const perSample = (store.stats().writtenBytes - before) / 12_000;
