@@ -133,8 +133,10 @@ describe('bounds', () => {
   it('do not change values within the range, or any value while little is known', () => {
     const few = shown([1, 2, 3]);
     expect(few.hold(50)).toBe(50);
-    const some = shown(Array.from({ length: 100 }, (_, i) => Math.sin(i)));
+    expect(few.range).toBeNull();
+    const some = shown([7, ...Array.from({ length: 100 }, (_, i) => i % 7)]);
     expect(some.hold(0.3)).toBe(0.3);
+    expect(some.range).toEqual({ low: 0, high: 7 });
   });
 
   it('do not limit a steadily rising stream, and give a random walk as much room as before', () => {

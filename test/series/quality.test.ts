@@ -95,6 +95,20 @@ describe('a spike', () => {
     expect(count(marks.subarray(200), MASKED)).toBe(0);
   });
 
+  it('within a former range is found once that range is long past', () => {
+    const quality = new Quality();
+    const noise = uniform(5);
+    const at = (level: number, value = level + noise()) => quality.judge(value, { point: level, error: 1 }, 0);
+    const stay = (level: number, readings: number) => {
+      for (let i = 0; i < readings; i++) at(level);
+    };
+    stay(1000, 200);
+    stay(0, 1000);
+    expect(at(0, 500)).toBe(0);
+    stay(0, 11_000);
+    expect(at(0, 500)).toBe(SPIKE);
+  });
+
   it('is not marked after a long gap, when the level may have changed', () => {
     const values = ordinary(15)(500).map((y, t) =>
       t >= 300 && t < 340 ? Number.NaN : t >= 340 ? y + 60 : y,
