@@ -98,7 +98,8 @@ describe('a spike', () => {
   it('within a former range is found once that range is long past', () => {
     const quality = new Quality();
     const noise = uniform(5);
-    const at = (level: number, value = level + noise()) => quality.judge(value, { point: level, error: 1 }, 0);
+    const at = (level: number, value = level + noise()) =>
+      quality.judge(value, { point: level, error: 1 }, 0);
     const stay = (level: number, readings: number) => {
       for (let i = 0; i < readings; i++) at(level);
     };
