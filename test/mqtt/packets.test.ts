@@ -101,10 +101,12 @@ describe('PacketReader and PacketWriter', () => {
     const [bytes = Buffer.alloc(0)] = await written(4, (writer) => {
       writer.publish('big', 'x'.repeat(MAX_BYTES), false, 7);
       writer.publish('small', 'y', false, null);
+      writer.publish('loud', 'x'.repeat(MAX_BYTES), false, null);
     });
     const expected = [
       { skipped: 'big', bytes: MAX_BYTES + 10, packetId: 7 },
       { topic: 'small', payload: '79', retained: false, packetId: null },
+      { skipped: 'loud', bytes: MAX_BYTES + 9, packetId: null },
     ];
     expect(eventsOf([bytes], 4)).toEqual(expected);
     expect(
