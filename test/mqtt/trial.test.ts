@@ -1,5 +1,7 @@
 import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
 import { writeFileSync } from 'node:fs';
+import { type AddressInfo, createServer } from 'node:net';
 import { join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import { plainBrokerOptions } from '../../src/mqtt/options.ts';
@@ -35,8 +37,8 @@ describe.skipIf(!hasMosquitto)('another broker or credential', () => {
     writeFileSync(join(dir, 'wrong'), 'wrong');
     const locked = await broker(`allow_anonymous false\npassword_file ${passwords}`);
     const closed = await broker(`allow_anonymous true\nacl_file ${join(dir, 'acl')}`);
-    const fails = (options: Parameters<typeof tryBroker>[0]) =>
-      tryBroker({ ...options, connectTimeoutMs: 1500 }, 'g/n/trial', systemClock).then(
+    const fails = (options: Parameters<typeof tryBroker>[0], connectTimeoutMs = 1500) =>
+      tryBroker({ ...options, connectTimeoutMs }, 'g/n/trial', systemClock).then(
         () => 'proven',
         (error) => `${error.code} ${error.message}`,
       );
@@ -50,6 +52,13 @@ describe.skipIf(!hasMosquitto)('another broker or credential', () => {
     };
     expect(await fails(wrong)).toMatch(/BROKER_UNREACHABLE .*login was refused/);
     expect(await fails(plainBrokerOptions(closed.url, 'me'))).toMatch(/refuses|did not deliver/);
+    const silent = createServer().listen(0, '127.0.0.1');
+    cleanups.push(() => void silent.close());
+    await once(silent, 'listening');
+    const { port } = silent.address() as AddressInfo;
+    expect(await fails(plainBrokerOptions(`mqtt://127.0.0.1:${port}`, 'me'), 100)).toMatch(
+      /no answer from the broker/,
+    );
     expect(await fails({ ...wrong, passwordFile: join(dir, 'none') })).toMatch(/FILE_UNREADABLE/);
   });
 
