@@ -10,7 +10,7 @@ import { parseSwitch } from './number-text.ts';
 type Tree = Readonly<Record<string, unknown>>;
 
 const PARTICIPLES =
-  'updated|measured|sampled|recorded|received|created|observed|logged|sent|published|generated|enqueued|reported|read|acquired';
+  'updated|starts|measured|sampled|recorded|received|created|observed|logged|sent|published|generated|enqueued|reported|read|acquired';
 const TIME_OF =
   'unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report|msg|message|packet|rx|poll|scan|enqueued|phenomenon|result';
 /** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */
@@ -27,7 +27,7 @@ const MAX_IDENTITY_LENGTH = 64;
 
 /** Members that identify an element of a list, most reliable first. */
 const IDENTITY_KEYS =
-  `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac
+  `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid channelid tagid pointid signalid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
 line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
 datapoint measurand register topic valuetype resourcename tagname pointname itemname property measurement`.split(
@@ -92,6 +92,7 @@ export function isTimeMember(key: string, value: unknown): boolean {
 
 const DATE_ALONE = /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2}))$/;
 const CLOCK_KEY = /^(?:time(?:_?of_?day)?|clock|uhrzeit|zeit)$/i;
+const HOUR_KEY = /^(?:hour|stunde)$/i;
 const CLOCK = /^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,12})?)?(?:\s*[ap]m|\s*Z|[+-]\d{2}:?\d{2})?$/i;
 
 /** The time under a key of an object: with the time of day, if that is a member of its own, `{"date":"29.11.2026","time":"20:11"}`. */
@@ -99,13 +100,20 @@ export function timeIn(tree: Tree, key: string): unknown {
   const date = tree[key];
   if (typeof date !== 'string' || !DATE_ALONE.test(date)) return date;
   for (const other of Object.keys(tree)) {
-    const clock = CLOCK_KEY.test(other) ? tree[other] : undefined;
-    if (typeof clock === 'string' && CLOCK.test(clock)) return `${date} ${clock}`;
+    const clock = tree[other];
+    if (typeof clock === 'string' && CLOCK_KEY.test(other) && CLOCK.test(clock))
+      return `${date} ${clock.replace(/^\d:/, '0$&')}`;
+    if (Number.isInteger(clock) && HOUR_KEY.test(other))
+      return `${date} ${String(clock).padStart(2, '0')}:00`;
   }
   return date;
 }
 
 const plausible = (ms: number | null): boolean => ms !== null && ms >= EPOCH_FROM_MS && ms <= EPOCH_TO_MS;
+
+/** Whether a key says that its value is a time stamp; shorter ones have other meanings, too. */
+export const isTimeKey = (key: string): boolean =>
+  key.length > 2 && (TIME_KEY.test(key) || CLOCK_KEY.test(key));
 
 /** The key of an object's time stamp; null without one. */
 export function timeKeyOf(tree: Tree): string | null {
@@ -197,7 +205,7 @@ interface IdentityCandidate {
 function identityCandidates(list: readonly unknown[], listKey: string): IdentityCandidate[] {
   if (!list.every(isTree)) return [];
   const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
-  const own = singular === '' ? [] : [singular, `${singular}id`, `${singular}name`];
+  const own = singular === '' ? [] : ['', 'id', 'name', 'index'].map((end) => `${singular}${end}`);
   const plains = usualKeys(list, own);
   const late = lateRanks(list, plains, own);
   return [...plains]
@@ -291,9 +299,10 @@ export function memberOf(element: unknown, key: string): unknown {
 
 /**
  * The member that tells the readings of a batch apart, because a gateway sends those of several devices or quantities: the most
- * reliable text in every reading. An integer may number the readings, and so may digits or a UUID under `id`. null without one.
+ * reliable text in every reading. An integer may number the readings, and so may digits or a UUID under `id`. A `type` may describe
+ * them, unless all readings of one time have different ones. null without one.
  */
-export function batchIdentityKey(rows: readonly unknown[]): string | null {
+export function batchIdentityKey(rows: readonly unknown[], timeKey: string): string | null {
   const first = rows.find(isTree);
   if (first === undefined) return null;
   let [best, rank] = [null as string | null, IDENTITY_KEYS.length];
@@ -303,7 +312,22 @@ export function batchIdentityKey(rows: readonly unknown[]): string | null {
     if (!rows.every((row) => !isTree(row) || isName(row[key], own < GENERIC_KEYS))) continue;
     [best, rank] = [key, own];
   }
-  return best;
+  return best ?? Object.keys(first).find((key) => isKindOfTime(key, rows, timeKey)) ?? null;
+}
+
+const KIND_OF_READING = /^(?:\w*type|kind|signal|n)$/;
+
+/** Whether all readings have a kind, and those of one time, of which there are several, different ones. */
+function isKindOfTime(key: string, rows: readonly unknown[], timeKey: string): boolean {
+  if (!KIND_OF_READING.test(simple(key))) return false;
+  const times = new Set<unknown>();
+  const kinds = new Set<string>();
+  for (const row of rows) {
+    if (!isTree(row) || !isName(row[key], false)) return false;
+    times.add(row[timeKey]);
+    kinds.add(JSON.stringify([row[timeKey], row[key]]));
+  }
+  return times.size < rows.length && kinds.size === rows.length;
 }
 
 /** Members whose texts name devices; other members may as well number or describe the readings of one device. */
@@ -334,8 +358,10 @@ export function mixingKeys(
   if (first === undefined || rows.length < 2) return [];
   const candidates = Object.keys(first)
     .map((key) => ({ key, plain: simple(key) }))
-    .filter(({ key, plain }) => key !== timeKey && !fields.has(key) && IDENTITY_KEYS.includes(plain))
-    .sort((a, b) => IDENTITY_KEYS.indexOf(a.plain) - IDENTITY_KEYS.indexOf(b.plain));
+    .filter(({ key }) => key !== timeKey && !fields.has(key))
+    .map((one) => ({ ...one, rank: rankOf(one.plain) }))
+    .filter(({ rank }) => rank < Number.POSITIVE_INFINITY)
+    .sort((a, b) => a.rank - b.rank);
   const keys: string[] = [];
   const groupOf = (row: Tree): string =>
     JSON.stringify([timeKey === null ? null : row[timeKey], ...keys.map((key) => row[key])]);
@@ -356,6 +382,12 @@ export function mixingKeys(
     }
   return keys;
 }
+
+/** A kind comes after all other members. */
+const rankOf = (plain: string): number => {
+  const known = IDENTITY_KEYS.indexOf(plain);
+  return known >= 0 ? known : KIND_OF_READING.test(plain) ? LATE : Number.POSITIVE_INFINITY;
+};
 
 const namesDevice = (plain: string, identity: string): boolean =>
   !PLAIN_ID.test(plain) || (/[a-z]/i.test(identity) && identity.length <= MAX_DEVICE_ID_LENGTH);

@@ -125,7 +125,7 @@ export class Message {
     return true;
   }
 
-  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member, that is an object or a list of objects as text. */
+  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member, that is an object, a list of objects, or a list of numbers (Teltonika's Modbus) as text. */
   private unpacked(json: unknown, depth: number): unknown {
     if (depth <= 0) return json;
     if (typeof json === 'string') {
@@ -148,11 +148,12 @@ const MAX_SEARCHED = 16 * 1024;
 /** A text in JSON, and the colon behind a key. Linear in JSON, whose texts all end. */
 const STRING = /"((?:[^"\\]|\\.)*)"(\s*:)?/g;
 
-/** A text that contains an object or a list of objects. */
-const NESTED = /["']\s*\[?\s*\{/;
+/** A text that contains an object, a list of objects, or a short list of numbers. */
+const NESTED = /["']\s*(?:\[?\s*\{|\[\s*-?\d)/;
+const STRUCTURE = /^\s*(?:\[?\s*\{|\[\s*-?\d[\d.eE+-]*(?:\s*,\s*-?\d[\d.eE+-]*){0,15}\s*\]\s*$)/;
 
 function structureIn(text: string, depth: number): object | null {
-  if (!/^\s*\[?\s*\{/.test(text) || jsonDepthExceeds(text, depth)) return null;
+  if (!STRUCTURE.test(text) || jsonDepthExceeds(text, depth)) return null;
   let found: unknown;
   try {
     found = JSON.parse(withExactIdentifiers(text));

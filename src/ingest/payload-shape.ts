@@ -12,6 +12,7 @@ import {
   identityKey,
   identityOf,
   identityPair,
+  isTimeKey,
   isTimeMember,
   isTree,
   memberOf,
@@ -51,8 +52,14 @@ export class PayloadShape {
   readonly quoted = new Set<string>();
   /** Short texts and integers that could identify a device: values seen, by path. */
   readonly labels = new Map<string, Set<string>>();
-  /** Time stamps at the top level. */
+  /** Time stamps at the top level, or in an object there. */
   readonly times = new Map<string, TimeMember>();
+  /** Texts under other keys that could be time stamps. */
+  readonly otherTimes = new Map<string, TimeMember>();
+  /** Values under the usual keys of time stamps that are not understood. */
+  readonly unreadTimes = new Map<string, string>();
+  /** Lists whose elements have neither a name nor a time. */
+  readonly unnamed = new Set<string>();
   /** Lists of devices, with the identifying member. */
   readonly lists = new Map<string, string>();
   /** Lists whose elements are named by their only key, or by their first cell. */
@@ -84,7 +91,7 @@ export class PayloadShape {
     if (depth > MAX_DEPTH) return;
     if (Array.isArray(value)) this.walkList(path, key, value, depth, arrivalMs);
     else if (isTimeMember(key, value)) {
-      if (path === key) this.stamp(path, value, arrivalMs);
+      if (depth <= 2) this.stamp(this.times, path, value, arrivalMs);
     } else if (isTree(value) && !(value instanceof Unreadable)) {
       const rows = rowsWithTimes(value, null, arrivalMs);
       if (columnsOf(value) !== null || rows !== null) {
@@ -105,6 +112,15 @@ export class PayloadShape {
       const text = value instanceof Unreadable ? value.text : value;
       if (typeof text === 'string' && typeof parseNumberWithUnit(text, { decimalComma: true }) === 'object')
         this.note(this.quoted, path);
+      if (depth <= 2 && isTimeMember('time', text) && typeof text === 'string')
+        this.stamp(this.otherTimes, path, text, arrivalMs);
+      else if (
+        path === key &&
+        isTimeKey(key) &&
+        identityOf(text) !== null &&
+        this.unreadTimes.size < MAX_VALUES
+      )
+        this.unreadTimes.set(path, String(text));
       this.label(path, value);
     }
   }
@@ -147,6 +163,7 @@ export class PayloadShape {
       this.walk(path, key, named, depth, at);
       return;
     }
+    if (member === null && pair === null) this.note(this.unnamed, path);
     for (const [index, element] of list.entries()) {
       if (index >= MAX_MEMBERS) return;
       if (pair !== null) {
@@ -163,7 +180,7 @@ export class PayloadShape {
 
   private addRows(path: string, rows: readonly Readonly<Record<string, unknown>>[], timeKey: string): void {
     for (const key of mixingKeys(rows, timeKey)) this.note(this.mixing, key);
-    const named = batchIdentityKey(rows);
+    const named = batchIdentityKey(rows, timeKey);
     for (const row of rows.slice(0, MAX_MEMBERS)) {
       for (const [key, value] of textsOf(row)) {
         const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
@@ -207,14 +224,19 @@ export class PayloadShape {
     } else if (this.labels.size < MAX_MEMBERS) this.labels.set(path, new Set([text]));
   }
 
-  private stamp(path: string, value: unknown, arrivalMs: number | null): void {
+  private stamp(
+    times: Map<string, TimeMember>,
+    path: string,
+    value: unknown,
+    arrivalMs: number | null,
+  ): void {
     const stampMs = parseTime(value);
     if (stampMs === null) return;
-    let member = this.times.get(path);
+    let member = times.get(path);
     if (member === undefined) {
-      if (this.times.size >= MAX_MEMBERS) return;
+      if (times.size >= MAX_MEMBERS) return;
       member = { offsetsMs: [], local: false };
-      this.times.set(path, member);
+      times.set(path, member);
     }
     member.local ||= isLocalTime(value);
     if (arrivalMs !== null && member.offsetsMs.length < MAX_STAMPS)

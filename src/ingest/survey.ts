@@ -39,7 +39,7 @@ const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic, in lower case without separators. Add a word here to extend it. */
 const DEVICE_MEMBERS: ReadonlySet<string> = new Set(
   `model brand id uid mac addr address serial serialno serialnumber sn name device deviceid dev sensor sensorid node nodeid topic
-slave channel eui deveui probe meter imei imsi ga groupaddress destination room zone location place geraet gerät raum ort
+slave channel eui deveui probe meter imei imsi sender from src ga groupaddress destination room zone location place geraet gerät raum ort
 datenpunkt tagname`.split(/\s+/),
 );
 /** Last words of such members: `sensor_id`, `NodeID`, `Device Name`. */
@@ -60,7 +60,7 @@ const plainKey = (key: string): string => key.toLowerCase().replaceAll(/[^\p{L}\
 
 /** Whether a member identifies only within its topic. */
 export const isLocalMember = (key: string): boolean =>
-  LOCAL_MEMBERS.has(plainKey(key)) || (isQuantityMember(key) && !isDeviceMember(key));
+  LOCAL_MEMBERS.has(plainKey(key)) || /type$/i.test(key) || (isQuantityMember(key) && !isDeviceMember(key));
 
 /** Whether a member names what a reading without a name of its own measures. */
 export const isQuantityMember = (key: string): boolean => QUANTITY_MEMBERS.has(plainKey(key));
@@ -71,6 +71,9 @@ const MESSAGE_MEMBER =
 
 /** Objects whose members are all part of an identity. */
 const TAGS = /^(?:tags|labels|dimensions)\.[^.]+$/;
+/** Members that identify a device wherever they are. */
+const UNIQUE_MEMBER =
+  /^(?:mac|macaddress|deveui|imei|serial|serialno|serialnumber|device(?:id|name)|sensorid)$/;
 /** Objects about the device that sent a message. */
 const ABOUT_DEVICE = /^(?:\w*dev(?:ice)?\w*|\w*sensor\w*|node|source|meta(?:data)?|header|\w*[pP]roperties)$/;
 
@@ -85,7 +88,7 @@ export function isDeviceMember(path: string): boolean {
     (DEVICE_MEMBERS.has(plainKey(key)) || DEVICE_ENDINGS.has(last)) &&
     !MESSAGE_MEMBER.test(key) &&
     keys.length < 3 &&
-    keys.every((one) => ABOUT_DEVICE.test(one))
+    (keys.every((one) => ABOUT_DEVICE.test(one)) || UNIQUE_MEMBER.test(plainKey(key)))
   );
 }
 

@@ -16,21 +16,42 @@ const QUARTER_MS = 15 * MINUTE_MS;
 const NEAR_MS = 2 * MINUTE_MS;
 const FARTHEST_ZONE_MS = 14 * 60 * MINUTE_MS;
 const MIN_STAMPS = 2;
+/** Keys of times at which something else than the measurement happens. */
+const OTHER_EVENT = /start|begin|from|boot|since|next|until|end|expir|valid/i;
 
 /** @returns null if the payloads have no time, or if too few live ones were received */
 export function readingTime(topics: readonly HeardTopic[]): ReadingTime | null {
   const [first] = topics;
-  for (const field of first?.shape.times.keys() ?? []) {
-    const members = topics.flatMap(({ shape }) => shape.times.get(field) ?? []);
+  if (first === undefined) return null;
+  const { times, otherTimes, unreadTimes } = first.shape;
+  const isNested = (field: string): boolean => field.includes('.');
+  const nested = [...times.keys()].filter(isNested);
+  // of several times in objects, each belongs to its own
+  const known = [...times.keys()].filter((field) => !isNested(field) || nested.length === 1);
+  const judged = (field: string, of: (shape: HeardTopic['shape']) => typeof times): ReadingTime | null => {
+    const members = topics.flatMap(({ shape }) => of(shape).get(field) ?? []);
     const offsets = members.flatMap(({ offsetsMs }) => offsetsMs);
-    if (members.length < topics.length || offsets.length < MIN_STAMPS) continue;
-    return judge(
-      field,
-      members.some(({ local }) => local),
-      offsets,
-    );
+    return members.length < topics.length || offsets.length < MIN_STAMPS
+      ? null
+      : judge(
+          field,
+          members.some(({ local }) => local),
+          offsets,
+        );
+  };
+  for (const field of known.sort((a, b) => Number(isNested(a)) - Number(isNested(b)))) {
+    const found = judged(field, (shape) => shape.times);
+    if (found !== null) return found;
   }
-  return null;
+  for (const field of otherTimes.keys()) {
+    const found =
+      isNested(field) || OTHER_EVENT.test(field) ? null : judged(field, (shape) => shape.otherTimes);
+    if (found?.field !== undefined) return found;
+  }
+  const [unread] = unreadTimes;
+  return unread === undefined
+    ? null
+    : { remark: `${unread[0]} is ${unread[1]}, which is not read as a time; the time of arrival counts` };
 }
 
 function judge(field: string, local: boolean, offsets: readonly number[]): ReadingTime {

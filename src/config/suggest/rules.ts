@@ -324,6 +324,7 @@ function ruleOf(group: Group, fields: readonly Field[], leftOut: readonly string
       ...marksOf(fields),
       ...risingOf(fields),
       ...(time?.remark === undefined ? [] : [time.remark]),
+      ...(first.records === '' ? positionsOf(topics, named) : []),
       ...(topics.every(({ live }) => live === 0)
         ? ['only retained messages: the devices may no longer exist']
         : []),
@@ -429,11 +430,18 @@ function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): 
   return new Set(named).size === topics.length;
 }
 
-/** Whether a member is the address of a device on the bus of its gateway, as in Modbus, and the topics are those of several gateways. */
+/**
+ * Whether a member is a small number that several gateways may give to different devices: the address of a device on a bus, as in Modbus,
+ * or the number of a reading in a batch.
+ */
 const isBusAddress = (member: string, topics: readonly HeardTopic[]): boolean =>
   topics.length > 1 &&
-  BUS_ADDRESS.test(member) &&
-  topics.every(({ shape }) => [...(shape.labels.get(member) ?? [])].every((text) => /^\d{1,3}$/.test(text)));
+  topics.every(({ shape: { labels, batchLabels } }) => {
+    const texts = BUS_ADDRESS.test(member) ? labels.get(member) : undefined;
+    return [...(texts ?? batchLabels.get(member)?.values ?? [member])].every((text) =>
+      /^\d{1,4}$/.test(text),
+    );
+  });
 
 const BUS_ADDRESS =
   /(?:^|\.)(?:slave|unit|station|modbus|addr|address|channel|port|slot)_?(?:id|no|nr|number|addr|address)?$/i;
@@ -548,6 +556,21 @@ function risingOf(fields: readonly Field[]): string[] {
   return names.length === 0
     ? []
     : [`only rose: ${names.slice(0, 20).join(', ')}; for a counter, add \`aggregate: delta\``];
+}
+
+/** Lists whose elements only their position tells apart. */
+function positionsOf(topics: readonly HeardTopic[], fields: readonly Field[]): string[] {
+  const lists = [...new Set(topics.flatMap(({ shape }) => [...shape.unnamed]))].filter((list) =>
+    fields.some(({ name }) => name.startsWith(list === '' ? '0.' : `${list}.0`)),
+  );
+  return lists.length === 0
+    ? []
+    : [
+        `told apart by position, with the time of the message, because they have no name and no time: elements of ${lists
+          .map((list) => (list === '' ? 'the list' : list))
+          .slice(0, 20)
+          .join(', ')}`,
+      ];
 }
 
 function timeOf({ claim, topics }: Group, records: string): ReadingTime | null {
@@ -779,8 +802,11 @@ function placeInRepeated(
   return { path: `${above}*.${field}`, records: SEVERAL_LISTS, alias };
 }
 
-/** The lists of readings that have a field in common, such as one list for each device: `{"Device A":[…],"Device B":[…]}`. */
-function repeatedBatches({ fields, shape: { batches } }: HeardTopic): ReadonlySet<string> {
+/** The lists of readings that have a field in common, such as one list for each device: `{"Device A":[…],"Device B":[…]}`; or one in a list of devices. */
+function repeatedBatches({ fields, shape: { batches, lists } }: HeardTopic): ReadonlySet<string> {
+  for (const list of lists.keys())
+    if ([...batches].some((path) => path.startsWith(list === '' ? '' : `${list}.`) && path !== ''))
+      return batches;
   const byField = new Map<string, string[]>();
   if (batches.size > 1)
     for (const name of fields.keys()) {
@@ -860,10 +886,14 @@ function siblingUnit({ shape, fields }: HeardTopic, name: string): string | null
   );
   // of several readings, one value has the unit
   const owns = beside.length === 1 || GENERIC_VALUE.test(name.slice(cut + 1));
-  for (const key of owns
+  // `{"unit":"Wh","values":{"1":5}}`
+  const above = parent.replace(/[^.]+\.$/, '');
+  const isSeries = shape.batches.has(parent.slice(0, -1));
+  const places = /(?:^|\.)values\.$/i.test(parent) && !isSeries ? [parent, above] : [parent];
+  for (const key of owns || places.length > 1
     ? ['unit', 'units', 'uom', 'unit_of_measurement', 'Unit', 'Units', 'UNIT', 'u']
     : []) {
-    const values = shape.labels.get(`${parent}${key}`);
+    const values = places.map((place) => shape.labels.get(`${place}${key}`)).find((one) => one !== undefined);
     const [unit] = values ?? [];
     if (values?.size === 1 && unit !== undefined && isUnit(unit)) return unit;
   }

@@ -208,8 +208,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       return true;
     }
     let found = false;
-    const isNamed = fields === undefined && identity.length === 0 && batch.timeKey !== null;
-    const member = isNamed ? batchIdentityKey(batch.records) : null;
+    const { timeKey } = batch;
+    const isNamed = fields === undefined && identity.length === 0 && timeKey !== null;
+    const member = isNamed ? batchIdentityKey(batch.records, timeKey) : null;
     for (const record of batch.records) {
       if (sink.full === true) return true;
       const name = member !== null && isTree(record) ? (identityOf(record[member]) ?? '') : '';
@@ -241,8 +242,8 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     let found =
       batch === null ? readRecord(json, json, message, sink, null) : readBatch(batch, json, message, sink);
     // the fields may be in a nested batch
-    if ((!found || anyKey) && fields !== undefined && isTree(json)) {
-      const inner = innerBatch(json, timePath);
+    if ((!found || anyKey) && fields !== undefined && typeof json === 'object' && json !== null) {
+      const inner = isTree(json) ? innerBatch(json, timePath) : null;
       // each field may be in a batch of its own
       if (inner !== null && anyKey && readColumns(json, message, sink)) found = true;
       if (inner !== null && !found)

@@ -13,6 +13,9 @@ describe('devices of one topic', () => {
     [{ 'device-id': 'a' }, { 'device-id': 'b' }, '{/device-id}/{field}'],
     [{ 'Device Name': 'a' }, { 'Device Name': 'b' }, '{/Device Name}/{field}'],
     [{ imei: '356938035643809' }, { imei: '356938035643810' }, '{/imei}/{field}'],
+    [{ sender: '01:94:E3:B9' }, { sender: '01:94:E3:C0' }, '{/sender}/{field}'],
+    [{ from: 2130636288, sender: '!7e' }, { from: 2130636999, sender: '!7e' }, '{/from}/{field}'],
+    [{ data: { mac: 'A4:C1:38:01' } }, { data: { mac: 'A4:C1:38:02' } }, '{/data/mac}/{field}'],
     [{ room: 'kitchen' }, { room: 'bath' }, '{topic}/{/room}/{field}'],
     [{ ga: '1/2/3', dpt: '9.001' }, { ga: '1/2/4', dpt: '9.001' }, '{topic}/{/ga}/{field}'],
   ])('are told apart by %j', (a, b, name) => {
@@ -46,6 +49,19 @@ describe('devices of one topic', () => {
       ),
     );
     expect(config.streams).toMatchObject([{ match: 'modbus/{device}' }]);
+    expect(Object.keys(streams)).toHaveLength(4);
+  });
+
+  it('keep their topic where several controllers number their readings alike', () => {
+    const { streams } = suggested((at, nowMs) =>
+      ['PLC1', 'PLC2'].map((plc) => [
+        `dp/${plc}/default`,
+        {
+          seq: at,
+          vals: ['101', '102'].map((id) => ({ id, ts: new Date(nowMs).toISOString(), val: 20 + at })),
+        },
+      ]),
+    );
     expect(Object.keys(streams)).toHaveLength(4);
   });
 
@@ -101,6 +117,13 @@ describe('readings of a topic', () => {
       (nowMs: number) => ({ [nowMs / 1000 - 5]: { temp: 20 }, [nowMs / 1000]: { temp: 21 } }),
       's/a/temp',
     ],
+    ['a short list of numbers as text', () => ({ data: '[215]' }), 's/a/data.0'],
+    ['the index of its channel', () => ({ ai: [{ aiIndex: 1, v: 5 }] }), 's/a/ai.1.v'],
+    [
+      'a batch within an element of a list',
+      (nowMs: number) => [{ channelId: 'W.Pv', values: [{ time: nowMs, value: 5 }] }],
+      's/a/W.Pv.values.value',
+    ],
     ['its name as key', () => [{ 'living room': 20 }], 's/a/0.living room'],
     ['an empty key', () => ({ data: { '': 20 } }), 's/a/data.'],
   ])('are read with %s', (_, payload, name) => {
@@ -112,6 +135,23 @@ describe('readings of a topic', () => {
   it.each(['nan', 'unavailable', '---'])('are suggested although %s is among them', (word) => {
     const { config } = suggested((at) => [['s/a', at === 3 ? word : String(20 + at)]]);
     expect(config.streams).toMatchObject([{ match: 's/a', payload: 'number' }]);
+  });
+
+  it('of one time are told apart by their kind', () => {
+    const kinds = (key: string, values: readonly string[], nowMs: number) =>
+      values.map((kind, n) => ({ [key]: kind, readingTime: nowMs, wNow: 100 + n }));
+    const { streams, rejects } = suggested((_, nowMs) => [
+      ['envoy', { production: kinds('type', ['inverters', 'eim'], nowMs) }],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual(['envoy/eim/wNow', 'envoy/inverters/wNow']);
+    expect(rejects).toEqual([]);
+  });
+
+  it('take the unit beside an object of values', () => {
+    const { streams } = suggested((at) => [
+      ['s/a', { PAC: { Unit: 'kW', Values: { 1: 5 - at, 2: 7 - at } } }],
+    ]);
+    expect(Object.values(streams).map((text) => text.split(' ')[0])).toEqual(['kW', 'kW']);
   });
 
   it('are no phone number, postcode or encoded data', () => {

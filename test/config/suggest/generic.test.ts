@@ -180,6 +180,25 @@ describe('a suggestion for unknown devices', () => {
     expect(byMatch['d/unset']?.time).toBeUndefined();
   });
 
+  it.each([
+    ['in an object', (at: string) => ({ meta: { ts: at } }), '    time: meta.ts'],
+    ['under another key', (at: string) => ({ taken: at }), '    time: taken'],
+    ['of a start', (at: string) => ({ boot: at }), null],
+    ['in each of two objects', (at: string) => ({ a: { ts: at }, b: { ts: at } }), null],
+    ['without a date', (at: string) => ({ time: at.slice(11, 19) }), 'which is not read as a time'],
+  ])('a time %s is used, or is said not to be', (_, member, expected) => {
+    const { text } = suggested((at, nowMs) => [
+      ['s/a', { ...member(new Date(nowMs).toISOString()), temp: 20 + at }],
+    ]);
+    if (expected === null) expect(text).not.toMatch(/time/);
+    else expect(text).toContain(expected);
+  });
+
+  it('elements that only their position tells apart are named', () => {
+    const { text } = suggested((at) => [['s/a', { mppt: [{ v: 20 - at }, { v: 30 - at }] }]]);
+    expect(text).toContain('they have no name and no time: elements of mppt');
+  });
+
   it('names marks of a missing value and keeps them out, but not values that only look like marks', () => {
     const { config, text } = suggested((at) => [
       [
