@@ -115,10 +115,16 @@ const plausible = (ms: number | null): boolean => ms !== null && ms >= EPOCH_FRO
 export const isTimeKey = (key: string): boolean =>
   key.length > 2 && (TIME_KEY.test(key) || CLOCK_KEY.test(key));
 
-/** The key of an object's time stamp; null without one. */
+/** The key of an object's time stamp, preferably not of a date alone; null without one. */
 export function timeKeyOf(tree: Tree): string | null {
-  for (const key of Object.keys(tree)) if (isTimeMember(key, timeIn(tree, key))) return key;
-  return null;
+  let date: string | null = null;
+  for (const key of Object.keys(tree)) {
+    const time = timeIn(tree, key);
+    if (!isTimeMember(key, time)) continue;
+    if (typeof time !== 'string' || !DATE_ALONE.test(time)) return key;
+    date ??= key;
+  }
+  return date;
 }
 
 /** The key of the time stamp in the elements of a list; null if the list is not a batch of readings. */

@@ -39,7 +39,7 @@ const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic, in lower case without separators. Add a word here to extend it. */
 const DEVICE_MEMBERS: ReadonlySet<string> = new Set(
   `model brand id uid mac addr address serial serialno serialnumber sn name device deviceid dev sensor sensorid node nodeid topic
-slave channel eui deveui probe meter imei imsi sender from src ga groupaddress destination room zone location place geraet gerät raum ort
+slave channel eui deveui probe meter imei imsi sender from to src ga groupaddress destination room zone location place geraet gerät raum ort
 datenpunkt tagname`.split(/\s+/),
 );
 /** Last words of such members: `sensor_id`, `NodeID`, `Device Name`. */

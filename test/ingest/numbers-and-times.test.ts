@@ -200,6 +200,7 @@ describe('a time stamp', () => {
     { date: '29.02.2024', time: '13:00' },
     { date: '2024-02-29', time: '1:00:00 pm' },
     { date: '2024-02-29', hour: 13 },
+    { time: '2024-02-29T12:00:00Z', date: '2024-02-29' },
     { Datum: '29.02.24', Uhrzeit: '13:00:00' },
     { date: '02/29/2024', clock: '12:00:00Z' },
   ])('in two members, as in %j, are one time', (parts) => {

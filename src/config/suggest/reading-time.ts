@@ -39,15 +39,14 @@ export function readingTime(topics: readonly HeardTopic[]): ReadingTime | null {
           offsets,
         );
   };
-  for (const field of known.sort((a, b) => Number(isNested(a)) - Number(isNested(b)))) {
-    const found = judged(field, (shape) => shape.times);
-    if (found !== null) return found;
-  }
-  for (const field of otherTimes.keys()) {
-    const found =
-      isNested(field) || OTHER_EVENT.test(field) ? null : judged(field, (shape) => shape.otherTimes);
-    if (found?.field !== undefined) return found;
-  }
+  const found = known
+    .sort((a, b) => Number(isNested(a)) - Number(isNested(b)))
+    .flatMap((field) => judged(field, (shape) => shape.times) ?? []);
+  const others = [...otherTimes.keys()]
+    .filter((field) => !isNested(field) && !OTHER_EVENT.test(field))
+    .flatMap((field) => judged(field, (shape) => shape.otherTimes) ?? []);
+  const best = [...found, ...others].find(({ field }) => field !== undefined) ?? found[0];
+  if (best !== undefined) return best;
   const [unread] = unreadTimes;
   return unread === undefined
     ? null

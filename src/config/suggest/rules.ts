@@ -368,7 +368,7 @@ function nameOf(group: Group, fields: readonly Field[]): string | null {
   const field = fields.length > 0 && formatOf(kind).single !== true ? '/{field}' : '';
   if (identity.length > 0) {
     // numbers, rooms and quantities alone would be the same on other topics
-    const isLocal = (member: string): boolean => isLocalMember(member) || isBusAddress(member, topics);
+    const isLocal = (member: string): boolean => isLocalMember(member) || isSmallNumber(member, topics);
     const topic = texts.every(isLocal) ? '{topic}/' : '';
     return `${topic}${identity.map((member) => `{/${member.replaceAll('.', '/')}}`).join('-')}${field}`;
   }
@@ -430,21 +430,15 @@ function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): 
   return new Set(named).size === topics.length;
 }
 
-/**
- * Whether a member is a small number that several gateways may give to different devices: the address of a device on a bus, as in Modbus,
- * or the number of a reading in a batch.
- */
-const isBusAddress = (member: string, topics: readonly HeardTopic[]): boolean =>
+/** Whether a member is a small number that several gateways may give to different devices, such as the address of a device in Modbus. */
+const isSmallNumber = (member: string, topics: readonly HeardTopic[]): boolean =>
   topics.length > 1 &&
-  topics.every(({ shape: { labels, batchLabels } }) => {
-    const texts = BUS_ADDRESS.test(member) ? labels.get(member) : undefined;
-    return [...(texts ?? batchLabels.get(member)?.values ?? [member])].every((text) =>
+  topics.every(({ shape: { labels, batchLabels } }) =>
+    [...(labels.get(member) ?? batchLabels.get(member)?.values ?? [member])].every((text) =>
       /^\d{1,4}$/.test(text),
-    );
-  });
+    ),
+  );
 
-const BUS_ADDRESS =
-  /(?:^|\.)(?:slave|unit|station|modbus|addr|address|channel|port|slot)_?(?:id|no|nr|number|addr|address)?$/i;
 const MEMBER_ORDER = ['brand', 'model', 'type', 'name', 'id'];
 
 /** Members of the payload, or of the readings of its batches, that distinguish several devices on one topic. */

@@ -15,6 +15,7 @@ describe('devices of one topic', () => {
     [{ imei: '356938035643809' }, { imei: '356938035643810' }, '{/imei}/{field}'],
     [{ sender: '01:94:E3:B9' }, { sender: '01:94:E3:C0' }, '{/sender}/{field}'],
     [{ from: 2130636288, sender: '!7e' }, { from: 2130636999, sender: '!7e' }, '{/from}/{field}'],
+    [{ from: 'pv', to: 'home' }, { from: 'pv', to: 'grid' }, '{/to}/{field}'],
     [{ data: { mac: 'A4:C1:38:01' } }, { data: { mac: 'A4:C1:38:02' } }, '{/data/mac}/{field}'],
     [{ room: 'kitchen' }, { room: 'bath' }, '{topic}/{/room}/{field}'],
     [{ ga: '1/2/3', dpt: '9.001' }, { ga: '1/2/4', dpt: '9.001' }, '{topic}/{/ga}/{field}'],
@@ -42,10 +43,10 @@ describe('devices of one topic', () => {
     expect(config.streams[0]?.name).toBeUndefined();
   });
 
-  it('keep their topic where the gateways of several buses have the same addresses', () => {
+  it.each(['slave_id', 'id'])('keep their topic where those of several gateways have the same %s', (key) => {
     const { config, streams } = suggested((at) =>
       ['modbus/a', 'modbus/b'].flatMap((topic) =>
-        [1, 2].map((slave_id, n) => [topic, { slave_id, temperature: 20 + at + n }] as const),
+        [1, 2].map((address, n) => [topic, { [key]: address, temperature: 20 + at + n }] as const),
       ),
     );
     expect(config.streams).toMatchObject([{ match: 'modbus/{device}' }]);

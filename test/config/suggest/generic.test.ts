@@ -183,6 +183,7 @@ describe('a suggestion for unknown devices', () => {
   it.each([
     ['in an object', (at: string) => ({ meta: { ts: at } }), '    time: meta.ts'],
     ['under another key', (at: string) => ({ taken: at }), '    time: taken'],
+    ['beside its date', (at: string) => ({ date: at.slice(0, 10), ts: at }), '    time: ts'],
     ['of a start', (at: string) => ({ boot: at }), null],
     ['in each of two objects', (at: string) => ({ a: { ts: at }, b: { ts: at } }), null],
     ['without a date', (at: string) => ({ time: at.slice(11, 19) }), 'which is not read as a time'],
