@@ -8,7 +8,7 @@ import type { Config } from '../config/index.ts';
 import { errorText, GatecastError } from '../errors.ts';
 import { makeFolder, unlessAbsent, writeFileAtomic } from '../system/files.ts';
 import { effectiveConfig, type Layers, type LocalFile, layerOrder, problemsOf } from './layers.ts';
-import { PushLifecycle } from './push-lifecycle.ts';
+import { DAMAGED, PushLifecycle } from './push-lifecycle.ts';
 import { type Folder, LOCAL_FILE_ONLY, PushState } from './push-state.ts';
 import { problem, problemsText } from './verify.ts';
 
@@ -60,7 +60,10 @@ export function openRemote(folder: Folder, file: LocalFile, local: Config, now: 
     ({ slot, layers, damage } = life.current());
   }
   const found = attempt(file, layers, order);
-  if (!('reason' in found)) return { ...found, life, onTrial: false, problem: damage };
+  if (!('reason' in found)) {
+    if (life.isDamaged) life.fileAlone(DAMAGED, found.hash);
+    return { ...found, life, onTrial: false, problem: damage };
+  }
   const alone = effectiveConfig(file, {}, order);
   const reason = `the remote layers are invalid on the local file, which applies alone: ${found.reason}`;
   life.fileAlone(reason, alone.hash);

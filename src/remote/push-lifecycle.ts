@@ -42,6 +42,8 @@ interface StartWith {
   readonly damage: string | null;
 }
 
+export const DAMAGED = 'the committed config is damaged; the local file applies alone';
+
 const FILE_ALONE: Reported['effective'] = {
   status: 'applied',
   code: 200,
@@ -117,9 +119,13 @@ export class PushLifecycle {
   current(): StartWith {
     const { current } = this.state.now;
     const layers = this.state.layersOf(current);
-    const damage =
-      layers === null ? 'the committed config is damaged; the local file applies alone' : this.damage;
+    const damage = layers === null ? DAMAGED : this.damage;
     return { slot: 'current', layers: layers ?? {}, damage: damage ?? this.state.unwritten };
+  }
+
+  /** Whether the last committed layers cannot be read. */
+  get isDamaged(): boolean {
+    return this.state.layersOf(this.state.now.current) === null;
   }
 
   candidateLayers(): Layers | null {

@@ -499,6 +499,25 @@ describe('codes of remote config', () => {
     expect(back.reported).toMatchObject({ status: 'applied', effective: { version: 7 } });
   });
 
+  it('a damaged file of the committed layers: the push counts as rolled back, and the next one repairs it', async () => {
+    const folder = new MemoryFolder();
+    const first = start(folder);
+    await first.push(await push({ ...GOOD, probation: '10s' }));
+    await first.pass(11_000);
+    for (const name of folder.list()) if (name.startsWith('layers-')) folder.write(name, Buffer.from('{'));
+    const gateway = start(folder);
+    expect(gateway.running.publish.every).toBe(LOCAL.publish.every);
+    expect(gateway.reported).toMatchObject({
+      status: 'rolled_back',
+      rolled_back_from: 5,
+      errors: [{ text: 'the committed config is damaged; the local file applies alone' }],
+      effective: { version: null },
+    });
+    await gateway.push(await push({ ...GOOD, version: 6, probation: '10s' }));
+    await gateway.pass(11_000);
+    expect(gateway.reported).toMatchObject({ status: 'applied', effective: { version: 6 } });
+  });
+
   it('takes plain JSON in unsigned mode', async () => {
     const local = { ...LOCAL, remote_config: { ...LOCAL.remote_config, keys: undefined, unsigned: true } };
     const gateway = new Gateway(new MemoryFolder(), new FakeClock(NOW), new Map(), local);
