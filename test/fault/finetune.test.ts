@@ -10,19 +10,14 @@ import { ModelRegistry } from '../../src/model/registry.ts';
 import { ModelSlots } from '../../src/model/slots.ts';
 import { forecastSpec } from '../../src/training/job.ts';
 import { type Daemon, ensureBuilt, startDaemon } from '../support/daemon.ts';
-import { recordHistory } from '../support/history.ts';
+import { recordMachines } from '../support/history.ts';
 import { untrainedModel } from '../support/models.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
-import { normal } from '../support/random.ts';
 import { stopwatch } from '../support/run-delay.ts';
-import { machine } from '../support/series.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
-const MINUTE = 60_000;
-const BUCKETS = 1200;
 const LEADS = 12;
-const SLOW = ['boiler', 'pump', 'tank'];
 const PATIENCE_MS = 240_000;
 
 interface GroupMessage {
@@ -65,17 +60,7 @@ describe.skipIf(!hasMosquitto)('fine-tuning', () => {
     const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
     mkdirSync(join(dir, 'models'), { recursive: true });
     new ModelRegistry(join(dir, 'models'), null).save(untrainedModel(network, { name: 'raw', leads: LEADS }));
-    const noise = normal(1);
-    const machines = SLOW.map(() => machine(noise));
-    recordHistory({
-      dir,
-      config: config(),
-      streams: SLOW.map((name) => ({ topic: `slow/${name}`, name })),
-      stepMs: MINUTE,
-      buckets: BUCKETS,
-      replayed: 400,
-      value: (s) => 10 * (s + 1) + (machines[s]?.() ?? 0),
-    });
+    recordMachines(dir, config());
   });
   afterAll(async () => {
     for (const { process } of daemons) if (process.exitCode === null) process.kill('SIGKILL');

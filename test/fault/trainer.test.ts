@@ -9,17 +9,13 @@ import { beforeAll, describe, expect, test } from 'vitest';
 import { canRun } from '../support/child.ts';
 import type { Daemon } from '../support/daemon.ts';
 import { daemonSuite } from '../support/daemon-suite.ts';
-import { recordHistory } from '../support/history.ts';
+import { recordMachines } from '../support/history.ts';
 import { hasMosquitto } from '../support/mosquitto.ts';
-import { normal } from '../support/random.ts';
 import { stopwatch } from '../support/run-delay.ts';
-import { machine } from '../support/series.ts';
 import { tempDirs } from '../support/temp.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const PRLIMIT = canRun('prlimit', ['--version'], 'a trainer without memory (util-linux)');
-const MINUTE = 60_000;
-const SLOW = ['boiler', 'pump', 'tank'];
 const PATIENCE_MS = 240_000;
 
 describe.skipIf(!hasMosquitto || !PRLIMIT)('the trainer', () => {
@@ -44,17 +40,7 @@ describe.skipIf(!hasMosquitto || !PRLIMIT)('the trainer', () => {
 
   beforeAll(async () => {
     dir = temp();
-    const noise = normal(1);
-    const machines = SLOW.map(() => machine(noise));
-    recordHistory({
-      dir,
-      config: config(),
-      streams: SLOW.map((name) => ({ topic: `slow/${name}`, name })),
-      stepMs: MINUTE,
-      buckets: 1200,
-      replayed: 400,
-      value: (s) => 10 * (s + 1) + (machines[s]?.() ?? 0),
-    });
+    recordMachines(dir, config());
     daemon = await suite.start(dir, config());
   });
 

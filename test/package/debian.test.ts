@@ -9,11 +9,9 @@ import { join, resolve } from 'node:path';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { ModelRegistry } from '../../src/model/registry.ts';
 import { forecastSpec } from '../../src/training/job.ts';
-import { recordHistory } from '../support/history.ts';
+import { recordMachines } from '../support/history.ts';
 import { untrainedModel } from '../support/models.ts';
 import { type Mosquitto, startMosquitto, type Watcher, watch } from '../support/mosquitto.ts';
-import { normal } from '../support/random.ts';
-import { machine } from '../support/series.ts';
 import { waitFor } from '../support/wait.ts';
 import { Booted, canBoot } from './booted.ts';
 
@@ -222,17 +220,13 @@ const TUNED = {
   http: { listen: 'off' },
 };
 
-function recordMachines(dir: string): void {
+function makeTuned(dir: string): void {
   rmSync(dir, { recursive: true, force: true });
   const models = join(dir, 'models');
   mkdirSync(models, { recursive: true });
   const network = forecastSpec({ cell: 'gru', layers: 1, hidden: 16, width: 16 });
   new ModelRegistry(models, null).save(untrainedModel(network, { name: 'raw', leads: 12 }));
-  const noise = normal(1);
-  const streams = ['boiler', 'pump', 'tank'].map((name) => ({ topic: `slow/${name}`, name }));
-  const machines = streams.map(() => machine(noise));
-  const value = (s: number): number => 10 * (s + 1) + (machines[s]?.() ?? 0);
-  recordHistory({ dir, config: TUNED, streams, stepMs: MINUTE, buckets: 1200, replayed: 400, value });
+  recordMachines(dir, TUNED);
 }
 
 describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () => {
@@ -243,7 +237,7 @@ describe.skipIf(!ready || !canBoot)('a fresh Debian 12 with systemd, amd64', () 
     makeDebian();
     call('dpkg', '--purge', 'gatecast');
     execFileSync('cp', [file('amd64'), join(ROOT, 'root/gatecast.deb')]);
-    recordMachines(join(ROOT, 'root/tuned'));
+    makeTuned(join(ROOT, 'root/tuned'));
     writeFileSync(join(ROOT, 'root/tuned.yaml'), JSON.stringify(TUNED));
     debian = await Booted.boot(ROOT);
     debian.mustCall('rm', '/usr/sbin/policy-rc.d');

@@ -3,6 +3,8 @@ import { KnownStreams } from '../../src/agent/known-streams.ts';
 import { createRouter, validateConfig } from '../../src/config/index.ts';
 import { SqliteStore } from '../../src/store/sqlite-store.ts';
 import { systemClock } from '../../src/system/clock.ts';
+import { normal } from './random.ts';
+import { machine } from './series.ts';
 
 export interface HistoryOptions {
   readonly dir: string;
@@ -55,4 +57,20 @@ export function recordHistory({
   known.save();
   store.flush();
   store.close();
+}
+
+/** Records 20 hours of three machines, one bucket a minute, which fine-tuning can learn; the config reads them on `slow/NAME`. */
+export function recordMachines(dir: string, config: Record<string, unknown>): void {
+  const names = ['boiler', 'pump', 'tank'];
+  const noise = normal(1);
+  const machines = names.map(() => machine(noise));
+  recordHistory({
+    dir,
+    config,
+    streams: names.map((name) => ({ topic: `slow/${name}`, name })),
+    stepMs: 60_000,
+    buckets: 1200,
+    replayed: 400,
+    value: (s) => 10 * (s + 1) + (machines[s]?.() ?? 0),
+  });
 }
