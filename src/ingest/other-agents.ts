@@ -11,7 +11,7 @@ const OUTPUT =
 const PLAIN = /(?:^|\/)forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
 /** Entities of an agent that Home Assistant publishes again (MQTT Statestream): `<device>_forecast_<stream>_in_1h`, `gatecast_<node>_alerts`. */
 const ECHO =
-  /\/(?:binary_)?sensor\/(?:gatecast_\w+|(?:\w+_)?forecast_(?:\w+_)?(?:next|in_(?:the_next_)?\d\w*|probability|anomaly))\/state$/;
+  /\/(?:binary_)?sensor\/(?:gatecast_\w+|(?:\w+_)?forecast_(?:\w+_)?(?:next|in_(?:the_next_)?\d[\da-z]*|probability|anomaly))\/state$/;
 /** Members in all messages of a kind. Other kinds are recognised only by their prefix. */
 const FORMS: Readonly<Record<string, readonly string[]>> = {
   forecast: ['stream', 'issued', 'origin', 'step_s'],

@@ -85,7 +85,8 @@ describe("other agents' outputs", () => {
     expect(send(to, 'home/weather/forecast', '{"temperature":12}').samples).toHaveLength(1);
     expect(send(to, 'zigbee/pump/status', '{"state":"ON","power":7}').samples).toHaveLength(2);
     expect(send(to, 'home/model/3/value', '12').samples).toHaveLength(1);
-    expect(send(to, 'ha/sensor/weather_forecast_temperature/state', '12').samples).toHaveLength(1);
+    for (const other of ['weather_forecast_temperature', 'pv_forecast_power_in_30_minutes'])
+      expect(send(to, `ha/sensor/${other}/state`, '12').samples).toHaveLength(1);
     send(to, 'forecast/a/t', forecast);
     expect(send(to, 'status/kitchen', '12').samples).toHaveLength(1);
   });
