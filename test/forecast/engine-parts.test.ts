@@ -73,6 +73,20 @@ describe('a stream', () => {
     }
   });
 
+  it('is forecast in steps of its new interval when the learnt one changes', async () => {
+    const engine = new Engine(null);
+    engine.add(testSpec('s', { intervalMs: null }));
+    const steps: number[] = [];
+    let timeMs = START;
+    for (const intervalMs of [10_000, 60_000])
+      for (let i = 0; i < 100; i++) {
+        timeMs += intervalMs;
+        engine.push({ stream: 's', timeMs, value: Math.sin(i), arrivalMs: Number.NaN });
+        for (const { stepMs } of await engine.tick(null)) steps.push(stepMs);
+      }
+    expect([...new Set(steps)]).toEqual([10_000, 60_000]);
+  });
+
   it('has no scores before its interval is known', () => {
     const engine = new Engine(null);
     engine.add(testSpec('s', { intervalMs: null }));

@@ -1,7 +1,7 @@
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { openDatabase } from '../../src/store/database.ts';
-import { RejectCounts, readRejects } from '../../src/store/reject-counts.ts';
+import { RejectCounts, readRejects, trimRejects } from '../../src/store/reject-counts.ts';
 import { tempDirs } from '../support/temp.ts';
 
 const temp = tempDirs();
@@ -26,5 +26,19 @@ it.each([
   counts.add('a', 'late', T0, 1);
   counts.write(db, 'third', 'second', () => 1);
   expect(readRejects(db, 1)).toEqual([{ dayMs: T0, reason: 'late', count: 6 }]);
+  db.close();
+});
+
+it('a count expires when its whole day is before the limit', () => {
+  const db = openDatabase(join(temp(), 'gatecast.db'));
+  const counts = new RejectCounts();
+  const day = 86_400_000;
+  for (const timeMs of [T0, T0 + day]) counts.add('a', 'late', timeMs, 1);
+  counts.write(db, 'first', null, () => 1);
+  const days = () => readRejects(db, 1).map(({ dayMs }) => dayMs);
+  trimRejects(db, T0 + day);
+  expect(days()).toEqual([T0, T0 + day]);
+  trimRejects(db, T0 + day + 1);
+  expect(days()).toEqual([T0 + day]);
   db.close();
 });
