@@ -37,7 +37,7 @@ export function openDatabase(path: string): Database {
 
 /** For readers in other threads and processes: the training worker, the command line. Sees everything settled by the agent. */
 export function openReadOnly(path: string): Database {
-  const db = new Sqlite(path, { readonly: true, fileMustExist: true });
+  const db = new Sqlite(path, { readonly: true });
   db.pragma('busy_timeout = 2000');
   return db;
 }

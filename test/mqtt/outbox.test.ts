@@ -49,6 +49,7 @@ describe('Outbox', () => {
     outbox.put(kept('a', 'a2'));
     outbox.put(event('1'));
     expect(outbox.take()?.message.payload).toBe('1');
+    expect(outbox.oldestUnderWay).toBe(first);
     expect(outbox.take()).toBeNull();
     outbox.done(first.key);
     expect(outbox.take()?.message.payload).toBe('a2');
