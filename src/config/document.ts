@@ -3,7 +3,17 @@
  * size, depth and aliases are limited.
  */
 
-import { isAlias, isMap, isScalar, isSeq, LineCounter, type Node, parseDocument } from 'yaml';
+import {
+  type Document,
+  isAlias,
+  isMap,
+  isScalar,
+  isSeq,
+  LineCounter,
+  type Node,
+  parseDocument,
+  visit,
+} from 'yaml';
 import type { Issue } from '../errors.ts';
 import { errorText } from '../errors.ts';
 import { excerpt } from '../ingest/rejects.ts';
@@ -44,10 +54,15 @@ export function parseConfigText(text: string): ConfigDocument {
   });
   const line = (offset: number | undefined): number | null =>
     offset === undefined ? null : lines.linePos(offset).line;
-  const issues: Issue[] = [...document.errors, ...document.warnings].map((fault) => ({
+  const issue = (offset: number, message: string): Issue => ({
     path: '',
-    message: `line ${line(fault.pos[0])}: ${fault.message}${shownLine(text, line(fault.pos[0]))}`,
-  }));
+    message: `line ${line(offset)}: ${message}${shownLine(text, line(offset))}`,
+  });
+  const open = openQuote(document);
+  const issues: Issue[] =
+    open === null
+      ? [...document.errors, ...document.warnings].map(({ pos, message }) => issue(pos[0], message))
+      : [issue(open, 'this quote is not closed')];
   if (issues.length === 0) checkNode(document.contents, '', 0, issues, (offset) => line(offset) ?? 0);
   const lineOf = (path: readonly PathPart[]): number | null => {
     for (let length = path.length; length > 0; length -= 1) {
@@ -62,6 +77,21 @@ export function parseConfigText(text: string): ConfigDocument {
   } catch (error) {
     return failed(errorText(error));
   }
+}
+
+/** Offset of a quote that is never closed. The parser reports it, and what is then missing, where it notices: at the end of the text. */
+function openQuote(document: Document): number | null {
+  const fault = document.errors.find(
+    ({ code, message }) => code === 'MISSING_CHAR' && message.startsWith('Missing closing'),
+  );
+  if (fault === undefined) return null;
+  let opened: number | null = null;
+  visit(document, {
+    Scalar(_, { type, range }) {
+      if (type?.startsWith('QUOTE') && range?.[1] === fault.pos[0]) opened = range[0];
+    },
+  });
+  return opened;
 }
 
 /** Reads single values from a text that may have errors; undefined where there is none. */

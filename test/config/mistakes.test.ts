@@ -50,6 +50,17 @@ describe('mistakes in a config', () => {
       /line \d+: .*: streams: \[\{ match: s \}\]/,
     );
     expect(problems('node: n\nmqtt:\n\turl: x\n')[0]).toContain(': url: x');
+    for (const [text, line] of [
+      [
+        'node: n\nmqtt: { url: "mqtt://b }\nstreams: [{ match: s }]\n',
+        '2: this quote is not closed: mqtt: { url: "mqtt://b }',
+      ],
+      [
+        "node: n\nmqtt:\n  url: 'mqtt://b\nstreams:\n  - match: s\n",
+        "3: this quote is not closed: url: 'mqtt://b",
+      ],
+    ] as const)
+      expect(problems(text)).toEqual([`: line ${line}`]);
   });
 
   it('does not hang on 90,000 unknown keys', () => {
