@@ -17,9 +17,7 @@ export function format(value, apart = 0) {
   const size = Math.abs(value);
   if (size !== 0 && (size >= 1e7 || size < 1e-3) && !(apart > 0 && size >= 1e7 && apart < size / 1e4))
     return value.toExponential(apart > 0 ? exponentDigits(size, apart) : 2);
-  const usual = usualPlaces(size);
-  const places = apart > 0 ? Math.max(usual, Math.min(12, -Math.floor(Math.log10(apart)))) : usual;
-  return value.toLocaleString(undefined, { maximumFractionDigits: places, minimumFractionDigits: 0 });
+  return value.toLocaleString(undefined, { maximumFractionDigits: placesApart(size, apart) });
 }
 
 const usualPlaces = (size) => (size >= 1000 ? 0 : size >= 100 ? 1 : size >= 1 ? 2 : 3);
@@ -34,6 +32,19 @@ export function columnFormat(values) {
   return (value) => (Number.isFinite(value) ? (value + 0).toLocaleString(undefined, text) : '–');
 }
 
+/** Function that writes numbers with the same number of decimals, enough to distinguish those that differ by `apart`. */
+export function evenFormat(values, apart) {
+  const most = Math.max(...values.map(Math.abs));
+  if (!(most >= 1e-3 && most < 1e7)) return (value) => format(value, apart);
+  const places = placesApart(most, apart);
+  const text = { minimumFractionDigits: places, maximumFractionDigits: places };
+  return (value) =>
+    Number.isFinite(value) ? (Number(value.toFixed(places)) + 0).toLocaleString(undefined, text) : '–';
+}
+
+const placesApart = (size, apart) =>
+  Math.max(usualPlaces(size), apart > 0 ? Math.min(12, -Math.floor(Math.log10(apart))) : 0);
+
 const exponentDigits = (size, step) =>
   Math.max(1, Math.min(12, Math.floor(Math.log10(size)) - Math.floor(Math.log10(step) + 1e-9)));
 
@@ -42,9 +53,7 @@ export function interval(low, high) {
   const most = Math.max(Math.abs(low), Math.abs(high));
   const apart = (high - low) / 20;
   if (!(most >= 1e-3 && most < 1e7)) return `${format(low, apart)} – ${format(high, apart)}`;
-  const needed = apart > 0 ? Math.min(12, -Math.floor(Math.log10(apart))) : 0;
-  const places = Math.max(usualPlaces(most), needed);
-  const text = { maximumFractionDigits: places };
+  const text = { maximumFractionDigits: placesApart(most, apart) };
   return `${low.toLocaleString(undefined, text)} – ${high.toLocaleString(undefined, text)}`;
 }
 

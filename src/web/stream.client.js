@@ -3,7 +3,7 @@ import { actionButton, get } from './api.client.js';
 import { attention } from './attention.client.js';
 import { drawCalibration, TimeChart } from './chart.client.js';
 import { $, badge, breakable, el } from './dom.client.js';
-import { clockText, dateText, duration, format, interval, percent } from './format.client.js';
+import { clockText, dateText, duration, evenFormat, format, interval, percent } from './format.client.js';
 import { scoresTable } from './views.client.js';
 
 const KINDS = {
@@ -371,17 +371,17 @@ export class StreamView {
 
   table(summary, forecast) {
     const all = [...forecast.p10, ...forecast.p90];
-    const apart = (Math.max(...all) - Math.min(...all)) / 100;
+    const text = evenFormat(all, (Math.max(...all) - Math.min(...all)) / 100);
     const isLong = forecast.p50.length * summary.step_s > 86_400 && summary.step_s < 86_400;
     const rows = forecast.p50.map((_, k) => {
       const time = forecast.origin_ms + (k + 1) * summary.step_s * 1000;
-      const cells = ['p10', 'p30', 'p50', 'p70', 'p90'].map((name) => format(forecast[name][k], apart));
+      const cells = ['p10', 'p30', 'p50', 'p70', 'p90'].map((name) => text(forecast[name][k]));
       return el(
         'tr',
         {},
         el('th', { scope: 'row' }, isLong ? dateText(time) : clockText(time, summary.step_s)),
         el('td', {}, duration((k + 1) * summary.step_s)),
-        ...cells.map((text) => el('td', {}, text)),
+        ...cells.map((cell) => el('td', {}, cell)),
       );
     });
     $('value-rows').replaceChildren(...rows);

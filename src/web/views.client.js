@@ -6,6 +6,7 @@ import {
   columnFormat,
   dateText,
   duration,
+  evenFormat,
   format,
   percent,
   scheduleText,
@@ -102,7 +103,7 @@ const probationText = (probation) =>
 /** The candidate in training. */
 function trainingSection({ phase, done, step, maxSteps, ...training }) {
   const { startedMs, trigger, paused, loss, validation, best, leftMs } = training;
-  const figure = (value) => (value === null ? '–' : format(value));
+  const figure = evenFormat([loss, validation, best], 0.001);
   const facts = [
     ['state', paused === null ? PHASES[phase] : `paused: ${paused}`],
     ['started', `${time(startedMs)} (${trigger ?? '–'})`],
@@ -159,7 +160,10 @@ export async function modelView() {
     found === null
       ? '–'
       : `${gainText(found.gain)}, p = ${found.pValue.toFixed(2)}, ${found.origins} forecasts compared, ${found.harmed} streams worse`;
-  const loss = (losses, name) => (losses === null ? '–' : format(losses[name]));
+  const loss = evenFormat(
+    model.runs.flatMap(({ losses }) => Object.values(losses ?? {})),
+    0.001,
+  );
   const run = (one) => [
     time(one.startedMs),
     badge([one.status, STATUS_TONES[one.status] ?? '', one.status]),
@@ -168,10 +172,10 @@ export async function modelView() {
     one.seconds === null ? '–' : duration(one.seconds),
     one.streams === null ? '–' : String(one.streams),
     el('span', { class: 'wide' }, gate(one)),
-    loss(one.losses, 'candidate'),
-    loss(one.losses, 'champion'),
-    loss(one.losses, 'seasonal'),
-    loss(one.losses, 'naive'),
+    loss(one.losses?.candidate),
+    loss(one.losses?.champion),
+    loss(one.losses?.seasonal),
+    loss(one.losses?.naive),
   ];
   const buttons = [
     actionButton('finetune', 'Fine-tune now'),

@@ -6,12 +6,13 @@ interface Format {
   duration(seconds: number): string;
   interval(low: number, high: number): string;
   columnFormat(values: readonly number[]): (value: number | null) => string;
+  evenFormat(values: readonly number[], apart: number): (value: number) => string;
   signedPercent(share: number): string;
   scheduleText(expression: string): string;
 }
 const source = readFileSync('src/web/format.client.js', 'utf8');
 const address = `data:text/javascript,${encodeURIComponent(source)}`;
-const { duration, interval, columnFormat, signedPercent, scheduleText }: Format = await import(
+const { duration, interval, columnFormat, evenFormat, signedPercent, scheduleText }: Format = await import(
   /* @vite-ignore */ address
 );
 
@@ -53,6 +54,14 @@ it('numbers of a column have the same number of decimals', () => {
   expect(column([1.5, 0, -2.25])).toEqual(['1.50', '0.00', '-2.25']);
   expect(column([])).toEqual([]);
   expect(columnFormat([1])(null)).toBe('–');
+});
+
+it('numbers of a forecast have the same number of decimals, enough to tell them apart', () => {
+  const even = (values: number[], apart: number) => values.map(evenFormat(values, apart));
+  expect(even([9.5, 12.345, 101.2], 1)).toEqual(['9.5', '12.3', '101.2']);
+  expect(even([20, 20.004, 20.01], 0.001)).toEqual(['20.000', '20.004', '20.010']);
+  expect(even([-0.0001, 0.5], 0)).toEqual(['0.000', '0.500']);
+  expect(even([0.0002, 0.0004], 0)).toEqual(['2.00e-4', '4.00e-4']);
 });
 
 it('a share has a sign unless it is none', () => {

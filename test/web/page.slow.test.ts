@@ -465,9 +465,10 @@ describe.skipIf(!hasChromium)('every view of the page in Chromium', () => {
       await expect
         .poll(text)
         .toMatch(
-          /training the candidate.*375 of at most 1,500.*0\.732.*0\.710?, best 0\.701.*at most 2 min 30 s/,
+          /training the candidate.*375 of at most 1,500.*0\.732.*0\.710, best 0\.701.*at most 2 min 30 s/,
         );
       expect(await tab.locator('progress').getAttribute('value')).toBe('0.25');
+      expect(await text()).toContain('0.6100.6420.8001.000');
       rich.state.training = step && { ...step, phase: 'comparing', step: null, maxSteps: null, leftMs: null };
       await expect.poll(text).toContain('comparing the candidate with the model in use');
       rich.state.training = step && { ...step, paused: 'the machine is busy (load 3.00)' };

@@ -1,9 +1,8 @@
 /** The text output of `gatecast explain`. */
 import { formatDuration } from '../../config/units.ts';
-import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { type IntervalView, PARTS, type PartName } from '../../forecast/explanation.ts';
 import { GROWN } from '../../forecast/young.ts';
-import { factLine, indentedTable } from '../shared/text-table.ts';
+import { factLine, indentedTable, sameDecimals } from '../shared/text-table.ts';
 import type { Explained } from './run.ts';
 
 /** Minimum number of significant digits. */
@@ -20,12 +19,11 @@ const widthText = (width: number | null): string => {
 
 export function explanationText(explained: Explained): string {
   const { stream, unit, origin, step_s, model, input, buckets, leads, range, limits } = explained;
-  const digits = digitsFor(
+  const shown = sameDecimals(
     leads.flatMap(({ published }) => [published.p10, published.p50, published.p90]),
     DIGITS,
   );
-  const shown = (value: number): string => String(inDigits(value, digits));
-  const change = (value: number): string => `${value > 0 ? '+' : ''}${inDigits(value, 3)}`;
+  const signed = (value: number, text = shown): string => `${value > 0 ? '+' : ''}${text(value)}`;
   const interval = ({ p10, p50, p90 }: IntervalView): string[] => [shown(p10), shown(p50), shown(p90)];
   const ahead = (lead: number): string => formatDuration(lead * step_s * 1000);
   const first = leads.map(({ lead }) => ahead(lead));
@@ -51,18 +49,19 @@ export function explanationText(explained: Explained): string {
     'median of each part, and how much it counts',
     indentedTable([
       ['ahead', ...PARTS.filter((part) => speaks(explained, part))],
-      ...partRows(explained, shown, first),
+      ...partRows(explained, first),
     ]),
   ];
   if (explained.inputs_used.length > 0) {
     lines.push('', 'covariates: change of the median because each is known');
     const names = explained.inputs_used.map(({ name }) => name);
+    const columns = explained.inputs_used.map(({ effect }) => sameDecimals(effect, 3));
     lines.push(
       indentedTable([
         ['ahead', ...names],
         ...first.map((text, i) => [
           text,
-          ...explained.inputs_used.map(({ effect }) => change(effect[i] ?? 0)),
+          ...explained.inputs_used.map(({ effect }, at) => signed(effect[i] ?? 0, columns[at])),
         ]),
       ]),
     );
@@ -76,7 +75,7 @@ export function explanationText(explained: Explained): string {
         ['ahead', 'p50', 'p50 then', 'change'],
         ...leads.map(({ published }, i) => {
           const then = whatIf.p50[i] ?? published.p50;
-          return [first[i] ?? '', shown(published.p50), shown(then), change(then - published.p50)];
+          return [first[i] ?? '', shown(published.p50), shown(then), signed(then - published.p50)];
         }),
       ]),
     );
@@ -100,11 +99,11 @@ function speaks({ leads }: Explained, part: PartName): boolean {
   return leads.some(({ parts }) => parts.some((one) => one.part === part && one.share >= 0.005));
 }
 
-function partRows(
-  explained: Explained,
-  shown: (value: number) => string,
-  first: readonly string[],
-): string[][] {
+function partRows(explained: Explained, first: readonly string[]): string[][] {
+  const shown = sameDecimals(
+    explained.leads.flatMap(({ parts }) => parts.map(({ p50 }) => p50)),
+    DIGITS,
+  );
   return explained.leads.map(({ parts }, i) => [
     first[i] ?? '',
     ...PARTS.filter((part) => speaks(explained, part)).map((part) => {

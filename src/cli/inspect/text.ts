@@ -1,8 +1,7 @@
 /** The text output of `gatecast inspect`. */
 import { formatDuration, formatSize } from '../../config/units.ts';
-import { digitsFor, inDigits } from '../../forecast/digits.ts';
 import { MARK_TEXTS, type MarkName } from '../../series/quality.ts';
-import { factLine, indentedTable } from '../shared/text-table.ts';
+import { factLine, indentedTable, sameDecimals } from '../shared/text-table.ts';
 import type { StreamReport } from './run.ts';
 import type { Counts } from './stream.ts';
 
@@ -52,9 +51,8 @@ export function reportText(report: StreamReport, nowMs: number): string {
   ];
   if (readings.length > 0) {
     lines.push('', 'newest readings');
-    const values = readings.flatMap(({ value }) => value ?? []);
-    const digits = digitsFor(values, DIGITS);
-    const named = readings.map(({ time, value, marks: own }) => [time, shown(value, digits), own.join(', ')]);
+    const shown = column(readings.map(({ value }) => value));
+    const named = readings.map(({ time, value, marks: own }) => [time, shown(value), own.join(', ')]);
     lines.push(indentedTable(named));
   }
   const seen = new Set(readings.flatMap(({ marks: own }) => own));
@@ -76,13 +74,21 @@ export function reportText(report: StreamReport, nowMs: number): string {
     lines.push('', 'scores of the published forecasts, as of the saved state');
     const head = ['lead', 'n', 'mae', 'mase', 'bias', 'coverage', 'vs naive', 'vs seasonal'];
     const keys = ['h', 'n', 'mae', 'mase', 'bias', 'coverage', 'skill_vs_naive', 'skill_vs_seasonal'];
-    lines.push(indentedTable([head, ...scores.map((score) => keys.map((key) => shown(score[key] ?? null)))]));
+    const columns = keys.map((key) => column(scores.map((score) => score[key] ?? null)));
+    const cells = scores.map((score) => keys.map((key, at) => columns[at]?.(score[key] ?? null) ?? ''));
+    lines.push(indentedTable([head, ...cells]));
   }
   return `${lines.join('\n')}\n`;
 }
 
-const shown = (value: number | null, digits = DIGITS): string =>
-  value === null ? '-' : String(inDigits(value, digits));
+/** Function that writes the numbers of a column. */
+function column(values: readonly (number | null)[]): (value: number | null) => string {
+  const text = sameDecimals(
+    values.filter((value) => value !== null),
+    DIGITS,
+  );
+  return (value) => (value === null ? '-' : text(value));
+}
 
 function intervalText({ interval_s, interval_from, horizon_steps }: StreamReport): string {
   if (interval_s === null) return 'unknown';

@@ -1,4 +1,8 @@
-/** Text output: aligned columns, and lines of facts. */
+/** Text output: aligned columns, numbers with the same decimals, and lines of facts. */
+import { digitsFor, inDigits } from '../../forecast/digits.ts';
+
+/** Maximum number of decimals of `toFixed`. */
+const MOST_PLACES = 12;
 
 /**
  * Pads each column to its widest cell and trims line ends.
@@ -20,6 +24,23 @@ export function textTable(rows: readonly (readonly string[])[], numbers = false)
 /** An indented table of numbers. */
 export const indentedTable = (rows: readonly (readonly string[])[]): string =>
   textTable(rows, true).trimEnd().replace(/^/gm, '  ');
+
+/**
+ * Function that writes numbers with the same number of decimals.
+ * @param values those that must differ where they are apart
+ * @param least significant digits of the largest, at least
+ */
+export function sameDecimals(values: readonly number[], least: number): (value: number) => string {
+  const digits = digitsFor(values, least);
+  const largest = Math.max(...values.map(Math.abs));
+  const most = Math.max(0, digits - 1 - Math.floor(Math.log10(largest)));
+  const places = most <= MOST_PLACES ? Math.max(...values.map((value) => placesOf(value.toFixed(most)))) : 0;
+  if (places === 0) return (value) => String(Number.isSafeInteger(value) ? value : inDigits(value, digits));
+  return (value) => (Number(value.toFixed(places)) + 0).toFixed(places);
+}
+
+/** Number of decimals without the zeros at the end. */
+const placesOf = (text: string): number => /\.(\d*[1-9])/.exec(text)?.[1]?.length ?? 0;
 
 /** `name       text` */
 export const factLine = (name: string, text: string): string => `${name.padEnd(10)} ${text}`;

@@ -51,6 +51,15 @@ interface Agent {
   readonly published: Forecast;
 }
 
+/** The numbers of decimals in the given columns of the table under a title, each number once. */
+function decimalsOf(text: string, title: string, columns: readonly number[]): number[] {
+  const [, after = ''] = text.split(`\n${title}`);
+  const [table = ''] = after.split('\n\n');
+  const rows = table.trimEnd().split('\n').slice(2);
+  const cells = rows.map((row) => row.trim().split(/ +/));
+  return [...new Set(cells.flatMap((row) => columns.map((at) => row[at]?.split('.')[1]?.length ?? 0)))];
+}
+
 /** A folder as an agent leaves it; the room follows the outdoor temperature four buckets later. */
 async function agentFolder(saveAt: number): Promise<Agent> {
   const dir = temp();
@@ -184,8 +193,19 @@ describe('gatecast explain', () => {
     expect(text).toMatch(/^kitchen\/temperature in °C, forecast of the bucket 2025-03-0/);
     expect(text).toMatch(/limits +min -40; readings so far/);
     expect(text).toMatch(/ahead +network +corrected/);
+    expect(decimalsOf(text, 'forecast', [1, 2, 3])).toHaveLength(1);
+    expect(decimalsOf(text, 'median of each part', [1, 4])).toHaveLength(1);
+    for (const column of [1, 2]) expect(decimalsOf(text, 'covariates:', [column])).toHaveLength(1);
     expect(text).toMatch(/what if outdoor\/temperature = -20/);
     expect(text).toMatch(/ 3h /);
+    const found = await explained();
+    const whole = { p10: 19, p50: 20, p90: 21 };
+    const integers = explanationText({
+      ...found,
+      leads: found.leads.map((lead) => ({ ...lead, published: whole })),
+    });
+    expect(integers).toMatch(/ 19 +20 +21 /);
+    expect(decimalsOf(integers, 'median of each part', [1, 4])).toHaveLength(1);
   });
 
   it('does not show a factor that says nothing: the parts of a new stream have almost no width', async () => {

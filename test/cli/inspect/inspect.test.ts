@@ -155,7 +155,7 @@ describe('gatecast inspect', () => {
       scores: [],
     });
     expect(inspect(request(dir, { stream: 'a' }))).toContain('none saved');
-    expect(inspect(request(dir, { stream: 'meter' }))).toMatch(/ 45678.9\n.* 45679.15\n.* 45679.4\n/);
+    expect(inspect(request(dir, { stream: 'meter' }))).toMatch(/ 45678\.90\n.* 45679\.15\n.* 45679\.40\n/);
     store.close();
     expect(() => inspect(request(temp()))).toThrow(expect.objectContaining({ code: 'FILE_UNREADABLE' }));
   });
