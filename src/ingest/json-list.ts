@@ -92,7 +92,6 @@ export function isTimeMember(key: string, value: unknown): boolean {
 
 const DATE_ALONE = /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2}))$/;
 const CLOCK_KEY = /^(?:time(?:_?of_?day)?|clock|uhrzeit|zeit)$/i;
-const HOUR_KEY = /^(?:hour|stunde)$/i;
 const CLOCK = /^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,12})?)?(?:\s*[ap]m|\s*Z|[+-]\d{2}:?\d{2})?$/i;
 
 /** The time under a key of an object: with the time of day, if that is a member of its own, `{"date":"29.11.2026","time":"20:11"}`. */
@@ -103,8 +102,6 @@ export function timeIn(tree: Tree, key: string): unknown {
     const clock = tree[other];
     if (typeof clock === 'string' && CLOCK_KEY.test(other) && CLOCK.test(clock))
       return `${date} ${clock.replace(/^\d:/, '0$&')}`;
-    if (Number.isInteger(clock) && HOUR_KEY.test(other))
-      return `${date} ${String(clock).padStart(2, '0')}:00`;
   }
   return date;
 }
@@ -119,12 +116,17 @@ export const isTimeKey = (key: string): boolean =>
 export function timeKeyOf(tree: Tree): string | null {
   let date: string | null = null;
   for (const key of Object.keys(tree)) {
-    const time = timeIn(tree, key);
-    if (!isTimeMember(key, time)) continue;
-    if (typeof time !== 'string' || !DATE_ALONE.test(time)) return key;
-    date ??= key;
+    const time = tree[key];
+    if (typeof time !== 'string' || !DATE_ALONE.test(time)) {
+      if (isTimeMember(key, time)) return key;
+    } else if (date === null && TIME_KEY.test(key)) {
+      // only for the first date, because all members are searched for its time of day
+      date = key;
+      const whole = timeIn(tree, key);
+      if (whole !== time && isTimeMember(key, whole)) return key;
+    }
   }
-  return date;
+  return date !== null && isTimeMember(date, tree[date]) ? date : null;
 }
 
 /** The key of the time stamp in the elements of a list; null if the list is not a batch of readings. */

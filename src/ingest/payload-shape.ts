@@ -21,6 +21,7 @@ import {
   pairName,
   rowsWithTimes,
   timeIn,
+  timeKeyOf,
 } from './json-list.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { Unreadable } from './tolerant-json.ts';
@@ -100,12 +101,13 @@ export class PayloadShape {
         return;
       }
       const columns = columnNames(value);
+      const timeKey = timeKeyOf(value);
       for (const [name, inner] of Object.entries(value))
         if (columns !== null && rowsWithTimes(inner, columns, arrivalMs) !== null) {
           const batch = path === '' ? name : `${path}.${name}`;
           this.noteBatch(batch, name);
           this.note(this.rowBatches, batch);
-        } else this.walkMember(path, name, timeIn(value, name), depth, arrivalMs);
+        } else this.walkMember(path, name, name === timeKey ? timeIn(value, name) : inner, depth, arrivalMs);
     } else if (typeof value === 'boolean' || (typeof value === 'string' && parseSwitch(value) !== null))
       this.note(this.switches, path);
     else {

@@ -101,10 +101,13 @@ function objectToMs(value: object, zone: ZoneOffset, nearMs: number | undefined)
   if (members.length === 1 && MONGODB.test(members[0]?.[0] ?? ''))
     return parseTime(members[0]?.[1], zone, nearMs);
   let [seconds, nanoseconds] = [Number.NaN, 0];
-  for (const [key, number] of members)
+  for (const [key, number] of members) {
+    // a decoded object may have members such as `valueOf`, with which its conversion would throw
+    if (typeof number !== 'number' && !(typeof number === 'string' && EPOCH.test(number))) return null;
     if (WHOLE_SECONDS.test(key)) seconds = Number(number);
     else if (NANOSECONDS.test(key)) nanoseconds = Number(number);
     else return null;
+  }
   return seconds > 0 && nanoseconds >= 0 && nanoseconds < 1e9 ? epochToMs(seconds + nanoseconds / 1e9) : null;
 }
 

@@ -49,6 +49,9 @@ const SEEDS: Buffer[] = [
     ],
     1,
   ),
+  // objects that cannot be converted to a number or a text
+  Buffer.from('{"time":{"seconds":{"toString":1,"valueOf":1}},"v":3}'),
+  Buffer.from('[{"n":"t","v":20,"t":{"toString":1,"valueOf":1}}]'),
 ];
 const TOKENS = [
   '1e400',
@@ -112,12 +115,12 @@ interface Home {
 
 /** Which seeds and topics a decoder is made for; other decoders' come to it too, less often. Of the rest: its example. */
 const AT_HOME: Partial<Record<PayloadKind, Home>> = {
-  auto: { seeds: [0, 1, 2, 3], topics: ['s/a'] },
-  json: { seeds: [2, 3, 5, 6], topics: ['s/a'] },
+  auto: { seeds: [0, 1, 2, 3, 10], topics: ['s/a'] },
+  json: { seeds: [2, 3, 5, 6, 10], topics: ['s/a'] },
   number: { seeds: [0, 1], topics: ['s/a'] },
   zigbee2mqtt: { seeds: [2], topics: ['zigbee2mqtt/x', 'zigbee2mqtt/bridge/state', 'zigbee2mqtt/x/set'] },
   homeassistant: { seeds: [0, 1], topics: ['homeassistant/sensor/x/state'] },
-  senml: { seeds: [4], topics: ['s/a'] },
+  senml: { seeds: [4, 11], topics: ['s/a'] },
   influx: { seeds: [7], topics: ['s/a'] },
   sparkplug: {
     seeds: [8, 9],

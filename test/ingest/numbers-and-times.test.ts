@@ -123,6 +123,8 @@ describe('a time stamp', () => {
     [{ $date: { $date: { at: noon } } }, null],
     [{ seconds: noon / 1000, value: 5 }, null],
     [{ nanos: 5e8 }, null],
+    [{ seconds: [noon / 1000] }, null],
+    [{ seconds: { toString: 1, valueOf: 1 } }, null],
     [{}, null],
     ['29-02-2024 12:00', noon],
     ['29/02/2024 12:00:00Z', noon],
@@ -199,7 +201,6 @@ describe('a time stamp', () => {
   it.each([
     { date: '29.02.2024', time: '13:00' },
     { date: '2024-02-29', time: '1:00:00 pm' },
-    { date: '2024-02-29', hour: 13 },
     { time: '2024-02-29T12:00:00Z', date: '2024-02-29' },
     { Datum: '29.02.24', Uhrzeit: '13:00:00' },
     { date: '02/29/2024', clock: '12:00:00Z' },
@@ -216,6 +217,15 @@ describe('a time stamp', () => {
     expect(sent('b', [{ ...parts, t: 1 }])).toContainEqual(
       expect.objectContaining({ stream: 'b/t', timeMs: noon }),
     );
+  });
+
+  it('with a number of the hour beside the date keep the date, because some senders count hours from 1', () => {
+    const router = createRouter(parseConfig('node: n\nmqtt: { url: mqtt://b }\nstreams: [{ match: b }]'));
+    const payload = Buffer.from('[{"date":"2024-02-29","hour":24,"t":1}]');
+    expect(router.message('b', payload, noon).samples).toMatchObject([
+      { stream: 'b/hour', value: 24 },
+      { stream: 'b/t', timeMs: noon - 12 * 3_600_000 },
+    ]);
   });
 
   it('with the name of a zone, but without its offset, is not read', () => {

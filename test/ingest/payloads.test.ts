@@ -1,6 +1,7 @@
 /** Payloads as devices and gateways send them, and the streams and values that they stand for. */
 import { describe, expect, it } from 'vitest';
 import { createRouter, parseConfig } from '../../src/config/index.ts';
+import { PayloadShape } from '../../src/ingest/payload-shape.ts';
 import { sniff } from '../../src/ingest/sniff.ts';
 import { computed } from '../support/run-delay.ts';
 
@@ -1111,6 +1112,16 @@ describe('what is nearly JSON', () => {
       `{"a":x${",'b".repeat(60_000)}}`,
     ]) {
       expect(computed(() => routed('{ match: s }', [['s', text]])).ms).toBeLessThan(1000);
+    }
+    for (const key of ['k', '_timestamp']) {
+      const members = Array.from({ length: 4000 }, (_, at) => `"${at}${key}":"2026-13-01"`).join();
+      const object = `{"v":1,${members}}`;
+      const spent = computed(() => {
+        routed('{ match: s }', [['s', `[${object}]`]]);
+        routed('{ match: s, fields: [w] }', [['s', `{"a":${object}}`]]);
+        new PayloadShape().add(JSON.parse(object), 0, true);
+      });
+      expect(spent.ms).toBeLessThan(1000);
     }
   });
 });

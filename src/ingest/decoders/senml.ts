@@ -3,6 +3,7 @@
  * sums are readings, named by their resolved name; texts and binary values are not.
  */
 import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
+import { shownValue } from '../json-values.ts';
 import type { Message } from '../message.ts';
 import { excerpt } from '../rejects.ts';
 
@@ -102,7 +103,7 @@ function readRecord(
   else {
     const timeMs = timeOf(own('t'), base, message.arrivalMs);
     const unit = own('u') ?? base.unit;
-    if (timeMs === undefined) sink.reject('bad-time', excerpt(String(own('t')), 40));
+    if (timeMs === undefined) sink.reject('bad-time', shownValue(own('t')));
     else
       sink.reading(
         selector === undefined || selector.name === selector.path ? name : selector.name,
