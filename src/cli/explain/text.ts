@@ -55,7 +55,7 @@ export function explanationText(explained: Explained): string {
   if (explained.inputs_used.length > 0) {
     lines.push('', 'covariates: change of the median because each is known');
     const names = explained.inputs_used.map(({ name }) => name);
-    const columns = explained.inputs_used.map(({ effect }) => sameDecimals(effect, 3));
+    const columns = explained.inputs_used.map(({ effect }) => sameDecimals(effect, 3, 2));
     lines.push(
       indentedTable([
         ['ahead', ...names],

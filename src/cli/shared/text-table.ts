@@ -29,9 +29,14 @@ export const indentedTable = (rows: readonly (readonly string[])[]): string =>
  * Function that writes numbers with the same number of decimals.
  * @param values those that must differ where they are apart
  * @param least significant digits of the largest, at least
+ * @param ofSpread digits, besides the first, that resolve the spread
  */
-export function sameDecimals(values: readonly number[], least: number): (value: number) => string {
-  const digits = digitsFor(values, least);
+export function sameDecimals(
+  values: readonly number[],
+  least: number,
+  ofSpread?: number,
+): (value: number) => string {
+  const digits = digitsFor(values, least, ofSpread);
   const largest = Math.max(...values.map(Math.abs));
   const most = Math.max(0, digits - 1 - Math.floor(Math.log10(largest)));
   const places = most <= MOST_PLACES ? Math.max(...values.map((value) => placesOf(value.toFixed(most)))) : 0;
