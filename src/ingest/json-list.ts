@@ -10,7 +10,7 @@ import { parseSwitch } from './number-text.ts';
 type Tree = Readonly<Record<string, unknown>>;
 
 const PARTICIPLES =
-  'updated|starts|measured|sampled|recorded|received|created|observed|logged|sent|published|generated|enqueued|reported|read|acquired';
+  'updated|measured|sampled|recorded|received|created|observed|logged|sent|published|generated|enqueued|reported|read|acquired';
 const TIME_OF =
   'unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report|msg|message|packet|rx|poll|scan|enqueued|phenomenon|result';
 /** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */

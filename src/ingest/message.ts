@@ -125,7 +125,7 @@ export class Message {
     return true;
   }
 
-  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member, that is an object, a list of objects, or a list of numbers (Teltonika's Modbus) as text. */
+  /** JSON within JSON, as ChirpStack 3 sends it in `objectJSON`: a payload, or a member, that is an object, a list of objects, or a number in brackets (Teltonika's Modbus) as text; an identifier in brackets stays a text. */
   private unpacked(json: unknown, depth: number): unknown {
     if (depth <= 0) return json;
     if (typeof json === 'string') {
@@ -136,7 +136,9 @@ export class Message {
     if (!isTree(json) || json instanceof Unreadable) return json;
     const entries = Object.entries(json).map(([key, value]): [string, unknown] => [
       key,
-      isPoisonKey(key) ? value : this.unpacked(value, depth - 1),
+      isPoisonKey(key) || (isIdentityKey(key) && typeof value === 'string' && IN_BRACKETS.test(value))
+        ? value
+        : this.unpacked(value, depth - 1),
     ]);
     // makes own properties, whatever their names are
     return Object.fromEntries(entries);
@@ -148,12 +150,14 @@ const MAX_SEARCHED = 16 * 1024;
 /** A text in JSON, and the colon behind a key. Linear in JSON, whose texts all end. */
 const STRING = /"((?:[^"\\]|\\.)*)"(\s*:)?/g;
 
-/** A text that contains an object, a list of objects, or a short list of numbers. */
+/** A text that contains an object, a list of objects, or a number in brackets. */
 const NESTED = /["']\s*(?:\[?\s*\{|\[\s*-?\d)/;
-const STRUCTURE = /^\s*(?:\[?\s*\{|\[\s*-?\d[\d.eE+-]*(?:\s*,\s*-?\d[\d.eE+-]*){0,15}\s*\]\s*$)/;
+const STRUCTURE = /^\s*\[?\s*\{/;
+/** Texts of several numbers, such as colours, are no readings. */
+const IN_BRACKETS = /^\s*\[\s*-?\d[\d.eE+-]*\s*\]\s*$/;
 
 function structureIn(text: string, depth: number): object | null {
-  if (!STRUCTURE.test(text) || jsonDepthExceeds(text, depth)) return null;
+  if (!(STRUCTURE.test(text) || IN_BRACKETS.test(text)) || jsonDepthExceeds(text, depth)) return null;
   let found: unknown;
   try {
     found = JSON.parse(withExactIdentifiers(text));

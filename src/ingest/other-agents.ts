@@ -9,9 +9,12 @@ const OUTPUT =
   /^(?:(.+?)\/)?(forecast|score|anomaly|alert|model|status|health|config|response|request)(?:\/|$)/;
 /** A median as a plain number, recognised by its topic alone. */
 const PLAIN = /(?:^|\/)forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
-/** Entities of an agent that Home Assistant publishes again (MQTT Statestream): `<device>_forecast_<stream>_in_1h`, `gatecast_<node>_alerts`. */
+/**
+ * Entities of an agent that Home Assistant publishes again (MQTT Statestream): `gatecast_<node>_alerts`, and
+ * `<device>_forecast_<stream>_in_1h`, as those of weather services may be named, too.
+ */
 const ECHO =
-  /\/(?:binary_)?sensor\/(?:gatecast_\w+|(?:\w+_)?forecast_(?:\w+_)?(?:next|in_(?:the_next_)?\d[\da-z]*|probability|anomaly))\/state$/;
+  /^(.+)\/(?:binary_)?sensor\/(?:(gatecast_\w+)|(?:\w+_)?forecast_(?:\w+_)?(?:next|in_(?:the_next_)?\d[\da-z]*|anomaly))\/state$/;
 /** Members in all messages of a kind. Other kinds are recognised only by their prefix. */
 const FORMS: Readonly<Record<string, readonly string[]>> = {
   forecast: ['stream', 'issued', 'origin', 'step_s'],
@@ -21,20 +24,29 @@ const FORMS: Readonly<Record<string, readonly string[]>> = {
   health: ['state', 'degraded', 'streams', 'dropped'],
 };
 const MAX_AGENTS = 1000;
+/** Longer topics are of no agent; the search in them would take too long. */
+const LONGEST_TOPIC = 1000;
 
 export class OtherAgents {
   /** `<base>/<node>` of recognised agents. */
   private readonly prefixes = new Set<string>();
+  /** Prefixes of Statestream under which entities of an agent itself were heard. */
+  private readonly echoes = new Set<string>();
 
   /** Whether messages of a topic must be checked; decided once per topic. */
   static mayBe(topic: string): boolean {
-    return OUTPUT.test(topic) || ECHO.test(topic);
+    return topic.length <= LONGEST_TOPIC && (OUTPUT.test(topic) || ECHO.test(topic));
   }
 
   /** Whether a message on a topic that `mayBe` is the output of another agent. */
   sent(message: Message): boolean {
     const { topic } = message;
-    if (ECHO.test(topic)) return true;
+    const echo = ECHO.exec(topic);
+    if (echo !== null) {
+      const [, prefix = '', own] = echo;
+      if (own !== undefined && this.echoes.size < MAX_AGENTS) this.echoes.add(prefix);
+      return own !== undefined || this.echoes.has(prefix);
+    }
     const found = OUTPUT.exec(topic);
     if (found === null) return false;
     const [, prefix = '', kind = ''] = found;

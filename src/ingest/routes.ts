@@ -110,4 +110,6 @@ const namesFirstLevel = ({ rule }: RouteRule): boolean => rule.pattern.levels[0]
 
 /** Whether a rule explicitly reads an agent's forecasts. */
 const namesOutput = ({ levels }: TopicPattern): boolean =>
-  levels.some((level) => level.kind === 'literal' && /^forecast$|_forecast_|^gatecast_/.test(level.text));
+  levels.some(
+    (level) => level.kind === 'literal' && /^forecast$|(?:^|_)forecast_|^gatecast_/.test(level.text),
+  );

@@ -39,7 +39,7 @@ const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic, in lower case without separators. Add a word here to extend it. */
 const DEVICE_MEMBERS: ReadonlySet<string> = new Set(
   `model brand id uid mac addr address serial serialno serialnumber sn name device deviceid dev sensor sensorid node nodeid topic
-slave channel eui deveui probe meter imei imsi sender from to src ga groupaddress destination room zone location place geraet gerät raum ort
+slave channel eui deveui probe meter imei imsi sender ga groupaddress destination room zone location place geraet gerät raum ort
 datenpunkt tagname`.split(/\s+/),
 );
 /** Last words of such members: `sensor_id`, `NodeID`, `Device Name`. */
@@ -74,12 +74,17 @@ const TAGS = /^(?:tags|labels|dimensions)\.[^.]+$/;
 /** Members that identify a device wherever they are. */
 const UNIQUE_MEMBER =
   /^(?:mac|macaddress|deveui|imei|serial|serialno|serialnumber|device(?:id|name)|sensorid)$/;
+const NONE: ReadonlySet<string> = new Set();
 /** Objects about the device that sent a message. */
 const ABOUT_DEVICE = /^(?:\w*dev(?:ice)?\w*|\w*sensor\w*|node|source|meta(?:data)?|header|\w*[pP]roperties)$/;
 
-/** @param path joined by dots */
-export function isDeviceMember(path: string): boolean {
-  if (TAGS.test(path)) return true;
+/**
+ * @param path joined by dots
+ * @param beside the members of the payload. Beside a `sender`, which may be a gateway, `from` is the device (Meshtastic); alone, it may
+ * be the start of a range, or a former state.
+ */
+export function isDeviceMember(path: string, beside: Pick<ReadonlySet<string>, 'has'> = NONE): boolean {
+  if (TAGS.test(path) || (path === 'from' && beside.has('sender'))) return true;
   const keys = path.split('.');
   const key = keys.pop() ?? '';
   const words = key.replaceAll(/([a-z\d])([A-Z])/g, '$1 $2').split(/[^\p{L}\d]+/u);
@@ -279,9 +284,13 @@ export class Survey {
 
 function senderOf(json: Readonly<Record<string, unknown>>, above = ''): string {
   const parts: string[] = [];
+  const beside = { has: (key: string) => Object.hasOwn(json, key) };
   for (const [key, value] of Object.entries(json)) {
     if (above === '' && isTree(value)) parts.push(senderOf(value, `${key}.`));
-    else if ((typeof value === 'string' || Number.isSafeInteger(value)) && isDeviceMember(`${above}${key}`))
+    else if (
+      (typeof value === 'string' || Number.isSafeInteger(value)) &&
+      isDeviceMember(`${above}${key}`, beside)
+    )
       parts.push(String(value));
   }
   return parts.filter(Boolean).join('\u001f').slice(0, 256);

@@ -65,7 +65,7 @@ ${refusalTable()}
 | a key that occurs twice in one object | the last value counts; looked for in the messages 1, 2, 4, 8, … of a topic and counted once as \`repeated-key\` |
 | several JSON objects in one payload, one a line or without a separator | each is read like a separate message, up to the first that is broken |
 | numbers in quotes | with \`numeric_strings\`, if nothing but a known unit follows, also without quotes (\`{"t":21.5 C}\`); with a unit also with thousands separators ("1,234.5 W"); \`decimal_comma\` for "21,5" |
-| JSON within JSON: a payload encoded twice, or a text member at any depth that is an object, a list of objects or a list of up to 16 numbers | read like the rest of the payload |
+| JSON within JSON: a payload encoded twice, or a text member at any depth that is an object, a list of objects or a number in brackets (\`"[215]"\`) | read like the rest of the payload |
 | identifiers that are integers beyond 2^53 | keep all digits |
 | time stamps without a zone | in the \`time_zone\` of the rule. If all readings of a stream are refused because of their time, the log, the alert \`dropped\` and \`check --listen\` report the offset of its clock and the setting to change. In the repeated hour at the end of daylight saving time, the later instant is used unless it lies more than five minutes ahead of the arrival |
 | time stamps such as \`2026-11-29 01:44 UTC\`, \`Sun, 29 Nov 2026 01:44:45 +0100\` (RFC 2822, HTTP) and \`Sun Nov 29 01:44:45 2026\` (\`ctime\`) | read, also in batches, and abbreviations of zones with one meaning (CET, EST); other names are refused as \`bad-time\`. Without \`time\` in the rule the time of arrival counts; \`check --listen\` suggests \`time\`, or shows a time stamp that is not read |
@@ -73,7 +73,7 @@ ${refusalTable()}
 | a date and a time of day in two members (\`"date":"29.11.2026","time":"20:11"\`) | read as one time under the key of the date |
 | \`11/29/2026 1:44 PM\`, \`29-11-2026 13:44\` | read; if day and month may be swapped (\`03/04/2026\`), the date within a week of the arrival is taken, and without one the reading is refused as \`bad-time\`, with the reason |
 | a retained message | creates no stream; with a time stamp it waits for the first live reading, up to a day |
-| a message of another agent | recognised by its form, also as Sparkplug metrics and where Home Assistant's Statestream publishes the entities of an agent; refused as \`other-agent\`, unless a rule names it |
+| a message of another agent | recognised by its form, also as Sparkplug metrics and where Home Assistant's Statestream publishes the entities of an agent, if \`gatecast_…\` is among them; refused as \`other-agent\`, unless a rule names it |
 | a costly message | decoding stops after \`ingest.max_readings\` readings or 1,024 rejects; further messages of a topic that sends more than 2 MB per second without readings are refused in that second |
 
 ## What is marked

@@ -59,8 +59,6 @@ describe("other agents' outputs", () => {
     ['plant/gw1/forecast/a/t/at/1h', '21.5'],
     ['forecast/a/t', forecast],
     ['forecast/a/t/at/1h', '21.5'],
-    ['ha/sensor/real_forecast_temp_in_1h/state', '21.5'],
-    ['ha/sensor/boiler_forecast_next/state', '21.5'],
     ['ha/sensor/gatecast_gw1_streams/state', '7'],
     ['site/b/gw1/status', '{"state":"online","version":"0.1.0","since":"x","session":"y"}'],
     ['plant/gw1/health', '{"state":"ok","degraded":[],"streams":4,"dropped":{},"rss_mb":70}'],
@@ -78,6 +76,33 @@ describe("other agents' outputs", () => {
     expect(send(to, 'plant/gw1/alert/x', '{"severity":1}').samples).toEqual([]);
     expect(send(to, 'plant/gw2/model/base', '{"version":3}').samples).toHaveLength(1);
     expect(send(to, 'plant/gw1/temperature', '5').samples).toHaveLength(1);
+  });
+
+  it('reveal its forecasts where Home Assistant publishes them again', () => {
+    const to = router(all);
+    const read = (prefix: string) =>
+      [
+        'sensor/home_forecast_rain_probability',
+        'sensor/weather_forecast_in_3h',
+        'sensor/solar_forecast_next',
+        'binary_sensor/forecast_anomaly',
+      ].filter((entity) => send(to, `${prefix}/${entity}/state`, '1').samples.length > 0);
+    expect(read('ha')).toHaveLength(4);
+    send(to, 'ha/sensor/gatecast_gw1_streams/state', '7');
+    expect(read('ha')).toEqual(['sensor/home_forecast_rain_probability']);
+    expect(read('other')).toHaveLength(4);
+    const named = router(`{ match: ha/sensor/forecast_temp_in_1h/state }, ${all}`);
+    send(named, 'ha/sensor/gatecast_gw1_streams/state', '7');
+    expect(send(named, 'ha/sensor/forecast_temp_in_1h/state', '1').samples).toHaveLength(1);
+  });
+
+  it('are not searched for long in a hostile topic', () => {
+    const to = router(all);
+    const { ms } = computed(() => {
+      for (const topic of ['forecast/'.repeat(7000), `ha/sensor/${'forecast_'.repeat(7000)}/state`])
+        for (let count = 0; count < 3; count += 1) send(to, topic, '5');
+    });
+    expect(ms).toBeLessThan(1000);
   });
 
   it('are not mistaken for sensors that use the same words', () => {

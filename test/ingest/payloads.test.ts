@@ -298,6 +298,16 @@ describe('batches', () => {
       't/uptime.0',
       't/runtime',
     ]);
+    const prices = `{"today":[{"startsAt":"${new Date(first).toISOString()}","total":0.2}]}`;
+    expect(routed('{ match: t }', [['t', prices]]).times).toEqual([['t/today.0.total', null]]);
+  });
+
+  it('reads a number in brackets as text, but no colour and no identifier', () => {
+    const payload = '{"data":"[215]","rgb":"[255,0,10]","id":"[5]"}';
+    expect(routed('{ match: t }', [['t', payload]]).samples).toEqual([['t/data.0', 215]]);
+    expect(routed('{ match: t, name: "{/id}/{field}" }', [['t', payload]]).samples).toEqual([
+      ['[5]/data.0', 215],
+    ]);
   });
 
   it('separates the devices and quantities of one batch', () => {

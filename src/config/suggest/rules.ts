@@ -447,12 +447,12 @@ function varyingMembers(topics: readonly HeardTopic[]): string[] {
   for (const { shape, messages, fields } of topics) {
     for (const member of varyingInBatches(shape)) found.add(member);
     const isUnnamed = [...fields.keys()].every(
-      (name) => GENERIC_VALUE.test(name) || isDeviceMember(name) || isQuantityMember(name),
+      (name) => GENERIC_VALUE.test(name) || isDeviceMember(name, shape.labels) || isQuantityMember(name),
     );
     const varying = [...shape.labels].filter(
       // a different value in every message is a message number
       ([member, values]) =>
-        (isDeviceMember(member) || (isUnnamed && isQuantityMember(member))) &&
+        (isDeviceMember(member, shape.labels) || (isUnnamed && isQuantityMember(member))) &&
         values.size > 1 &&
         (values.size < messages ||
           (messages < 8 && !countsUp([...values]) && ![...values].every(isRecordId))),

@@ -15,7 +15,6 @@ describe('devices of one topic', () => {
     [{ imei: '356938035643809' }, { imei: '356938035643810' }, '{/imei}/{field}'],
     [{ sender: '01:94:E3:B9' }, { sender: '01:94:E3:C0' }, '{/sender}/{field}'],
     [{ from: 2130636288, sender: '!7e' }, { from: 2130636999, sender: '!7e' }, '{/from}/{field}'],
-    [{ from: 'pv', to: 'home' }, { from: 'pv', to: 'grid' }, '{/to}/{field}'],
     [{ data: { mac: 'A4:C1:38:01' } }, { data: { mac: 'A4:C1:38:02' } }, '{/data/mac}/{field}'],
     [{ room: 'kitchen' }, { room: 'bath' }, '{topic}/{/room}/{field}'],
     [{ ga: '1/2/3', dpt: '9.001' }, { ga: '1/2/4', dpt: '9.001' }, '{topic}/{/ga}/{field}'],
@@ -41,6 +40,24 @@ describe('devices of one topic', () => {
     ]);
     expect(config.streams).toHaveLength(1);
     expect(config.streams[0]?.name).toBeUndefined();
+  });
+
+  it.each([
+    [
+      { from: '10:00', to: '11:00' },
+      { from: '11:00', to: '12:00' },
+    ],
+    [
+      { from: 'idle', to: 'run' },
+      { from: 'run', to: 'idle' },
+    ],
+    [
+      { from: 0, to: 100 },
+      { from: 10, to: 100 },
+    ],
+  ])('are not told apart by the ends of a range, as in %j', (a, b) => {
+    const { config } = suggested(two(a, b));
+    expect(config.streams.map(({ name }) => name)).toEqual([undefined]);
   });
 
   it.each(['slave_id', 'id'])('keep their topic where those of several gateways have the same %s', (key) => {
@@ -118,7 +135,7 @@ describe('readings of a topic', () => {
       (nowMs: number) => ({ [nowMs / 1000 - 5]: { temp: 20 }, [nowMs / 1000]: { temp: 21 } }),
       's/a/temp',
     ],
-    ['a short list of numbers as text', () => ({ data: '[215]' }), 's/a/data.0'],
+    ['a number in brackets as text', () => ({ data: '[215]' }), 's/a/data.0'],
     ['the index of its channel', () => ({ ai: [{ aiIndex: 1, v: 5 }] }), 's/a/ai.1.v'],
     [
       'a batch within an element of a list',
