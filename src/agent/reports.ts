@@ -18,7 +18,7 @@ import type { AgentRemote } from './remote.ts';
 import type { AgentStreams } from './streams.ts';
 import type { TuningPart } from './tuning.ts';
 
-interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'log' | 'between' | 'forget'> {
+interface ReportsParts extends Pick<Context, 'config' | 'version' | 'clock' | 'log' | 'between'> {
   readonly hold: Pick<ClockHold, 'closeUntil'>;
   readonly alerts: Alerts;
   readonly health: Health;
@@ -36,14 +36,10 @@ const ALERTS_MS = 5000;
 const HEALTH_MS = 60_000;
 const SCORES_MS = 1000;
 const GROUP_MS = 300_000;
-/** Most streams that are removed at once to make room for others. */
-const ROOM = 20;
 
 export class Reports implements Part {
   readonly name = 'reports';
   private readonly turns = new ScoreTurns();
-  /** Readings refused because of `max_streams`. */
-  private refused = 0;
   private ends: readonly (() => void)[] = [];
 
   constructor(private readonly parts: ReportsParts) {}
@@ -58,7 +54,6 @@ export class Reports implements Part {
       every(clock, GROUP_MS, () => tuning.publishStatus(), log),
       every(clock, HEALTH_MS, () => void store.trim(clock.now()), log),
       every(clock, ALERTS_MS, () => this.readMissedList(), log),
-      every(clock, ALERTS_MS, () => this.makeRoom(), log),
       warnOfSilence({
         clock,
         log,
@@ -79,16 +74,6 @@ export class Reports implements Part {
     between(() => streams.readMissedList()).catch((error) =>
       log.info('list of streams not read', errorFields(error)),
     );
-  }
-
-  private makeRoom(): void {
-    const { streams, between, forget, log } = this.parts;
-    const refused = streams.dropped()['stream-limit'] ?? 0;
-    if (refused === this.refused) return;
-    this.refused = refused;
-    between(() => {
-      for (const stream of streams.makeRoom(ROOM)) forget(stream);
-    }).catch((error) => log.info('no room for more streams', errorFields(error)));
   }
 
   private checkAlerts(): void {

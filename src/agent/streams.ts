@@ -298,30 +298,6 @@ export class AgentStreams implements Part {
   }
 
   /**
-   * Removes streams whose readings are all deleted because of their age, those that are silent for the longest time first. Without
-   * this, names that come and go would use up `max_streams` for ever.
-   * @returns names of the removed streams, at most `most`
-   * @throws GatecastError STORE_FAILED
-   */
-  makeRoom(most: number): string[] {
-    const oldestMs = this.store.oldestMs();
-    if (oldestMs === null) return [];
-    return this.engine
-      .streams()
-      .map(({ spec: { name }, lastObservedMs }) => ({
-        name,
-        ms: lastObservedMs ?? this.firstMs(name) ?? oldestMs,
-      }))
-      .filter(({ ms }) => ms < oldestMs)
-      .sort((a, b) => a.ms - b.ms)
-      .slice(0, most)
-      .map(({ name }) => {
-        this.remove(name);
-        return name;
-      });
-  }
-
-  /**
    * Resets the learnt state of a stream; its samples stay, but a restart does not learn from them again.
    * @throws GatecastError STREAM_UNKNOWN, STORE_FAILED; nothing has changed then
    */

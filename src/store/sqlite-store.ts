@@ -250,12 +250,6 @@ export class SqliteStore implements Store {
     return Number.isFinite(newest) ? newest : null;
   }
 
-  /** No stored reading is older, ms; null if none is on the disk. */
-  oldestMs(): number | null {
-    const oldest = this.connection.read((db) => db.prepare('SELECT min(time) FROM sample').pluck().get());
-    return typeof oldest === 'number' ? oldest : null;
-  }
-
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
     if (snapshots.length === 0) return true;
     this.flush();

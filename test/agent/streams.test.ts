@@ -112,22 +112,6 @@ test('a forgotten stream leaves no data, and is new when it sends again', async 
   expect(first?.seq).toBeLessThan(10);
 });
 
-test('streams whose readings are all deleted make room for others, the longest silent first', async () => {
-  const { streams, store, clock, speak } = await open(tempFolder());
-  await speak(['a'], 3);
-  await speak(['b', 'c'], 3);
-  await speak(['c', 'd'], 3);
-  const timeMs = clock.now() - 3000 + 60 * 86_400_000;
-  store.append({ stream: 'd', timeMs, arrivalMs: timeMs, value: 1 });
-  store.settle();
-  expect(streams.makeRoom(9)).toEqual([]);
-  // Deletes all but the last three seconds, and the reading that makes the others older than the retention.
-  store.trim(timeMs);
-  expect(streams.makeRoom(1)).toEqual(['a']);
-  expect(streams.makeRoom(9)).toEqual(['b']);
-  expect(streams.specs().map(({ name }) => name)).toEqual(['c', 'd']);
-});
-
 test('a reset stream starts afresh, keeps its samples, and does not learn from them again after a restart', async () => {
   const dir = tempFolder();
   const one = await open(dir);
