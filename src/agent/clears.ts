@@ -20,34 +20,50 @@ const CHECK_MS = 5000;
 const MOST = 50_000;
 
 export class Clears {
+  /** Topics to clear. */
   private readonly topics: Set<string>;
+  /** Topics with a message of this run: a list that is read later must not clear them. Null: the list has been read. */
+  private inUse: Set<string> | null;
   private readonly kept: StoredValue<readonly string[]>;
   private changed = false;
+  private stopped = false;
   private cancel: (() => void) | null = null;
 
   constructor(private readonly parts: ClearsParts) {
-    const merged = (stored: readonly string[], own: readonly string[]) => [...new Set([...stored, ...own])];
+    const merged = (stored: readonly string[], own: readonly string[]) => [
+      ...new Set([...stored.filter((topic) => this.inUse?.has(topic) !== true), ...own]),
+    ];
     this.kept = new StoredValue<readonly string[]>(parts.store, 'agent.clears', topicsOf, merged);
     this.topics = new Set(this.kept.read());
+    this.inUse = this.kept.isUnread ? new Set() : null;
   }
 
   /** Call for every message that is published. */
   sent({ topic, payload, retain }: Outgoing): void {
-    if (retain && payload.length === 0) this.topics.add(topic);
-    else if (this.topics.size === 0 || !this.topics.delete(topic)) return;
+    const clears = retain && payload.length === 0;
+    if (retain && !clears) this.inUse?.add(topic);
+    if (clears) {
+      this.topics.add(topic);
+      this.inUse?.delete(topic);
+    } else if (this.topics.size === 0 || !this.topics.delete(topic)) return;
     // once for all messages of a stream, or of all streams that a config change removes
     if (!this.changed) queueMicrotask(() => this.save());
     this.changed = true;
   }
 
   connected(): void {
-    for (const topic of this.topics) this.parts.publish({ topic, payload: '', qos: 1, retain: true });
+    this.publish([...this.topics]);
     this.check();
   }
 
   stop(): void {
+    this.stopped = true;
     this.cancel?.();
     this.cancel = null;
+  }
+
+  private publish(topics: readonly string[]): void {
+    for (const topic of topics) this.parts.publish({ topic, payload: '', qos: 1, retain: true });
   }
 
   private save(): void {
@@ -56,20 +72,32 @@ export class Clears {
       if (this.topics.size <= MOST) break;
       this.topics.delete(topic);
     }
-    this.kept.save([...this.topics]);
+    this.keep();
     const { connected } = this.parts.status();
     // Without a connection this is the only record; with one, the broker has the message before the next flush.
     if (!connected) this.parts.store.flush();
     this.check();
   }
 
+  /** Saves the topics. If the list of earlier runs can be read only now, clears its topics, too. */
+  private keep(): void {
+    const saved = this.kept.save([...this.topics]);
+    if (this.inUse === null || saved === null) return;
+    this.inUse = null;
+    const missed = saved.filter((topic) => !this.topics.has(topic));
+    for (const topic of missed) this.topics.add(topic);
+    if (this.parts.status().connected) this.publish(missed);
+  }
+
   /** An empty outbox means that the broker has them all. */
   private check(): void {
-    if (this.topics.size === 0 || this.cancel !== null) return;
+    const nothing = this.topics.size === 0 && this.inUse === null;
+    if (nothing || this.stopped || this.cancel !== null) return;
     this.cancel = this.parts.clock.after(CHECK_MS, () => {
       this.cancel = null;
+      if (this.inUse !== null) this.keep();
       const { connected, outbox } = this.parts.status();
-      if (!connected || outbox > 0) return this.check();
+      if (this.inUse !== null || !connected || outbox > 0) return this.check();
       this.topics.clear();
       this.kept.save([]);
     });

@@ -13,6 +13,15 @@ describe('removals of retained messages', () => {
     const clears = new Clears({ clock, store, publish: (m) => sent.push(m), status: () => status });
     return { store, clock, status, sent, clears };
   };
+  class UnreadStore extends MemoryStore {
+    unread = true;
+    failedReads = 0;
+    override getMeta(key: string): string | null {
+      if (!this.unread) return super.getMeta(key);
+      this.failedReads++;
+      return null;
+    }
+  }
   const afterwards = (store: MemoryStore) => {
     const { clears, sent } = setUp(store);
     clears.connected();
@@ -48,6 +57,38 @@ describe('removals of retained messages', () => {
     clears.sent({ topic: 'g/n/score/a', payload: '{}', qos: 1, retain: true });
     await Promise.resolve();
     expect(afterwards(store)).toEqual([]);
+  });
+
+  test('of an earlier run whose list can be read only later are made then, except of topics that have a message again', async () => {
+    const store = new UnreadStore();
+    store.setMeta('agent.clears', '["g/n/score/a","g/n/score/b"]');
+    const { clears, sent, status, clock } = setUp(store);
+    status.connected = true;
+    clears.connected();
+    clears.sent({ topic: 'g/n/score/b', payload: '{}', qos: 1, retain: true });
+    clears.sent(clear('g/n/score/c'));
+    await Promise.resolve();
+    clock.advance(60_000);
+    expect(sent).toEqual([]);
+    store.unread = false;
+    status.outbox = 1;
+    clock.advance(60_000);
+    expect(sent).toEqual([clear('g/n/score/a')]);
+    expect(afterwards(store)).toEqual([clear('g/n/score/a'), clear('g/n/score/c')]);
+    status.outbox = 0;
+    clock.advance(60_000);
+    expect(afterwards(store)).toEqual([]);
+  });
+
+  test('are not checked after a stop, but stored', async () => {
+    const { store, clears, clock } = setUp();
+    clears.sent(clear('g/n/score/a'));
+    clears.stop();
+    await Promise.resolve();
+    clears.sent(clear('g/n/score/b'));
+    await Promise.resolve();
+    expect(clock.nextDelayMs).toBeNull();
+    expect(afterwards(store)).toEqual([clear('g/n/score/a'), clear('g/n/score/b')]);
   });
 
   test.each(['nonsense', '{}', '[1, null, "a/#", ""]'])('ignore a damaged list: %s', (text) => {
