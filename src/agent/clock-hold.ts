@@ -105,6 +105,8 @@ export class ClockHold implements Part {
   private askedMs = 0;
   /** Whether the broker was asked again after its first answer, because readings of the backlog came after the first probe. */
   private askedAgain = false;
+  /** Whether readings of this connection came at QoS 1: the broker may hold back others until they are acknowledged. */
+  private acknowledges = false;
   /** When the broker was last found to hold back messages. */
   private heldMs = Number.NEGATIVE_INFINITY;
   /** When the last reading of the backlog arrived. */
@@ -149,6 +151,7 @@ export class ClockHold implements Part {
 
   connected({ resumed }: Pick<NewConnection, 'resumed'>): void {
     if (!resumed) this.provenWallMs = null;
+    this.acknowledges = false;
     this.beginBacklog(this.parts.clock.monotonic());
   }
 
@@ -175,8 +178,9 @@ export class ClockHold implements Part {
     if (stalled && this.phase === 'live') this.suspect(nowMs);
   }
 
-  /** A message has arrived. Call before `arrived` for its readings. */
-  heard(): void {
+  /** A message has arrived. Call before `arrived` for its readings. @param atQos1 whether it is acknowledged */
+  heard(atQos1: boolean): void {
+    this.acknowledges ||= atQos1;
     this.beat();
     if (this.phase !== 'live') return;
     const nowMs = this.parts.clock.monotonic();
@@ -265,8 +269,9 @@ export class ClockHold implements Part {
     // The age of a reading without a time stamp is a guess during a backlog. So an agent that works alone relies on the second answer; a
     // bridge also waits until no old reading comes.
     const isProven = this.askedAgain && !this.parts.isBridge;
-    // At QoS 0 no message waits for acknowledgements of others, so the second question need not wait for a pause either.
-    const needsPause = this.parts.isBridge || (!isProven && this.parts.keptMs() > 0);
+    // At QoS 0 no message waits for acknowledgements of others, so the second question need not wait for a pause either. A session from
+    // before `mqtt.qos` was changed may still have messages at QoS 1.
+    const needsPause = this.parts.isBridge || (!isProven && (this.parts.keptMs() > 0 || this.acknowledges));
     const isQuiet = nowMs >= settledMs && (!needsPause || nowMs - this.backlogMs >= QUIET_MS);
     if (!isLong && !isQuiet) return;
     if (!isLong && !isProven && this.backlogMs >= this.askedMs) {

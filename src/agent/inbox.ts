@@ -114,7 +114,7 @@ export class Inbox {
   receive({ topic, payload, retained, again = false, acknowledge }: Incoming): void {
     if (again) {
       // Repeated messages come first on a new connection; the stored backlog follows them.
-      this.parts.hold.heard();
+      this.parts.hold.heard(true);
       this.parts.hold.arrived(Number.POSITIVE_INFINITY);
       this.waiting.push({ samples: [], discovered: [], acknowledge });
       this.arrived();
@@ -217,7 +217,7 @@ export class Inbox {
       acknowledge?.();
       return;
     }
-    hold.heard();
+    hold.heard(whole.acknowledge !== null);
     const backlogFromMs = hold.backlogFrom();
     const message = { samples, discovered: routed.discovered, acknowledge, nowMs, backlogFromMs };
     if (this.needsFormer || (backlogFromMs !== null && samples.some((sample) => this.lacksFormer(sample))))

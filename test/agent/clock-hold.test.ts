@@ -282,6 +282,26 @@ describe('ClockHold', () => {
     }
   });
 
+  test('readings at QoS 1, which a session kept before the config changed to QoS 0, are waited for as at QoS 1', () => {
+    const { hold, probes, pass } = setUp(false, 0);
+    hold.connected({ resumed: true });
+    hold.subscribed();
+    hold.heard(true);
+    hold.arrived(30_000);
+    pass(400);
+    expect(probes).toHaveLength(0);
+    pass(100);
+    expect(probes).toHaveLength(1);
+    // The next connection has none.
+    hold.disconnected();
+    hold.connected({ resumed: true });
+    hold.subscribed();
+    hold.heard(false);
+    hold.arrived(30_000);
+    pass(300);
+    expect(probes).toHaveLength(2);
+  });
+
   test('a broker that holds back messages whenever it is asked does not hold the clock for ever', () => {
     const { hold, probes, pass, behind } = setUp();
     hold.connected({ resumed: true });
@@ -403,7 +423,7 @@ describe('ClockHold', () => {
     probes[0]?.(false);
     expect(behind()).toBe(0);
     pass(1000);
-    hold.heard();
+    hold.heard(true);
     hold.arrived(20);
     expect(behind()).toBe(0);
   });
@@ -417,7 +437,7 @@ describe('ClockHold', () => {
       hold.wantProof();
       pass(24_000);
       expect(behind()).toBe(25_000);
-      if (first === 'reading') hold.heard();
+      if (first === 'reading') hold.heard(true);
       for (const answered of probes.splice(0)) answered(false);
       expect(hold.backlogFrom()).toBe(provenAt);
       hold.arrived(24_000);

@@ -1,4 +1,4 @@
-import { expect, test } from 'vitest';
+import { expect, test, vi } from 'vitest';
 import { Inbox } from '../../src/agent/inbox.ts';
 import { Router } from '../../src/ingest/router.ts';
 import type { Clock } from '../../src/system/clock.ts';
@@ -60,6 +60,7 @@ test('in a backlog a time stamp that equals the time of arrival is kept, and a r
     }),
   };
   const hold = testHold({ clock, keptMs: () => 60_000 });
+  const heard = vi.spyOn(hold, 'heard');
   const former = { needs: () => false, take: () => null };
   const inbox = new Inbox({ clock, router, hold, request: () => {}, former }, () => {});
   const receive = (): number => {
@@ -75,6 +76,10 @@ test('in a backlog a time stamp that equals the time of arrival is kept, and a r
   expect(receive()).toBe(clock.now());
   stamped = false;
   expect(receive()).toBeLessThan(clock.now() - 5000);
+  // The hold learns which messages came at QoS 0.
+  expect(heard).toHaveBeenLastCalledWith(true);
+  inbox.receive({ topic: 't', payload: new Uint8Array(1), retained: false, acknowledge: null });
+  expect(heard).toHaveBeenLastCalledWith(false);
 });
 
 test('the birth of a plant is decoded in turns of the event loop; data behind it waits, other messages do not', () => {
