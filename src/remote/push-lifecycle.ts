@@ -151,7 +151,9 @@ export class PushLifecycle {
 
   /** Why the committed layers do not apply; null: they do. */
   get unusedBecause(): string | null {
-    return !this.onTrial && this.alone?.hash === this.effectiveHash ? this.alone.reason : null;
+    if (this.onTrial || this.alone === null) return null;
+    // Damaged layers do not apply on a changed file either.
+    return this.alone.hash === this.effectiveHash || this.isDamaged ? this.alone.reason : null;
   }
 
   /** Sets the hash of the running config. */

@@ -513,6 +513,9 @@ describe('codes of remote config', () => {
       errors: [{ text: 'the committed config is damaged; the local file applies alone' }],
       effective: { version: null },
     });
+    // A reload of the changed file.
+    gateway.remote.runs('another hash');
+    expect(gateway.reported).toMatchObject({ status: 'rolled_back', effective: { version: null } });
     await gateway.push(await push({ ...GOOD, version: 6, probation: '10s' }));
     await gateway.pass(11_000);
     expect(gateway.reported).toMatchObject({ status: 'applied', effective: { version: 6 } });
