@@ -7,8 +7,8 @@ refuseTelemetry();
 
 /** Commands that stay: they live small. Before anything large is loaded. */
 const words = process.argv.slice(2);
-if (words.some((word) => word === 'run' || word === 'demo')) limitHeapGrowth();
-if (words[0] === 'run') catchHangups();
+if (words.includes('run') || words.includes('demo')) limitHeapGrowth();
+if (words.includes('run')) catchHangups();
 
 const { runProgram } = await import('./cli/program.ts');
 

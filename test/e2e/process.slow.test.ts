@@ -61,7 +61,7 @@ describe.skipIf(!hasMosquitto)('the process', () => {
         setImmediate(() => process.kill(process.pid, 'SIGHUP'));
       };
       syncBuiltinESMExports();`;
-    daemon = spawnProgram(['run', '-c', join(dir, 'gatecast.json')], {
+    daemon = spawnProgram(['--debug', 'run', '-c', join(dir, 'gatecast.json')], {
       NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}`,
     });
     await waitFor('the answer', () => answers().length === 1 || daemon!.closed());
