@@ -21,7 +21,7 @@ export class StateWriter implements StateIo {
   private view: DataView<ArrayBuffer>;
   private length = 0;
 
-  /** @param buffer of an earlier writer, which is done; a new one grows several times */
+  /** @param buffer the buffer of an earlier writer that is no longer used; a new buffer would have to grow several times */
   constructor(public buffer = new Uint8Array(4096)) {
     this.view = new DataView(buffer.buffer);
   }

@@ -5,13 +5,13 @@
 import { getHeapSpaceStatistics, setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 
-/** Size of the young generation once the start is complete, both halves. It begins with half of that. */
+/** Size of both halves of the young generation once the start is complete; before, it is half as large. */
 const YOUNG_BYTES = 4 * 2 ** 20;
-/** Most collections to enlarge it, and numbers that survive each of them: 64 kB, so that it is enlarged once. */
+/** Most collections to enlarge it, and count of the numbers (64 kB) that are kept at each of them: so few that it is enlarged only once. */
 const MOST_COLLECTIONS = 64;
 const SURVIVORS = 8192;
 
-/** By which the young generation grows, once the start is complete. */
+/** Factor by which V8 enlarges the young generation once the start is complete; 1: never. */
 let growthFactor = 1;
 
 /**
@@ -56,8 +56,8 @@ const youngBytes = (): number =>
   getHeapSpaceStatistics().find(({ space_name }) => space_name === 'new_space')?.space_size ?? 0;
 
 /**
- * Halves the number of its collections. V8 enlarges it in a collection after more than its size has survived collections, so some of
- * them are made here with data that survive.
+ * Halves the number of its collections. V8 enlarges the young generation only when more data than its size have survived collections since
+ * the last time, so this function makes collections while it holds data.
  */
 function enlargeYoungGeneration(collect: Collect): void {
   setFlagsFromString('--semi-space-growth-factor=2');

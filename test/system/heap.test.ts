@@ -1,8 +1,6 @@
 import { expect, test } from 'vitest';
 import { startChild } from '../support/child.ts';
 
-const MB = 2 ** 20;
-
 async function youngSizes(...args: string[]): Promise<number[]> {
   const child = startChild(new URL('heap-child.ts', import.meta.url).pathname, args);
   await child.ended;
@@ -10,8 +8,10 @@ async function youngSizes(...args: string[]): Promise<number[]> {
 }
 
 test('the young generation is doubled once when the start is complete; that of a bridge grows further', async () => {
-  expect(await youngSizes()).toEqual([2 * MB, 4 * MB, 4 * MB]);
+  const [first = 0, complete, afterwards] = await youngSizes();
+  expect(first).toBeGreaterThan(0);
+  expect([complete, afterwards]).toEqual([2 * first, 2 * first]);
   const bridge = await youngSizes('bridge');
   expect(bridge).toHaveLength(3);
-  expect(bridge[2]).toBeGreaterThan(4 * MB);
+  expect(bridge[2]).toBeGreaterThan(2 * first);
 });
