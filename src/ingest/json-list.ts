@@ -43,6 +43,8 @@ const DEVICE_OBJECTS: ReadonlySet<string> = new Set(
 );
 /** An element without one of these belongs to no known device; other members are often left out, such as a `name`. */
 const RELIABLE_KEYS = IDENTITY_KEYS.slice(0, IDENTITY_KEYS.indexOf('name'));
+/** What follows the singular of the list's name in a member that identifies, most reliable first. */
+const OWN_ENDS = ['', 'id', 'name', 'index'];
 /** How many of the first keys say nothing about what they identify. */
 const GENERIC_KEYS = 4;
 /** `id _id uid uuid` */
@@ -213,17 +215,21 @@ interface IdentityCandidate {
 function identityCandidates(list: readonly unknown[], listKey: string): IdentityCandidate[] {
   if (!list.every(isTree)) return [];
   const singular = simple(listKey).replace(/ies$/, 'y').replace(/s$/, '');
-  const own = singular === '' ? [] : ['', 'id', 'name', 'index'].map((end) => `${singular}${end}`);
+  const own = singular === '' ? [] : OWN_ENDS.map((end) => `${singular}${end}`);
   const plains = usualKeys(list, own);
   const late = lateRanks(list, plains, own);
+  const mayBeReading = (key: string, plain: string): boolean =>
+    (!IDENTITY_KEYS.includes(plain) || TEXT_KEYS.has(plain)) &&
+    !list.every((element) => typeof memberOf(element, key) === 'string');
+  const ends = [...plains].some(([key, plain]) => plain === singular && mayBeReading(key, plain))
+    ? ['id', 'index', '', 'name']
+    : OWN_ENDS;
   return [...plains]
     .map(([key, plain]) => {
       const usual = IDENTITY_KEYS.indexOf(plain);
-      const needsText = usual < 0 || TEXT_KEYS.has(plain);
-      const isText = () => list.every((element) => typeof memberOf(element, key) === 'string');
       let rank = usual < 0 ? IDENTITY_KEYS.length + LIST_KEYS.indexOf(plain) : usual;
-      if (own.includes(plain)) rank = 0.5;
-      else if (needsText && !isText()) rank = Number.NaN;
+      if (own.includes(plain)) rank = (1 + ends.indexOf(plain.slice(singular.length))) / 10;
+      else if (mayBeReading(key, plain)) rank = Number.NaN;
       const reliable = own.includes(plain) || (usual >= 0 && usual < RELIABLE_KEYS.length);
       return { key, reliable, rank: rank + (late.get(key) ?? 0) };
     })
@@ -307,10 +313,10 @@ export function memberOf(element: unknown, key: string): unknown {
 
 /**
  * The member that tells the readings of a batch apart, because a gateway sends those of several devices or quantities: the most
- * reliable text in every reading. An integer may number the readings, and so may digits or a UUID under `id`. A `type` may describe
- * them, unless all readings of one time have different ones. null without one.
+ * reliable text in every reading, or else the kind of every reading, also if all are of one kind: the next message may have another.
+ * An integer may number the readings, and so may digits or a UUID under `id`. null without one.
  */
-export function batchIdentityKey(rows: readonly unknown[], timeKey: string): string | null {
+export function batchIdentityKey(rows: readonly unknown[]): string | null {
   const first = rows.find(isTree);
   if (first === undefined) return null;
   let [best, rank] = [null as string | null, IDENTITY_KEYS.length];
@@ -320,23 +326,18 @@ export function batchIdentityKey(rows: readonly unknown[], timeKey: string): str
     if (!rows.every((row) => !isTree(row) || isName(row[key], own < GENERIC_KEYS))) continue;
     [best, rank] = [key, own];
   }
-  return best ?? Object.keys(first).find((key) => isKindOfTime(key, rows, timeKey)) ?? null;
+  if (best !== null) return best;
+  const hasKind = (key: string, row: unknown): boolean =>
+    !isTree(row) || mixingIdentity(simple(key), row[key]) !== null;
+  return (
+    Object.keys(first).find((key) => isKindOfReading(key) && rows.every((row) => hasKind(key, row))) ?? null
+  );
 }
 
-const KIND_OF_READING = /^(?:\w*type|kind|signal|n)$/;
+const KIND_OF_READING = /^(?:(?:measurement|reading|sensor)?type|kind|signal|n)$/;
 
-/** Whether all readings have a kind, and those of one time, of which there are several, different ones. */
-function isKindOfTime(key: string, rows: readonly unknown[], timeKey: string): boolean {
-  if (!KIND_OF_READING.test(simple(key))) return false;
-  const times = new Set<unknown>();
-  const kinds = new Set<string>();
-  for (const row of rows) {
-    if (!isTree(row) || !isName(row[key], false)) return false;
-    times.add(row[timeKey]);
-    kinds.add(JSON.stringify([row[timeKey], row[key]]));
-  }
-  return times.size < rows.length && kinds.size === rows.length;
-}
+/** Whether a text of this key is the kind of a reading. */
+export const isKindOfReading = (key: string): boolean => KIND_OF_READING.test(simple(key));
 
 /** Members whose texts name devices; other members may as well number or describe the readings of one device. */
 const DEVICE_KEYS: ReadonlySet<string> = new Set(
@@ -353,7 +354,7 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/i;
 
 /**
  * The members that tell readings of one field apart which belong to several devices: those that name devices, and others that
- * differ between readings of the same time. Empty if all readings can be of one device.
+ * differ between readings of the same time, in a batch with times also their kind. Empty if all readings can be of one device.
  * @param timeKey null: all have the same time
  * @param fields members that are readings
  */
@@ -368,11 +369,12 @@ export function mixingKeys(
     .map((key) => ({ key, plain: simple(key) }))
     .filter(({ key }) => key !== timeKey && !fields.has(key))
     .map((one) => ({ ...one, rank: rankOf(one.plain) }))
-    .filter(({ rank }) => rank < Number.POSITIVE_INFINITY)
-    .sort((a, b) => a.rank - b.rank);
+    .filter(({ rank }) => rank < (timeKey === null ? LATE : Number.POSITIVE_INFINITY))
+    .sort((a, b) => a.rank - b.rank)
+    .slice(0, MAX_CANDIDATES);
   const keys: string[] = [];
   const groupOf = (row: Tree): string =>
-    JSON.stringify([timeKey === null ? null : row[timeKey], ...keys.map((key) => row[key])]);
+    JSON.stringify([timeKey === null ? null : timeIn(row, timeKey), ...keys.map((key) => row[key])]);
   for (const sure of [true, false])
     for (const { key, plain } of candidates) {
       if (keys.includes(key) || (sure && !DEVICE_KEYS.has(plain))) continue;
@@ -451,15 +453,17 @@ export function identityOf(value: unknown): string | null {
 }
 
 /**
- * A list whose elements are named by their only key, or by their first cell, as an object: `[{"kitchen":20},{"bath":10}]`,
+ * A list whose elements are named by their only key, or by the text before the value, as an object: `[{"kitchen":20},{"bath":10}]`,
  * `[["t",20,"°C"],["h",50,"%"]]`; null if it is none.
- * @param fewest elements; one alone may as well be the first of an unnamed list
+ * @param fewest elements with keys; one alone may as well be the first of an unnamed list
  */
 export function namedElements(list: readonly unknown[], fewest = 2): Tree | null {
   const named = new Map<string, unknown>();
   for (const element of list) {
     const [first, ...more] = Array.isArray(element)
-      ? [element]
+      ? isNamedRow(element)
+        ? [element]
+        : []
       : isTree(element)
         ? Object.entries(element)
         : [];
@@ -468,8 +472,18 @@ export function namedElements(list: readonly unknown[], fewest = 2): Tree | null
     if (!isNamed || value === undefined || more.length > 0 || named.has(name)) return null;
     named.set(name, value);
   }
-  return named.size < fewest ? null : Object.fromEntries(named);
+  const enough = named.size > 0 && (named.size >= fewest || list.every((element) => Array.isArray(element)));
+  return enough ? Object.fromEntries(named) : null;
 }
+
+/** A name and a value, perhaps with a unit. The name has a letter: a time of day would be another one in the next message. */
+function isNamedRow([name, , unit = null, ...more]: readonly unknown[]): boolean {
+  const isRest =
+    unit === null || (typeof unit === 'string' && NO_NUMBER.test(unit) && parseSwitch(unit) === null);
+  return typeof name === 'string' && /\p{L}/u.test(name) && isRest && more.length === 0;
+}
+
+const NO_NUMBER = /^(?!\s*[\d+\-\u2212.,])/;
 
 /**
  * Readings written without objects, as a batch: pairs `[[time, value], …]`, rows of the columns that a sibling lists

@@ -229,7 +229,7 @@ function walkRows(
   single: string | null = null,
 ): boolean {
   let found = false;
-  const member = batchIdentityKey(rows, timeKey);
+  const member = batchIdentityKey(rows);
   for (const row of rows) {
     if (sink.full === true) return true;
     if (!isTree(row)) {

@@ -12,6 +12,7 @@ import {
   identityKey,
   identityOf,
   identityPair,
+  isKindOfReading,
   isTimeKey,
   isTimeMember,
   isTree,
@@ -182,12 +183,15 @@ export class PayloadShape {
 
   private addRows(path: string, rows: readonly Readonly<Record<string, unknown>>[], timeKey: string): void {
     for (const key of mixingKeys(rows, timeKey)) this.note(this.mixing, key);
-    const named = batchIdentityKey(rows, timeKey);
+    const named = batchIdentityKey(rows);
     for (const row of rows.slice(0, MAX_MEMBERS)) {
       for (const [key, value] of textsOf(row)) {
         const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
         if (text === null) continue;
-        if (key === named) this.noteName(this.batchNames, path, text);
+        if (key === named) {
+          this.noteName(this.batchNames, path, text);
+          if (isKindOfReading(key) && this.batchNames.get(path)?.size !== 1) this.note(this.mixing, key);
+        }
         const known = this.batchLabels.get(key);
         if (known === undefined) {
           if (this.batchLabels.size < MAX_MEMBERS)

@@ -567,6 +567,58 @@ describe('columns on several levels', () => {
   });
 });
 
+describe('kinds of the readings of a batch', () => {
+  const at = (row: number, time: object | string | number, type: string) => ({ time, type, v: row });
+  const seconds = { seconds: 1_796_000_000 };
+  it.each<[string, object[], string[]]>([
+    ['of one time', [at(1, seconds, 'temp'), at(2, seconds, 'hum')], ['temp.v', 'hum.v']],
+    ['of several times', [at(1, 1_796_000_000, 'temp'), at(2, 1_796_000_001, 'hum')], ['temp.v', 'hum.v']],
+    ['alone', [at(1, seconds, 'hum')], ['hum.v']],
+    ['that are no texts', [at(1, seconds, '1'), at(2, seconds, '2')], ['v', 'v']],
+  ])('name them: %s', (_, payload, names) => {
+    expect(routed('{ match: m }', [['m', JSON.stringify(payload)]]).samples).toEqual(
+      names.map((name, row) => [`m/${name}`, row + 1]),
+    );
+  });
+
+  const day = (v: number | string, time: string, type: string) => ({ date: '2026-11-28', time, type, v });
+  it.each<[string, string, object[], number[]]>([
+    ['times of one day', '', [day(1, '10:00', 'A'), day(2, '10:01', 'B')], [1, 2]],
+    ['states', '', [at(1, seconds, 'temp'), { ...at(2, seconds, 'status'), v: 'ok' }], [1]],
+    [
+      'descriptions',
+      '',
+      [
+        { ...at(1, seconds, 'x'), quality_type: 'good' },
+        { ...at(2, seconds, 'x'), quality_type: 'fair' },
+      ],
+      [1, 2],
+    ],
+    [
+      'no times',
+      ', records: items',
+      [
+        { type: 'a', v: 1 },
+        { type: 'b', v: 2 },
+      ],
+      [1, 2],
+    ],
+  ])('do not refuse %s with fields', (_, keys, rows, values) => {
+    const { samples, rejects } = routed(`{ match: m, fields: [v]${keys} }`, [
+      ['m', JSON.stringify(keys === '' ? rows : { items: rows })],
+    ]);
+    expect(samples.map(([, value]) => value)).toEqual(values);
+    expect(rejects).not.toContain('no-identity');
+  });
+
+  it('refuse those of one time, also in two members', () => {
+    const rows = [day(1, '10:00', 'A'), day(2, '10:00', 'B')];
+    expect(routed('{ match: m, fields: [v] }', [['m', JSON.stringify(rows)]]).rejects).toEqual([
+      'no-identity',
+    ]);
+  });
+});
+
 describe('lists whose identifying member is less usual', () => {
   it.each([
     ['a member of an object', '{"m":[{"device":{"id":"B"},"E":7}]}', { 'm.B.E': 7 }],
@@ -974,6 +1026,33 @@ describe('lists of devices', () => {
     expect(found.rejects).toEqual([]);
   });
 
+  it.each([
+    ['numbers in several cells', '{"d":[["A",20,50],["B",21,51]]}', ['d.0.1', 'd.0.2', 'd.1.1', 'd.1.2']],
+    ['a state before the number', '{"d":[["A","ok",20],["B","ok",50]]}', ['d.0.2', 'd.1.2']],
+    ['a switch after the number', '{"d":[["A",20,"on"]]}', ['d.0.1', 'd.0.2']],
+    ['a time of day', '{"d":[["20:11",5],["20:12",6]]}', ['d.0.1', 'd.1.1']],
+    ['an address', '{"d":[["2801",5]]}', ['d.0.1']],
+    ['one key alone', '{"d":[{"E":5}]}', ['d.0.E']],
+    ['a name', '{"d":[["A",20]]}', ['d.A']],
+    ['a name and a unit', '{"d":[["A",20,"W/m2"],["B",50,null]]}', ['d.A', 'd.B']],
+    [
+      'the index of the channel and a reading',
+      '{"ai":[{"aiIndex":1,"ai":5},{"aiIndex":2,"ai":6}]}',
+      ['ai.1.ai', 'ai.2.ai'],
+    ],
+    [
+      'the id of the channel and a reading',
+      '{"relays":[{"relay":1,"relay_id":7},{"relay":0,"relay_id":8}]}',
+      ['relays.7.relay', 'relays.8.relay'],
+    ],
+    ['a number and a name', '{"tanks":[{"tank":1,"tankName":"Rain","t":5}]}', ['tanks.1.t']],
+    ['an identifier and an id', '{"pumps":[{"pump":"A","pumpId":7,"t":5}]}', ['pumps.A.pumpId', 'pumps.A.t']],
+  ])('reads elements with %s under one name, whatever they contain', (_, payload, names) => {
+    const { samples, rejects } = routed('{ match: m }', [['m', payload]]);
+    expect(samples.map(([stream]) => String(stream).slice(2))).toEqual(names);
+    expect(rejects).toEqual([]);
+  });
+
   it('uses positions if no member identifies', () => {
     expect(
       routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,
@@ -1133,6 +1212,11 @@ describe('what is nearly JSON', () => {
       });
       expect(spent.ms).toBeLessThan(1000);
     }
+    const spelt = (n: number) =>
+      [...'serialnumber'].map((c, bit) => ((n >> bit) & 1 ? c.toUpperCase() : c)).join('');
+    const members = Array.from({ length: 4000 }, (_, n) => `"${spelt(n)}":"x"`).join();
+    const twice = Array(2).fill(`{"date":"2026-11-29","v":1,${members}}`).join();
+    expect(computed(() => routed('{ match: s, fields: [v] }', [['s', `[${twice}]`]])).ms).toBeLessThan(1000);
   });
 });
 

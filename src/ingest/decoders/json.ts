@@ -185,12 +185,27 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   const lacksIdentity = (record: unknown): boolean =>
     identity.length > 0 && identity.every((path) => (lookUp(record, path) ?? null) === null);
 
+  const isReading = (name: string, value: unknown): boolean => {
+    let found = false;
+    const reading = (): void => {
+      found = true;
+    };
+    if (value !== null && value !== undefined)
+      namedValue(
+        name,
+        value,
+        { numericStrings, numbers, unit: null, timeMs: null },
+        { reading, reject: () => {}, request: () => {} },
+      );
+    return found;
+  };
+
   /** The members that a stream name needs, because the batch has readings of one field from several devices; empty if it has not. */
   const mixedBy = ({ records, timeKey }: Batch): readonly string[] => {
     if (fields === undefined || identity.length > 0 || records.length < 2) return [];
-    for (const { path, many } of fields) {
+    for (const { name, path, many } of fields) {
       if (many) continue;
-      const rows = records.filter(isTree).filter((record) => (lookUp(record, path) ?? null) !== null);
+      const rows = records.filter(isTree).filter((record) => isReading(name, lookUp(record, path)));
       const keys = mixingKeys(rows, timeKey, fieldKeys);
       if (keys.length > 0) return keys;
     }
@@ -210,7 +225,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     let found = false;
     const { timeKey } = batch;
     const isNamed = fields === undefined && identity.length === 0 && timeKey !== null;
-    const member = isNamed ? batchIdentityKey(batch.records, timeKey) : null;
+    const member = isNamed ? batchIdentityKey(batch.records) : null;
     for (const record of batch.records) {
       if (sink.full === true) return true;
       const name = member !== null && isTree(record) ? (identityOf(record[member]) ?? '') : '';

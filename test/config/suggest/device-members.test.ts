@@ -165,6 +165,14 @@ describe('readings of a topic', () => {
     expect(rejects).toEqual([]);
   });
 
+  it('of a batch are told apart by their kind, also if a message has one alone', () => {
+    const { streams, rejects } = suggested((at, nowMs) => [
+      ['s/a', [{ ts: nowMs, type: at % 2 === 0 ? 'temp' : 'hum', v: 20 + at }]],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual(['s/a/hum/v', 's/a/temp/v']);
+    expect(rejects).toEqual([]);
+  });
+
   it('take the unit beside an object of values', () => {
     const { streams } = suggested((at) => [
       ['s/a', { PAC: { Unit: 'kW', Values: { 1: 5 - at, 2: 7 - at } } }],
