@@ -1202,6 +1202,9 @@ describe('what is nearly JSON', () => {
     ]) {
       expect(computed(() => routed('{ match: s }', [['s', text]])).ms).toBeLessThan(1000);
     }
+    const list = `[${Array.from({ length: 4000 }, (_, at) => `{"a${at}":${at === 0 ? '1,"ts":1795950000' : at}}`).join()}]`;
+    for (const rule of ['{ match: s, name: "{/id}/{field}" }', '{ match: s, time: ts }'])
+      expect(computed(() => routed(rule, [['s', list]])).ms).toBeLessThan(1000);
     for (const key of ['k', '_timestamp']) {
       const members = Array.from({ length: 4000 }, (_, at) => `"${at}${key}":"2026-13-01"`).join();
       const object = `{"v":1,${members}}`;

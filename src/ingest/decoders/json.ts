@@ -102,6 +102,12 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   // Members of the stream name are no readings.
   const named = identity.flatMap((path) => (path[0] === undefined ? [] : [path[0].join('.')]));
   const skip = named.length === 0 ? (options.skip ?? NOTHING) : new Set([...(options.skip ?? []), ...named]);
+  /** What the whole payload has at a path: looked up once, not for each record of a long list. */
+  const foundInWhole = new Map<JsonPath, unknown>();
+  const once = (path: JsonPath, find: () => unknown): unknown => {
+    if (!foundInWhole.has(path)) foundInWhole.set(path, find());
+    return foundInWhole.get(path);
+  };
   const { numericStrings } = settings;
   const zone = payloadZone(settings.zone ?? 'UTC');
   const numbers = { decimalComma: settings.decimalComma ?? false, ownUnit: settings.unit ?? null };
@@ -122,7 +128,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   ): boolean => {
     let timeMs: number | null = null;
     if (timePath !== null || timeKey !== null) {
-      const sent = timeOf(record, whole, timePath, timeKey);
+      const inWhole = (path: JsonPath): unknown =>
+        record === whole ? undefined : once(path, () => timeAt(whole, path));
+      const sent = timeOf(record, timePath, timeKey, inWhole);
       if (record === whole && Array.isArray(sent) && readColumns(whole, message, sink)) return true;
       if (sent !== undefined && sent !== null) timeMs = parseTime(sent, zone, message.arrivalMs);
       // A batch record without a valid time must not get the arrival time.
@@ -162,7 +170,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   const identify = (record: unknown, whole: unknown, message: Message, sink: DecodeSink): boolean => {
     const values: (string | null)[] = [];
     for (const [at, path] of identity.entries()) {
-      const sent = lookUp(record, path) ?? lookUp(whole, path);
+      const sent = lookUp(record, path) ?? once(path, () => lookUp(whole, path));
       const value = nameOf(sent);
       // Without it, devices would share a stream.
       if (value === undefined) {
@@ -245,6 +253,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 
   const decodeDocument = (json: unknown, message: Message, sink: DecodeSink): void => {
+    foundInWhole.clear();
     let batch: Batch | null = null;
     if (recordsPath !== null) {
       const at = lookUp(json, recordsPath);
@@ -350,11 +359,16 @@ function keyWithin(name: string, [before, after]: readonly [string, string]): st
 }
 
 /** The sent time of a record: at the rule's path in the record, at the batch's key, or at the rule's path in the payload. */
-function timeOf(record: unknown, whole: unknown, timePath: JsonPath | null, timeKey: string | null): unknown {
+function timeOf(
+  record: unknown,
+  timePath: JsonPath | null,
+  timeKey: string | null,
+  inWhole: (path: JsonPath) => unknown,
+): unknown {
   const named = timePath === null ? undefined : timeAt(record, timePath);
   if (named !== undefined && named !== null) return named;
   if (timeKey !== null && isTree(record) && Object.hasOwn(record, timeKey)) return timeIn(record, timeKey);
-  return timePath !== null && record !== whole ? timeAt(whole, timePath) : undefined;
+  return timePath === null ? undefined : inWhole(timePath);
 }
 
 function timeAt(json: unknown, path: JsonPath): unknown {
