@@ -62,9 +62,16 @@ export class Blend {
     private readonly parts: BlendParts,
   ) {
     const { scratch, memory = new ArrayBlock(), network, coverage, intervalMs } = parts;
-    const { season } = features;
+    const { season, experts: past } = features;
     this.covariates = parts.covariates;
-    this.track = new Track(features.leads, { scratch: scratch.track, memory, season, coverage });
+    this.track = new Track(features.leads, {
+      scratch: scratch.track,
+      memory,
+      season,
+      coverage,
+      past,
+      excess: (median) => Math.abs(median - past.bounds.hold(median)),
+    });
     this.adapter = network ? this.makeAdapter(memory) : null;
     this.young = new Young(intervalMs, parts, features.line.isCircle, memory);
   }

@@ -3,6 +3,7 @@ import { Bfloat16 } from '../series/bfloat16.ts';
 import { LeadKnots } from '../series/lead-knots.ts';
 import { C } from './candidates.ts';
 import { situationsScratch } from './situations.ts';
+import { MixtureScratch } from './week-before.ts';
 
 const KNOTS = [1, 2, 4, 8, 16, 32, 64, 128, 256];
 
@@ -33,6 +34,7 @@ export class TrackScratch {
   readonly setback = new Float64Array(C);
   readonly losses = new Float64Array(C);
   readonly bfloat16 = new Bfloat16();
+  readonly mixture = new MixtureScratch();
 
   /** Factors by level at the knots, see `situations.ts`. */
   readonly situations: Float64Array;

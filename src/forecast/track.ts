@@ -9,8 +9,9 @@
  */
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';
+import type { History } from '../series/history.ts';
 import type { StateIo } from '../series/state-io.ts';
-import { C, CLIMATE, GRU, NAIVE, SEASONAL } from './candidates.ts';
+import { ADAPTER, C, CLIMATE, GRU, NAIVE, SEASONAL } from './candidates.ts';
 import type { IntervalView, LeadView, PartName } from './explanation.ts';
 import { IntervalRing } from './interval-ring.ts';
 import { LevelChange } from './level-change.ts';
@@ -18,6 +19,7 @@ import { OwnShare } from './own-share.ts';
 import { Situations } from './situations.ts';
 import { BLEND, OWN, PUBLISHED, ROW, TrackScratch } from './track-scratch.ts';
 import { TwoStates } from './two-states.ts';
+import { WeekBefore } from './week-before.ts';
 import { Weights } from './weights.ts';
 import { Widening } from './widening.ts';
 import { GROWN } from './young.ts';
@@ -83,11 +85,21 @@ interface TrackPlaces {
   readonly season?: number;
   /** Target share of actuals inside the published interval. */
   readonly coverage?: number;
+  /** How far a median is beyond what the stream has shown; default: not at all. */
+  readonly excess?: (median: number) => number;
+  /** The stream's past values, and the steps of a week; 0: too many. */
+  readonly past?: Past;
+}
+
+interface Past {
+  readonly history: History;
+  readonly weekLag: number;
 }
 
 export class Track {
   readonly knots: readonly number[];
   private readonly tail: number;
+  private readonly excess: (median: number) => number;
   private readonly scratch: TrackScratch;
   private readonly pending: IntervalRing;
   private step = 0;
@@ -104,6 +116,8 @@ export class Track {
   private readonly situations: Situations;
   private readonly level: LevelChange;
   readonly states: TwoStates;
+  private readonly past: Past | null;
+  private readonly week: WeekBefore;
   /** [knots, TRIAL] since `beginTrial`: n, then mean losses: on trial, without the own network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
   /** First step whose forecasts belong to the trial. */
@@ -118,8 +132,11 @@ export class Track {
       memory = new ArrayBlock(),
       season = 0,
       coverage = 0.8,
+      past = null,
+      excess = () => 0,
     } = places;
     this.tail = tailOf(coverage);
+    this.excess = excess;
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
@@ -135,6 +152,8 @@ export class Track {
     );
     this.level = new LevelChange(memory);
     this.states = new TwoStates(memory);
+    this.past = past;
+    this.week = new WeekBefore(scratch.knots, scratch.mixture, memory);
     this.state = memory.float64(n * KNOT);
     this.trial = memory.float64(n * TRIAL);
   }
@@ -175,6 +194,7 @@ export class Track {
       this.pool(j, y, since);
       if (this.step - k >= this.trialFrom) this.try(j, y, without);
       if (j === 0) this.noteSurprise(y);
+      this.learnWeek(j, y);
       this.widen(j, y);
       this.calibrate(j, y);
       this.rate(j, y);
@@ -243,11 +263,36 @@ export class Track {
     this.situations.note(half > 0 ? miss / half : miss === 0 ? 0 : Infinity);
   }
 
+  /** Half the interval by the common factors, those of its situation and the widening. */
+  private half(j: number, side: number): number {
+    const { row } = this.scratch;
+    return Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]) * Math.exp(this.factor(j, side));
+  }
+
+  /** Call before the history has the newest bucket. */
+  private learnWeek(j: number, y: number): void {
+    const { past } = this;
+    if (past === null || past.weekLag === 0 || past.history.reach < past.weekLag - 1) return;
+    const before = past.history.at(past.weekLag - 1);
+    const median = this.scratch.row[BLEND + 1];
+    const half = this.half(j, before < median ? 0 : 1);
+    this.week.learn(j, y, before, median, half, this.state[j * KNOT + 1]);
+  }
+
+  /** Call when the history has the newest bucket. */
+  private mixWeek(out: Float64Array): void {
+    const { past } = this;
+    if (past === null || past.weekLag === 0 || past.history.reach < past.weekLag) return;
+    const leads = Math.min(this.leads, past.weekLag);
+    for (let k = 0; k < leads; k++) {
+      const error = this.scratch.knots.interpolate(this.state, KNOT, 1, k);
+      this.week.mix(k, past.history.at(past.weekLag - 1 - k), error, out);
+    }
+  }
+
   private widen(j: number, y: number): void {
     const median = this.scratch.row[BLEND + 1];
-    const side = y < median ? 0 : 1;
-    const learnt = Math.abs(this.scratch.row[BLEND + 2 * side] - median);
-    const half = learnt * Math.exp(this.factor(j, side));
+    const half = this.half(j, y < median ? 0 : 1);
     if (half > 0) this.widening.learn(j, Math.abs(y - median), half, this.state[j * KNOT + 1]);
   }
 
@@ -312,8 +357,7 @@ export class Track {
     const { row } = this.scratch;
     if (this.step >= GROWN + this.knots[j]) return row[PUBLISHED + 2 * side];
     const median = row[BLEND + 1];
-    const learnt = row[BLEND + 2 * side] - median;
-    const half = Math.abs(learnt) * Math.exp(this.factor(j, side));
+    const half = this.half(j, side);
     const least = this.situations.leastAt(j, this.step - this.knots[j], median, side);
     return median + (side === 0 ? -1 : 1) * Math.max(half, half > 0 ? least : 0);
   }
@@ -390,6 +434,7 @@ export class Track {
   ): void {
     const { atKnots, weights } = this.scratch;
     this.worth.weigh(candidates, atKnots, weights, this.known);
+    this.discount(candidates);
     this.mix(candidates, out);
     this.keepBlend(candidates, own, out);
     this.pooled = own !== null;
@@ -419,6 +464,7 @@ export class Track {
       for (let q = 0; q < MEDIAN; q++) out[k * Q + q] = median + low * (out[k * Q + q] - median);
       for (let q = MEDIAN + 1; q < Q; q++) out[k * Q + q] = median + high * (out[k * Q + q] - median);
     }
+    this.mixWeek(out);
     this.admitLevel(candidates[NAIVE], out);
     finish?.(out);
     limit(out);
@@ -428,6 +474,27 @@ export class Track {
       this.pending.write(j, this.step, rows, j * ROW);
     }
     this.step++;
+  }
+
+  /**
+   * A network whose median is beyond what the stream has shown (it adds a refill that the experts have added) loses weight to the other
+   * candidates: its losses, averaged over all situations, do not show that it is wrong now.
+   */
+  private discount(candidates: readonly (Float64Array | null)[]): void {
+    const { weights } = this.scratch;
+    for (const c of [GRU, ADAPTER]) {
+      const quantiles = candidates[c];
+      if (quantiles === null) continue;
+      for (let k = 0; k < this.leads; k++) {
+        const excess = this.excess(quantiles[k * Q + MEDIAN]);
+        if (excess === 0) continue;
+        const half = (quantiles[k * Q + Q - 1] - quantiles[k * Q]) / 2;
+        const lost = weights[k * C + c] * (1 - (half ** 2 / (half ** 2 + excess ** 2)) ** 2);
+        if (!(lost < 1)) continue;
+        weights[k * C + c] -= lost;
+        for (let i = k * C; i < (k + 1) * C; i++) weights[i] /= 1 - lost;
+      }
+    }
   }
 
   /** The sum of the candidates by weight; one candidate after the other, because loops over a single array are fast. */
@@ -587,6 +654,7 @@ export class Track {
     this.situations.persist(io);
     this.level.persist(io);
     this.states.persist(io);
+    this.week.persist(io);
     this.step = io.number(this.step);
   }
 }

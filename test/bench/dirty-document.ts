@@ -100,6 +100,10 @@ readings: they are events of the stream.
 four seasons), and the third spike in a row at equal distances. Meters that report once an hour, pumps with a timer and similar devices then
 have separate forecast intervals for the impulses and for the time between.
 
+**Events once a week** are forecast at intervals of 3 minutes to 6 hours: where the value of a week before is far outside the interval, the
+forecast mixes both, by the share of such events that have come again. Shorter intervals have too many steps in a week. Events
+every two weeks or once a month, events that come at another hour each week, and events of very different sizes are not foreseen.
+
 **A counter** (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than ever
 before, has jumped. A jump is marked \`counter-jump\`; a bucket with no other readings is empty.
 

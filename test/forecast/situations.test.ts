@@ -51,6 +51,12 @@ describe('each situation of a stream', () => {
     expect(outcome.beyond).toBeLessThan(0.15);
   });
 
+  it('is held after more than half of the refills of a tank that is seldom filled, and not always to its top', async () => {
+    const outcome = await play(model, sawtooth(4, 1500, 200, 5, 1600, 300), 60 * MINUTE);
+    expect(share(outcome, 'after the jump')).toBeGreaterThan(0.5);
+    expect(share(outcome, 'falling')).toBeGreaterThan(0.7);
+  });
+
   it('is held in a machine that is on for a quarter of its cycle', async () => {
     const outcome = await play(model, dutyCycle(1, 40, 10, 5, 1800), MINUTE);
     expect(share(outcome, 'off')).toBeGreaterThan(0.6);

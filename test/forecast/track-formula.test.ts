@@ -108,6 +108,27 @@ describe('Track', () => {
     expect(new Track(LEADS).coverage()).toEqual({ observed: null, n: 0 });
   });
 
+  it('takes weight from networks as far as their medians are beyond what the stream has shown', () => {
+    const candidates = Array.from({ length: C }, (_, c) => (c === RECURRENCE ? null : candidate(20, 0.2)));
+    const weightsWith = (excess: number): number[] => {
+      const track = new Track(LEADS, { excess: () => excess });
+      track.combine(candidates, () => {}, new Float64Array(LEADS * Q));
+      return [...track.weights];
+    };
+    const [within, beyond, far] = [weightsWith(0), weightsWith(0.8 * 1.4), weightsWith(1e6)];
+    const networks = (weights: number[], k: number): number =>
+      weights[k * C + GRU]! + weights[k * C + ADAPTER]!;
+    // At lead 3 as far beyond as half the interval: a quarter.
+    const before = networks(within, 2);
+    expect(networks(beyond, 2)).toBeCloseTo(before / 4 / (before / 4 + 1 - before), 9);
+    for (let k = 0; k < LEADS; k++) {
+      expect(networks(within, k)).toBeGreaterThan(0.1);
+      expect(networks(far, k)).toBeCloseTo(0, 9);
+      for (const weights of [beyond, far])
+        expect(weights.slice(k * C, (k + 1) * C).reduce((sum, weight) => sum + weight)).toBeCloseTo(1, 12);
+    }
+  });
+
   it('publishes the blend with each half times its factor, which grows with every miss and falls with every hit', () => {
     const track = new Track(LEADS, { coverage: 0.8 });
     const [noise, chance] = [normal(2), uniform(3)];
