@@ -98,6 +98,8 @@ class LongFirst extends BaseSequencer {
 const alone = ['fleet', 'harmful-push', 'hostile-messages', 'push-flood', 'site-cluster', 'site-docs'].map(
   (name) => `test/fault/${name}.test.ts`,
 );
+/** They wait for brokers and processes for most of the time, hence more workers than cores. */
+const fault = project('fault', ['test/fault/**/*.test.ts'], alone, 1_200_000);
 const faultAlone = project('fault-alone', alone, [], 1_200_000);
 
 /** CI counts tests from these files: a suite may run vitest more than once, so each run writes its own. */
@@ -114,7 +116,7 @@ export default defineConfig({
       { ...main, plugins: [text, builtHelpers], test: { ...main.test, ...mainOptions } },
       { ...slow, plugins: [text, builtHelpers], test: { ...slow.test, ...mainOptions } },
       project('rooms', ['test/rooms/**/*.test.ts']),
-      project('fault', ['test/fault/**/*.test.ts'], alone, 1_200_000),
+      { ...fault, test: { ...fault.test, maxWorkers: mainOptions.maxWorkers } },
       { ...faultAlone, test: { ...faultAlone.test, maxWorkers: 1, sequence: { groupOrder: 1 } } },
       project('soak', ['test/soak/**/*.test.ts'], [], 1_800_000),
       project('arm64', ['test/arm64/**/*.test.ts']),
