@@ -69,7 +69,8 @@ export class Blend {
       memory,
       season,
       coverage,
-      past,
+      // The same direction may be stored on another turn of the circle.
+      past: features.line.isCircle ? null : past,
       excess: (median) => Math.abs(median - past.bounds.hold(median)),
     });
     this.adapter = network ? this.makeAdapter(memory) : null;

@@ -87,8 +87,8 @@ interface TrackPlaces {
   readonly coverage?: number;
   /** How far a median is beyond what the stream has shown; default: not at all. */
   readonly excess?: (median: number) => number;
-  /** The stream's past values, and the steps of a week; 0: too many. */
-  readonly past?: Past;
+  /** The stream's past values, and the steps of a week; 0: too many. null: the value a week before is not used. */
+  readonly past?: Past | null;
 }
 
 interface Past {
@@ -117,6 +117,8 @@ export class Track {
   private readonly level: LevelChange;
   readonly states: TwoStates;
   private readonly past: Past | null;
+  /** Whether the value a week before has a part in the forecast of the present knot. */
+  private isMixed = false;
   private readonly week: WeekBefore;
   /** [knots, TRIAL] since `beginTrial`: n, then mean losses: on trial, without the own network, seasonal naive, naive. Not part of the state. */
   private readonly trial: Float64Array;
@@ -178,6 +180,7 @@ export class Track {
       if (Number.isNaN(this.scratch.row[PUBLISHED])) continue;
       // How many forecasts of this lead since the newest lasting change have met a reading.
       const since = this.level.since > 0 ? this.step - k - this.level.since + 1 : Infinity;
+      this.isMixed = false;
       if (since <= 0) {
         // The situations after a jump learn from these errors whether a level stays.
         if (this.situations.isAfterJump(this.step - k)) this.learnSituation(j, y);
@@ -193,8 +196,8 @@ export class Track {
       const without = lossAt(this.scratch.row, BLEND, y);
       this.pool(j, y, since);
       if (this.step - k >= this.trialFrom) this.try(j, y, without);
+      this.isMixed = this.learnWeek(j, y);
       if (j === 0) this.noteSurprise(y);
-      this.learnWeek(j, y);
       this.widen(j, y);
       this.calibrate(j, y);
       this.rate(j, y);
@@ -269,14 +272,17 @@ export class Track {
     return Math.abs(row[BLEND + 2 * side] - row[BLEND + 1]) * Math.exp(this.factor(j, side));
   }
 
-  /** Call before the history has the newest bucket. */
-  private learnWeek(j: number, y: number): void {
+  /**
+   * Call before the history has the newest bucket.
+   * @returns whether the value a week before has a part in such a forecast
+   */
+  private learnWeek(j: number, y: number): boolean {
     const { past } = this;
-    if (past === null || past.weekLag === 0 || past.history.reach < past.weekLag - 1) return;
+    if (past === null || past.weekLag === 0 || past.history.reach < past.weekLag - 1) return false;
     const before = past.history.at(past.weekLag - 1);
     const median = this.scratch.row[BLEND + 1];
-    const half = this.half(j, before < median ? 0 : 1);
-    this.week.learn(j, y, before, median, half, this.state[j * KNOT + 1]);
+    const half = this.calibratedHalf(j, before < median ? 0 : 1);
+    return this.week.learn(j, y, before, median, half, this.state[j * KNOT + 1]);
   }
 
   /** Call when the history has the newest bucket. */
@@ -352,14 +358,20 @@ export class Track {
     return this.situations.at(j, this.step - this.knots[j], this.scratch.row[BLEND + 1], side);
   }
 
-  /** Edge of the calibrated interval: the published one, except for a young stream, whose interval has further factors. */
+  /**
+   * Edge of the calibrated interval: the published one, except for a young stream, whose interval has further factors, and for a
+   * forecast into which the value a week before was mixed: the factors are not of this mixture.
+   */
   private edge(j: number, side: number): number {
     const { row } = this.scratch;
-    if (this.step >= GROWN + this.knots[j]) return row[PUBLISHED + 2 * side];
-    const median = row[BLEND + 1];
+    if (this.step >= GROWN + this.knots[j] && !this.isMixed) return row[PUBLISHED + 2 * side];
+    return row[BLEND + 1] + (side === 0 ? -1 : 1) * this.calibratedHalf(j, side);
+  }
+
+  private calibratedHalf(j: number, side: number): number {
     const half = this.half(j, side);
-    const least = this.situations.leastAt(j, this.step - this.knots[j], median, side);
-    return median + (side === 0 ? -1 : 1) * Math.max(half, half > 0 ? least : 0);
+    const median = this.scratch.row[BLEND + 1];
+    return Math.max(half, half > 0 ? this.situations.leastAt(j, this.step - this.knots[j], median, side) : 0);
   }
 
   /** Index of the factor for a half of the blended interval at a knot. */
@@ -477,7 +489,7 @@ export class Track {
   }
 
   /**
-   * A network whose median is beyond what the stream has shown (it adds a refill that the experts have added) loses weight to the other
+   * A network whose median is beyond what the stream has shown (it adds a refill to a forecast that contains it) loses weight to the other
    * candidates: its losses, averaged over all situations, do not show that it is wrong now.
    */
   private discount(candidates: readonly (Float64Array | null)[]): void {

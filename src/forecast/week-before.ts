@@ -3,7 +3,7 @@
  * weights come from all buckets, and such an event is in few of them. So the value a week before a lead is compared with the
  * forecast: where it is far outside the interval, the reading will be near it (the event comes again), or as forecast (it does
  * not). How often it came again is learnt at each lead, and how near. The forecast is then a mixture of both; without such
- * values nothing changes. One week of history is enough.
+ * values nothing changes. The history need not be longer than one week.
  */
 import { MEDIAN, Q, QUANTILES } from '../quantiles.ts';
 import type { ArrayBlock } from '../series/array-block.ts';
@@ -54,22 +54,25 @@ export class WeekBefore {
    * @param before value a week before the reading `y`
    * @param median @param half of the interval on the side of this value, without what is mixed in here
    * @param error usual size of an error
+   * @returns whether this value has a part in such a forecast
    */
-  learn(knot: number, y: number, before: number, median: number, half: number, error: number): void {
+  learn(knot: number, y: number, before: number, median: number, half: number, error: number): boolean {
     const { state, near } = this;
     const side = before > median ? SIDE : 0;
     const at = knot * WIDTH + side;
     const isEvent = isFar(before - median, half, error);
     this.endEvent(knot * WIDTH + SIDE - side);
     if (!isEvent) this.endEvent(at);
-    if (!isEvent) return;
+    if (!isEvent) return false;
+    const isMixed = state[at + SHARE] >= LEAST_SHARE;
     state[at + LENGTH]++;
     const distance = Math.abs(y - before);
     // A reading anywhere between would be nearer to this value half of the time, by chance.
-    if (!(2 * distance < Math.abs(y - median))) return;
+    if (!(2 * distance < Math.abs(y - median))) return isMixed;
     state[at + AGAIN]++;
     state[near] = Math.min(NEAR_MEMORY, state[near] + 1);
     state[near + 1] += (distance - state[near + 1]) / state[near];
+    return isMixed;
   }
 
   /** Buckets in a row are one event, however many they are: they tell the same. */

@@ -1,10 +1,14 @@
 import { describe, expect, it } from 'vitest';
-import { NORMAL } from '../../src/forecast/candidates.ts';
+import { C, NORMAL, RECURRENCE } from '../../src/forecast/candidates.ts';
+import { Track } from '../../src/forecast/track.ts';
+import { TrackScratch } from '../../src/forecast/track-scratch.ts';
 import { MixtureScratch, WeekBefore } from '../../src/forecast/week-before.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { ArrayBlock } from '../../src/series/array-block.ts';
+import { History } from '../../src/series/history.ts';
 import { LeadKnots } from '../../src/series/lead-knots.ts';
 import { StateReader, StateWriter } from '../../src/series/state-io.ts';
+import { normal } from '../support/random.ts';
 
 const lead = new LeadKnots([1, 2, 4], 4);
 const [USUAL, EVENT] = [20, 80] as const;
@@ -88,5 +92,91 @@ describe('the value a week before', () => {
     other.persist(new StateReader(writer.finish()));
     expect(mixed(other, EVENT)).toEqual(mixed(one, EVENT));
     expect(mixed(other, EVENT)).not.toEqual(unchanged);
+  });
+});
+
+describe('the forecast of a stream with an event once a week', () => {
+  const [LEADS, WEEK, EVERY] = [6, 28, 10];
+
+  /** A stream of 20 that is at 80 for `length` buckets a week, and candidates that know nothing of this. */
+  class Played {
+    private readonly history: History;
+    private readonly noise = normal(3);
+    private track: Track;
+    step = 0;
+    /** Forecasts [LEADS, 9] by their origin. */
+    readonly made: Float64Array[] = [];
+
+    constructor(
+      private readonly length: number,
+      private readonly week = WEEK,
+    ) {
+      this.history = new History(week + 2);
+      this.track = this.make();
+    }
+
+    private make(): Track {
+      const past = { history: this.history, weekLag: this.week };
+      return new Track(LEADS, { scratch: new TrackScratch(LEADS), past });
+    }
+
+    play(weeks: number, { comes = true, observed = true } = {}): this {
+      for (let i = 0; i < weeks * this.week; i++, this.step++) {
+        const isEvent =
+          comes && this.step % this.week >= EVERY && this.step % this.week < EVERY + this.length;
+        const y = (isEvent ? EVENT : USUAL) + 0.2 * this.noise();
+        this.track.observe(y, observed);
+        this.history.push(y);
+        const out = new Float64Array(LEADS * Q);
+        const candidates = Array.from({ length: C }, (_, c) =>
+          c === RECURRENCE
+            ? null
+            : Float64Array.from(out, (_, at) => USUAL + 0.3 * this.noise() * 0.1 + 0.2 * NORMAL[at % Q]!),
+        );
+        for (const one of candidates)
+          if (one !== null) for (let k = 0; k < LEADS; k++) one.subarray(k * Q, (k + 1) * Q).sort();
+        this.track.combine(candidates, () => {}, out);
+        this.made.push(out);
+      }
+      return this;
+    }
+
+    restart(): this {
+      const writer = new StateWriter();
+      this.track.persist(writer);
+      this.track = this.make();
+      this.track.persist(new StateReader(writer.finish()));
+      return this;
+    }
+
+    /** Medians at each lead of the forecasts whose target is this bucket of the newest week. */
+    medians(bucket: number): number[] {
+      const target = this.step - this.week + bucket;
+      return Array.from({ length: LEADS }, (_, k) => this.made[target - 1 - k]![k * Q + MEDIAN]!);
+    }
+
+    /** Mean width of 80 % intervals at lead 1 over the newest buckets. */
+    width(buckets: number): number {
+      return this.made.slice(-buckets).reduce((sum, one) => sum + one[Q - 1]! - one[0]!, 0) / buckets;
+    }
+  }
+
+  it.each([
+    ['without a break', () => new Played(1).play(6)],
+    ['after a restart', () => new Played(1).play(4).restart().play(2)],
+    ['after an event in a gap', () => new Played(1).play(4).play(1, { observed: false }).play(2)],
+  ])('has it at its bucket in every lead, and not beside it, %s', (_, played) => {
+    const stream = played();
+    for (const median of stream.medians(EVERY)) expect(median).toBeCloseTo(EVENT, -0.5);
+    for (const bucket of [EVERY - 1, EVERY + 1])
+      for (const median of stream.medians(bucket)) expect(Math.abs(median - USUAL)).toBeLessThan(2);
+  });
+
+  it('has no wider interval for the usual readings after an event that has not come', () => {
+    const stream = new Played(10, 4 * WEEK).play(8);
+    const usual = stream.width(3);
+    // The newest forecasts are then those just after the event.
+    const after = stream.play((EVERY + 13) / (4 * WEEK), { comes: false }).width(3);
+    expect(after).toBeLessThan(1.1 * usual);
   });
 });
