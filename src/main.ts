@@ -7,8 +7,9 @@ refuseTelemetry();
 
 /** Commands that stay: they live small. Before anything large is loaded. */
 const words = process.argv.slice(2);
-if (words.includes('run') || words.includes('demo')) limitHeapGrowth();
-if (words.includes('run')) catchHangups();
+const command = words.find((word) => !word.startsWith('-'));
+if (command === 'run' || command === 'demo') limitHeapGrowth();
+if (command === 'run') catchHangups();
 
 const { runProgram } = await import('./cli/program.ts');
 

@@ -468,7 +468,7 @@ export function namedElements(list: readonly unknown[], fewest = 2): Tree | null
         ? Object.entries(element)
         : [];
     const [name, value] = first ?? [];
-    const isNamed = typeof name === 'string' && identityOf(name) !== null && Number.isNaN(Number(name));
+    const isNamed = typeof name === 'string' && isStableName(name);
     if (!isNamed || value === undefined || more.length > 0 || named.has(name)) return null;
     named.set(name, value);
   }
@@ -476,7 +476,16 @@ export function namedElements(list: readonly unknown[], fewest = 2): Tree | null
   return enough ? Object.fromEntries(named) : null;
 }
 
-/** A name and a value, perhaps with a unit. The name has a letter: a time of day would be another one in the next message. */
+/** Whether the next message may have the same name: a number, a time or the id of a record would be another one. */
+const isStableName = (name: string): boolean =>
+  identityOf(name) !== null &&
+  Number.isNaN(Number(name)) &&
+  !isRecordId(name) &&
+  !TIME_OF_DAY.test(name) &&
+  couldBeTime(name) === null;
+const TIME_OF_DAY = /^\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s*[ap]\.?m\.?)?$/i;
+
+/** A name (with a letter) and a value, perhaps with a unit. */
 function isNamedRow([name, , unit = null, ...more]: readonly unknown[]): boolean {
   const isRest =
     unit === null || (typeof unit === 'string' && NO_NUMBER.test(unit) && parseSwitch(unit) === null);

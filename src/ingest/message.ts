@@ -151,8 +151,8 @@ const MAX_SEARCHED = 16 * 1024;
 const STRING = /"((?:[^"\\]|\\.)*)"(\s*:)?/g;
 
 /** A text that contains an object, a list of objects, or a number in brackets. */
-const NESTED = /["']\s*(?:\[?\s*\{|\[\s*-?\d)/;
-const STRUCTURE = /^\s*\[?\s*\{/;
+const NESTED = /["']\s*(?:\{|\[\s*(?:\{|-?\d))/;
+const STRUCTURE = /^\s*(?:\{|\[\s*\{)/;
 /** Texts of several numbers, such as colours, are no readings. */
 const IN_BRACKETS = /^\s*\[\s*-?\d[\d.eE+-]*\s*\]\s*$/;
 

@@ -11,7 +11,7 @@ const OPEN_BRACE = 123;
 const BYTE_ORDER_MARK = 0xef;
 const QUOTE = 34;
 /** JSON that was encoded twice. */
-const ENCODED_TWICE = /^\s*"\s*\[?\s*\{/;
+const ENCODED_TWICE = /^\s*"\s*(?:\{|\[\s*\{)/;
 
 export function autoDecoder(settings: DecoderSettings): Decoder {
   const json = jsonDecoder(settings);
