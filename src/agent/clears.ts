@@ -2,6 +2,7 @@
  * Topics whose retained messages are to be removed at the broker. The list is stored until the broker has taken the removals: if the
  * agent ends before, nothing else tells the next run which topics a stream had that was forgotten.
  */
+import type { Logger } from '../log.ts';
 import type { ClientStatus } from '../mqtt/client.ts';
 import type { Outgoing } from '../mqtt/outbox.ts';
 import { isTopicName } from '../mqtt/topics.ts';
@@ -11,12 +12,13 @@ import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 export interface ClearsParts {
   readonly clock: Pick<Clock, 'after'>;
   readonly store: MetaStore & { flush(): unknown };
+  readonly log: Pick<Logger, 'warn'>;
   readonly publish: (message: Outgoing) => void;
   readonly status: () => Pick<ClientStatus, 'connected' | 'outbox'>;
 }
 
 const CHECK_MS = 5000;
-/** The oldest of more topics are given up. */
+/** Of more topics, the oldest are not stored: this run clears them, the next one does not repeat it. */
 const MOST = 50_000;
 
 export class Clears {
@@ -68,10 +70,12 @@ export class Clears {
 
   private save(): void {
     this.changed = false;
-    for (const topic of this.topics) {
-      if (this.topics.size <= MOST) break;
-      this.topics.delete(topic);
-    }
+    const excess = [...this.topics].slice(0, Math.max(0, this.topics.size - MOST));
+    for (const topic of excess) this.topics.delete(topic);
+    if (excess.length > 0)
+      this.parts.log.warn('removals of retained messages are not repeated after a restart', {
+        topics: excess.length,
+      });
     this.keep();
     const { connected } = this.parts.status();
     // Without a connection this is the only record; with one, the broker has the message before the next flush.

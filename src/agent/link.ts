@@ -65,6 +65,7 @@ export class Link implements Part {
     });
     this.clears = new Clears({
       clock,
+      log,
       store,
       publish: (message) => this.client.publish(message),
       status: () => this.client.status(),

@@ -10,8 +10,10 @@ describe('removals of retained messages', () => {
     const clock = new FakeClock();
     const status = { connected: false, outbox: 0 };
     const sent: Outgoing[] = [];
-    const clears = new Clears({ clock, store, publish: (m) => sent.push(m), status: () => status });
-    return { store, clock, status, sent, clears };
+    const warned: unknown[] = [];
+    const log = { warn: (_: string, fields: unknown) => void warned.push(fields) };
+    const clears = new Clears({ clock, store, log, publish: (m) => sent.push(m), status: () => status });
+    return { store, clock, status, sent, clears, warned };
   };
   class UnreadStore extends MemoryStore {
     unread = true;
@@ -35,6 +37,16 @@ describe('removals of retained messages', () => {
     clears.sent({ ...clear('g/n/anomaly/a'), retain: false });
     await Promise.resolve();
     expect(afterwards(store)).toEqual([clear('g/n/forecast/a'), clear('g/n/score/a')]);
+  });
+
+  test('are not stored beyond 50,000 topics, which the log says', async () => {
+    const { store, clears, warned } = setUp();
+    for (let i = 0; i < 50_003; i++) clears.sent(clear(`g/n/score/${i}`));
+    await Promise.resolve();
+    expect(warned).toEqual([{ topics: 3 }]);
+    const repeated = afterwards(store);
+    expect(repeated).toHaveLength(50_000);
+    expect(repeated[0]).toEqual(clear('g/n/score/3'));
   });
 
   test('end when the broker has taken them', async () => {
