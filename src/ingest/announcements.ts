@@ -3,7 +3,7 @@
  * `homeassistant/device/…/config`) and the attributes published by MQTT Statestream. Their units and device classes are
  * more reliable than guesses from names. For `gatecast check` and `init`.
  */
-import { isTree } from './json-list.ts';
+import { isTree } from './json-tree.ts';
 
 interface Announcement {
   readonly unit: string | null;

@@ -10,10 +10,9 @@ import {
   identityKey,
   identityOf,
   isRecordId,
-  isTree,
-  memberOf,
   namedElements,
-} from './json-list.ts';
+} from './json-identity.ts';
+import { isTree, memberOf } from './json-tree.ts';
 import { isPoisonKey } from './stream-name.ts';
 
 /** One step: a key or index, or the elements of a list selected by a member. */

@@ -4,21 +4,15 @@ import { parseTime, timeProblem } from '../series/time-stamp.ts';
 import type { DecodeSink } from './decoder.ts';
 import {
   batchIdentityKey,
-  batchTimeKey,
-  columnNames,
-  columnsOf,
   identityKey,
   identityOf,
   identityPair,
-  isTimeMember,
-  isTree,
-  memberOf,
   namedElements,
   pairName,
-  rowsWithTimes,
-  timeIn,
-  unmatchedTimes,
-} from './json-list.ts';
+} from './json-identity.ts';
+import { columnNames, columnsOf, rowsWithTimes, unmatchedTimes } from './json-rows.ts';
+import { batchTimeKey, isTimeMember, timeIn } from './json-times.ts';
+import { isTree, memberOf, type Tree } from './json-tree.ts';
 import { type NumberFormat, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { excerpt } from './rejects.ts';
 import { isPoisonKey } from './stream-name.ts';
@@ -76,8 +70,6 @@ function namedText(field: string, text: string, options: ValueOptions, sink: Dec
     sink.reject('wrong-type', `${excerpt(field)} is a number in quotes; "numeric_strings: true" takes those`);
   else sink.reading(field, parsed.value, options.timeMs, options.unit ?? parsed.unit);
 }
-
-type Tree = Readonly<Record<string, unknown>>;
 
 export interface WalkOptions extends ValueOptions {
   /** Path of the time stamp, joined by '.'. */

@@ -1,7 +1,8 @@
 /** One MQTT message. Its text and JSON are parsed on first use, once for all rules. */
 import type { DecodeSink } from './decoder.ts';
 import { jsonDepthExceeds } from './json-depth.ts';
-import { isIdentityKey, isTree } from './json-list.ts';
+import { isIdentityKey } from './json-identity.ts';
+import { isTree } from './json-tree.ts';
 import { excerpt, type RejectReason } from './rejects.ts';
 import { isPoisonKey } from './stream-name.ts';
 import { parseTolerantJson, Unreadable } from './tolerant-json.ts';

@@ -6,24 +6,17 @@
 import { isLocalTime, parseTime } from '../series/time-stamp.ts';
 import {
   batchIdentityKey,
-  batchTimeKey,
-  columnNames,
-  columnsOf,
   identityKey,
   identityOf,
   identityPair,
   isKindOfReading,
-  isTimeKey,
-  isTimeMember,
-  isTree,
-  memberOf,
   mixingKeys,
   namedElements,
   pairName,
-  rowsWithTimes,
-  timeIn,
-  timeKeyOf,
-} from './json-list.ts';
+} from './json-identity.ts';
+import { columnNames, columnsOf, rowsWithTimes } from './json-rows.ts';
+import { batchTimeKey, isTimeKey, isTimeMember, timeIn, timeKeyOf } from './json-times.ts';
+import { isTree, memberOf } from './json-tree.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { Unreadable } from './tolerant-json.ts';
 

@@ -1,6 +1,6 @@
 /** Guesses the format of a payload; for `gatecast check`, not for the hot path. */
 import { bestFormat, type PayloadKind } from './decoders/index.ts';
-import { isTimeMember } from './json-list.ts';
+import { isTimeMember } from './json-times.ts';
 import { parseSeveral } from './message.ts';
 import { parseNumber, parseNumberWithUnit, parseSwitch } from './number-text.ts';
 import { parseTolerantJson, Unreadable } from './tolerant-json.ts';

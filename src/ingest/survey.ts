@@ -8,7 +8,7 @@ import { Announcements } from './announcements.ts';
 import { type Decoder, TAKE_ALL } from './decoder.ts';
 import { createDecoder, type PayloadKind } from './decoders/index.ts';
 import { plainPayload } from './encoding.ts';
-import { isTree } from './json-list.ts';
+import { isTree } from './json-tree.ts';
 import { Message } from './message.ts';
 import { OtherAgents } from './other-agents.ts';
 import { isTopic } from './pattern.ts';

@@ -2,7 +2,7 @@
  * Texts with several readings, as the object or list that they stand for: `temp=21.5,hum=40`, `temp:21.5 hum:40`, a form, rows of
  * numbers (CSV), and the telegram of a meter (DSMR, IEC 62056-21).
  */
-import { isTimeMember } from './json-list.ts';
+import { isTimeMember } from './json-times.ts';
 import { parseNumberWithUnit } from './number-text.ts';
 
 /** Longer texts are not examined. */

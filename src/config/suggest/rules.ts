@@ -1,6 +1,6 @@
 /** Suggests rules for surveyed topics: groups topics of the same form and makes one rule per group. */
 import { formatOf, type PayloadKind } from '../../ingest/decoders/index.ts';
-import { isRecordId } from '../../ingest/json-list.ts';
+import { isRecordId } from '../../ingest/json-identity.ts';
 import { parsePattern } from '../../ingest/pattern.ts';
 import {
   GENERIC_VALUE,

@@ -6,17 +6,7 @@
 
 import { parseTime } from '../../series/time-stamp.ts';
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
-import {
-  batchIdentityKey,
-  batchTimeKey,
-  columnsOf,
-  identityOf,
-  isTree,
-  mixingKeys,
-  rowsWithTimes,
-  timeIn,
-  timeKeyOf,
-} from '../json-list.ts';
+import { batchIdentityKey, identityOf, mixingKeys } from '../json-identity.ts';
 import {
   aroundAnyKey,
   compilePath,
@@ -27,6 +17,9 @@ import {
   nameOfOne,
   pathName,
 } from '../json-path.ts';
+import { columnsOf, rowsWithTimes } from '../json-rows.ts';
+import { batchTimeKey, timeIn, timeKeyOf } from '../json-times.ts';
+import { isTree } from '../json-tree.ts';
 import {
   namedValue,
   shownTime,

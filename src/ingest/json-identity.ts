@@ -1,28 +1,12 @@
 /**
- * Lists in a JSON payload. Their elements are distinguished by time (a batch of readings), by a member that identifies
- * them (a list of devices), or by index. The decision depends only on the message, so that payloads of the same form
- * always give the same streams.
+ * What tells the elements of a list apart: a member that identifies them (a list of devices), a pair of members, or the name
+ * that is their only key. The decision depends only on the message, so that payloads of the same form always give the same streams.
  */
-
-import { couldBeTime, epochToMs, parseTime } from '../series/time-stamp.ts';
+import { couldBeTime } from '../series/time-stamp.ts';
+import { isTimeOfDay, timeIn } from './json-times.ts';
+import { isTree, memberOf, type Tree } from './json-tree.ts';
 import { parseSwitch } from './number-text.ts';
 
-type Tree = Readonly<Record<string, unknown>>;
-
-const PARTICIPLES =
-  'updated|measured|sampled|recorded|received|created|observed|logged|sent|published|generated|enqueued|reported|read|acquired';
-const TIME_OF =
-  'unix|epoch|measure(?:ment|d)?|sampl(?:e|ing)|event|device|sensor|reading|record|log|server|gateway|gw|obs(?:ervation)?|local|utc|report|msg|message|packet|rx|poll|scan|enqueued|phenomenon|result';
-/** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */
-const TIME_KEY = new RegExp(
-  `^[@$]?(?:_?time|ts|tst|t|dt|date|datum|datetime|date_?time|epoch|utc|zeit(?:stempel|punkt)?|last_?(?:seen|updated?)|updated|date_?observed|` +
-    `(?:${PARTICIPLES})_?at|(?:\\w+_)?time_?stamp|(?:${TIME_OF})_?time(?:_?stamp)?|time_?unix_?nano)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$`,
-  'i',
-);
-/** Epochs of the years 2000 to 2100. */
-const EPOCH_FROM_MS = 946_684_800_000;
-const EPOCH_FROM_S = EPOCH_FROM_MS / 1000;
-const EPOCH_TO_MS = 4_102_444_800_000;
 const MAX_IDENTITY_LENGTH = 64;
 
 /** Members that identify an element of a list, most reliable first. */
@@ -73,72 +57,6 @@ const RECORD_ID =
 
 /** Whether a text is what a database or a message queue numbers records with. */
 export const isRecordId = (text: string): boolean => RECORD_ID.test(text) && !/^\d+$/.test(text);
-
-export const isTree = (value: unknown): value is Tree =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-
-/** Whether a member is a time stamp: it has a usual key, and its value is a time of this century. */
-export function isTimeMember(key: string, value: unknown): boolean {
-  if (typeof value === 'string') {
-    // a number in quotes is treated like a number
-    if (!TIME_KEY.test(key) || !/\d{4}|\d:\d\d/.test(value)) return false;
-    return plausible(
-      /^\d{1,20}(?:\.\d+)?$/.test(value)
-        ? (parseTime(value) ?? epochToMs(Number(value)))
-        : couldBeTime(value),
-    );
-  }
-  const isCandidate = typeof value === 'number' ? value >= EPOCH_FROM_S : isTree(value);
-  return isCandidate && TIME_KEY.test(key) && plausible(parseTime(value));
-}
-
-const DATE_ALONE = /^(?:\d{4}([-/.])\d{1,2}\1\d{1,2}|\d{1,2}([-/.])\d{1,2}\2(?:\d{4}|\d{2}))$/;
-const CLOCK_KEY = /^(?:time(?:_?of_?day)?|clock|uhrzeit|zeit)$/i;
-const CLOCK = /^\d{1,2}:\d{2}(?::\d{2}(?:[.,]\d{1,12})?)?(?:\s*[ap]m|\s*Z|[+-]\d{2}:?\d{2})?$/i;
-
-/** The time under a key of an object: with the time of day, if that is a member of its own, `{"date":"29.11.2026","time":"20:11"}`. */
-export function timeIn(tree: Tree, key: string): unknown {
-  const date = tree[key];
-  if (typeof date !== 'string' || !DATE_ALONE.test(date)) return date;
-  for (const other of Object.keys(tree)) {
-    const clock = tree[other];
-    if (typeof clock === 'string' && CLOCK_KEY.test(other) && CLOCK.test(clock))
-      return `${date} ${clock.replace(/^\d:/, '0$&')}`;
-  }
-  return date;
-}
-
-const plausible = (ms: number | null): boolean => ms !== null && ms >= EPOCH_FROM_MS && ms <= EPOCH_TO_MS;
-
-/** Whether a key says that its value is a time stamp; shorter ones have other meanings, too. */
-export const isTimeKey = (key: string): boolean =>
-  key.length > 2 && (TIME_KEY.test(key) || CLOCK_KEY.test(key));
-
-/** The key of an object's time stamp, preferably not of a date alone; null without one. */
-export function timeKeyOf(tree: Tree): string | null {
-  let date: string | null = null;
-  for (const key of Object.keys(tree)) {
-    const time = tree[key];
-    if (typeof time !== 'string' || !DATE_ALONE.test(time)) {
-      if (isTimeMember(key, time)) return key;
-    } else if (date === null && TIME_KEY.test(key)) {
-      // only for the first date, because all members are searched for its time of day
-      date = key;
-      const whole = timeIn(tree, key);
-      if (whole !== time && isTimeMember(key, whole)) return key;
-    }
-  }
-  return date !== null && isTimeMember(date, tree[date]) ? date : null;
-}
-
-/** The key of the time stamp in the elements of a list; null if the list is not a batch of readings. */
-export function batchTimeKey(list: readonly unknown[]): string | null {
-  for (const element of list) {
-    const key = isTree(element) ? timeKeyOf(element) : null;
-    if (key !== null) return key;
-  }
-  return null;
-}
 
 /**
  * The member that identifies the elements of a list: a text or integer under a usual key, or under the singular of the
@@ -299,16 +217,6 @@ function visitKeys(element: Tree, visit: (key: string) => void): void {
     if (isTree(value) && DEVICE_OBJECTS.has(simple(key)))
       for (const inner of Object.keys(value)) visit(`${key}.${inner}`);
   }
-}
-
-/** A member of a list's element, or of an object in it: `device.id`. */
-export function memberOf(element: unknown, key: string): unknown {
-  if (!isTree(element)) return undefined;
-  if (Object.hasOwn(element, key)) return element[key];
-  const at = key.indexOf('.');
-  const inner = at < 0 || !Object.hasOwn(element, key.slice(0, at)) ? undefined : element[key.slice(0, at)];
-  const rest = key.slice(at + 1);
-  return isTree(inner) && Object.hasOwn(inner, rest) ? inner[rest] : undefined;
 }
 
 /**
@@ -481,9 +389,8 @@ const isStableName = (name: string): boolean =>
   identityOf(name) !== null &&
   Number.isNaN(Number(name)) &&
   !isRecordId(name) &&
-  !TIME_OF_DAY.test(name) &&
+  !isTimeOfDay(name) &&
   couldBeTime(name) === null;
-const TIME_OF_DAY = /^\d{1,2}:\d\d(?::\d\d(?:[.,]\d+)?)?(?:\s*[ap]\.?m\.?)?$/i;
 
 /** A name (with a letter) and a value, perhaps with a unit. */
 function isNamedRow([name, , unit = null, ...more]: readonly unknown[]): boolean {
@@ -493,193 +400,3 @@ function isNamedRow([name, , unit = null, ...more]: readonly unknown[]): boolean
 }
 
 const NO_NUMBER = /^(?!\s*[\d+\-\u2212.,])/;
-
-/**
- * Readings written without objects, as a batch: pairs `[[time, value], …]`, rows of the columns that a sibling lists
- * (`{"columns":["time","t"],"values":[[…]]}`), or an object whose keys are times. null if it is none of these.
- * @param columns names of the cells; null: unknown
- * @param arrivalMs seconds or ms since 1970 are times only within a week of it, because serial numbers look the same
- */
-export function rowsWithTimes(
-  value: unknown,
-  columns: readonly unknown[] | null,
-  arrivalMs: number | null,
-): Rows | null {
-  if (Array.isArray(value)) {
-    const first: unknown = value[0];
-    if (!Array.isArray(first) || first.length < 2) return null;
-    if (!value.every((row) => Array.isArray(row) && row.length === first.length)) return null;
-    const named = columns?.length === first.length && columns.every((name) => typeof name === 'string');
-    // the time may be the second of a pair, as in Grafana
-    const isPair = !named && first.length === 2;
-    const timeAt =
-      isPair && !isTimeMember('time', first[0]) && value.every((row) => isTimeMember('time', row[1])) ? 1 : 0;
-    const names = named ? columns : first.map((_, at) => (at === timeAt ? 'time' : String(at)));
-    const key = names.find((name, at) => isTimeMember(name, first[at]));
-    if (key === undefined) return null;
-    return {
-      key,
-      single: isPair ? String(1 - timeAt) : null,
-      rows: value.map((row) =>
-        Object.fromEntries(names.map((name, at) => [name, (row as readonly unknown[])[at]])),
-      ),
-    };
-  }
-  if (!isTree(value)) return null;
-  const keys = Object.keys(value);
-  const isTime = FULL_TIME.test(keys[0] ?? '')
-    ? (key: string) => FULL_TIME.test(key) && isTimeMember('time', key)
-    : (key: string) =>
-        EPOCH.test(key) && Math.abs((parseTime(key) ?? 0) - (arrivalMs ?? Number.NaN)) <= NEAR_MS;
-  if (keys.length === 0 || !keys.every(isTime)) return null;
-  return { key: 'time', single: 'v', rows: keys.map((time) => ({ time, v: value[time] })) };
-}
-
-const EPOCH = /^\d{10}(?:\d{3})?$/;
-const NEAR_MS = 7 * 86_400_000;
-/** A date with a time of day. */
-const FULL_TIME = /^\d{4}-\d{2}-\d{2}[Tt ]\d{2}:\d{2}/;
-
-interface Rows {
-  /** Key of the times. */
-  readonly key: string;
-  /** The member that takes the name of the whole batch; null: each member has its own. */
-  readonly single: string | null;
-  readonly rows: readonly Tree[];
-}
-
-/** Names of the cells of rows, as InfluxDB and others send them. */
-export function columnNames(tree: Tree): readonly unknown[] | null {
-  for (const key of ['columns', 'fields', 'names', 'keys', 'header', 'headers']) {
-    const names = tree[key];
-    if (Array.isArray(names)) return names;
-  }
-  return null;
-}
-
-/** A payload of columns, read as a batch. */
-interface Columns {
-  /** Key of the times in the rows. */
-  readonly key: string;
-  readonly rows: readonly Tree[];
-  /** The object without its columns. */
-  readonly rest: Tree;
-}
-
-/**
- * Reads an object of columns, `{"t":[…],"v":[…]}`, as a batch; null if it is none. The columns may be in objects below it,
- * `{"t":[…],"values":{"v":[…]}}`, or in a list of series, `{"t":[…],"series":[{"name":"v","values":[…]}]}`, and the times in an
- * object beside them.
- * @param named the column of the times, if a rule names it
- */
-export function columnsOf(tree: Tree, named: TimeColumn | null = null): Columns | null {
-  for (const found of named === null ? [...timesOf(tree), ...timesBeside(tree)] : [named]) {
-    const columns = columnsWith(tree, found);
-    if (columns !== null) return columns;
-  }
-  return null;
-}
-
-function columnsWith(tree: Tree, { key, times, within }: TimeColumn): Columns | null {
-  const cells: [name: string, at: CellsOf][] = [];
-  const rest: [name: string, value: unknown][] = [];
-  for (const name of Object.keys(tree)) {
-    const value = tree[name];
-    if (name === (within ?? key) && (within !== undefined || value === times)) continue;
-    const part = partColumns(name, value, times.length, 0);
-    if (part.cells !== null) cells.push([name, part.cells]);
-    if (part.rest !== undefined) rest.push([name, part.rest]);
-  }
-  if (cells.length === 0) return null;
-  const rows = times.map((time, row) =>
-    Object.fromEntries([[key, time] as const, ...cells.map(([name, at]) => [name, at(row)] as const)]),
-  );
-  return { key, rows, rest: Object.fromEntries(rest) };
-}
-
-interface TimeColumn {
-  readonly key: string;
-  readonly times: readonly unknown[];
-  /** The object that contains the times, if they are one level below. */
-  readonly within?: string;
-}
-
-/** A part of one row. */
-type CellsOf = (row: number) => unknown;
-
-const MAX_COLUMN_DEPTH = 3;
-const NO_TIMES: TimeColumn[] = [];
-
-/** Divides a member into its columns of this length, and the rest. */
-function partColumns(
-  key: string,
-  value: unknown,
-  length: number,
-  depth: number,
-): { cells: CellsOf | null; rest: unknown } {
-  if (Array.isArray(value)) {
-    const series = value.every((element) => isTree(element) && hasColumn(element, length));
-    if (series && value.length > 0 && depth < MAX_COLUMN_DEPTH) {
-      const one = identityKey(value, key);
-      const members = one === null ? (identityPair(value, key) ?? []) : [one];
-      const parts = value.map((element: Tree) => {
-        const { cells } = partColumns('', element, length, depth + 1);
-        return { cells, name: Object.fromEntries(members.map((name) => [name, memberOf(element, name)])) };
-      });
-      return {
-        cells: (row) => parts.map(({ cells, name }) => ({ ...name, ...(cells?.(row) as Tree) })),
-        rest: undefined,
-      };
-    }
-    return value.length === length
-      ? { cells: (row) => value[row], rest: undefined }
-      : { cells: null, rest: value };
-  }
-  if (!isTree(value) || depth >= MAX_COLUMN_DEPTH) return { cells: null, rest: value };
-  const cells: [name: string, at: CellsOf][] = [];
-  const rest: [name: string, value: unknown][] = [];
-  for (const name of Object.keys(value)) {
-    const part = partColumns(name, value[name], length, depth + 1);
-    if (part.cells !== null) cells.push([name, part.cells]);
-    if (part.rest !== undefined) rest.push([name, part.rest]);
-  }
-  if (cells.length === 0) return { cells: null, rest: value };
-  return {
-    cells: (row) => Object.fromEntries(cells.map(([name, at]) => [name, at(row)])),
-    rest: rest.length === 0 ? undefined : Object.fromEntries(rest),
-  };
-}
-
-const hasColumn = (tree: Tree, length: number): boolean =>
-  Object.keys(tree).some((key) => {
-    const column = tree[key];
-    return Array.isArray(column) && column.length === length;
-  });
-
-function timesOf(tree: Tree): readonly TimeColumn[] {
-  let found: TimeColumn[] = NO_TIMES;
-  for (const key of Object.keys(tree)) {
-    const times = tree[key];
-    if (Array.isArray(times) && times.length > 0 && times.some((time) => isTimeMember(key, time)))
-      found = [...found, { key, times }];
-  }
-  return found;
-}
-
-/** The times in an object that has no column for them itself. One time alone may be that of the whole message. */
-function timesBeside(tree: Tree): readonly TimeColumn[] {
-  let found: TimeColumn[] = NO_TIMES;
-  for (const within of Object.keys(tree)) {
-    const beside = tree[within];
-    if (!isTree(beside)) continue;
-    for (const column of timesOf(beside))
-      if (column.times.length > 1 && columnsWith(beside, column) === null)
-        found = [...found, { ...column, within }];
-  }
-  return found;
-}
-
-/** The key of a list of times that no column fits; null without one. */
-export function unmatchedTimes(tree: Tree): string | null {
-  return timesOf(tree).find(({ times }) => times.length > 1)?.key ?? null;
-}
