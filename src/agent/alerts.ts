@@ -19,7 +19,7 @@ export const ALERTS = {
   store: 'The database cannot be written: samples are in memory only.',
   'disk-full': 'The disk is full: the oldest stored samples are deleted to make room for new ones.',
   dropped:
-    'Readings were dropped, or messages not sent, within the last minutes; `dropped` in the health message counts them by reason.',
+    'Readings were dropped, or messages not sent, within the last minutes; `dropped` in the health message counts them by reason. `only-retained` and `other-agent` are expected, and raise no alert.',
   forecasting: 'Forecasting failed.',
   network: 'A run of the network failed within the last minutes; naive forecasts were published instead.',
   model: 'The model cannot be used: only naive forecasts are made.',

@@ -1,7 +1,7 @@
 /** Collects the health of the agent from its parts on demand, for the health message, the page and the metrics. */
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import { REJECTS } from '../ingest/rejects.ts';
+import { EXPECTED_REJECTS, REJECTS } from '../ingest/rejects.ts';
 import type { HealthInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
@@ -116,7 +116,8 @@ export class Health {
     const at = this.parts.clock.monotonic();
     const dropped = this.dropped();
     for (const reason of Object.keys(dropped))
-      if (!this.drops.has(reason)) this.drops.set(reason, new Recently(FAILURE_MS));
+      if (!EXPECTED_REJECTS.has(reason) && !this.drops.has(reason))
+        this.drops.set(reason, new Recently(FAILURE_MS));
     return [...this.drops]
       .filter(([reason, recently]) => recently.grew(dropped[reason] ?? 0, at))
       .map(([reason]) => reason)

@@ -8,7 +8,7 @@ import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { StreamView } from '../forecast/engine-contract.ts';
-import { excerpt, type RejectReason } from '../ingest/rejects.ts';
+import { EXPECTED_REJECTS, excerpt } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
@@ -25,9 +25,6 @@ import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { LateRestore } from './late-restore.ts';
 import type { Change, Context, Part } from './part.ts';
 import { type Restorable, type RestorePace, RestoreStopped, restoreStreams, startOf } from './restore.ts';
-
-/** Reasons for refusals that are not faults. */
-const EXPECTED: ReadonlySet<RejectReason> = new Set(['only-retained', 'other-agent']);
 
 interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' | 'log'> {
   readonly engine: Engine;
@@ -94,7 +91,7 @@ export class AgentStreams implements Part {
     const routed = this.router.message(topic, ...message);
     for (const { reason, detail } of routed.rejects)
       this.warnings.say(reason, (omitted) =>
-        this.log[EXPECTED.has(reason) ? 'info' : 'warn']('not taken', {
+        this.log[EXPECTED_REJECTS.has(reason) ? 'info' : 'warn']('not taken', {
           topic: excerpt(topic),
           reason,
           detail,

@@ -5,7 +5,7 @@
 import { couldBeTime } from '../series/time-stamp.ts';
 import { isTimeOfDay, timeIn } from './json-times.ts';
 import { isTree, memberOf, type Tree } from './json-tree.ts';
-import { parseSwitch } from './number-text.ts';
+import { parseNumberWithUnit, parseSwitch } from './number-text.ts';
 
 const MAX_IDENTITY_LENGTH = 64;
 
@@ -148,12 +148,25 @@ function identityCandidates(list: readonly unknown[], listKey: string): Identity
       let rank = usual < 0 ? IDENTITY_KEYS.length + LIST_KEYS.indexOf(plain) : usual;
       if (own.includes(plain)) rank = (1 + ends.indexOf(plain.slice(singular.length))) / 10;
       else if (mayBeReading(key, plain)) rank = Number.NaN;
+      if (
+        plain === singular &&
+        MEASURED.test(plain) &&
+        list.some((element) => isNumber(memberOf(element, key)))
+      )
+        rank = Number.NaN;
       const reliable = own.includes(plain) || (usual >= 0 && usual < RELIABLE_KEYS.length);
       return { key, reliable, rank: rank + (late.get(key) ?? 0) };
     })
     .filter(({ rank }) => !Number.isNaN(rank))
     .sort((a, b) => a.rank - b.rank || a.key.length - b.key.length || (a.key < b.key ? -1 : 1));
 }
+
+/** A singular that is the reading itself: `{"values":[{"value":20},{"value":21}]}`. */
+const MEASURED =
+  /^(?:value|reading|measurement|sample|temp(?:erature)?|humidity|pressure|power|energy|voltage|current|level|flow|speed|price)$/;
+
+const isNumber = (value: unknown): boolean =>
+  typeof value === 'number' || (typeof value === 'string' && typeof parseNumberWithUnit(value) === 'object');
 
 /** Keys that may identify, and their plain forms. An attacker could send very many spellings of them. */
 function usualKeys(list: readonly Tree[], own: readonly string[]): ReadonlyMap<string, string> {

@@ -9,7 +9,7 @@ const TIME_OF =
 /** Usual keys of time stamps, singular or plural. `uptime`, `runtime` and the like are durations. */
 const TIME_KEY = new RegExp(
   `^[@$]?(?:_?time|ts|tst|t|dt|date|datum|datetime|date_?time|epoch|utc|zeit(?:stempel|punkt)?|last_?(?:seen|updated?)|updated|date_?observed|` +
-    `(?:${PARTICIPLES})_?at|(?:\\w+_)?time_?stamp|(?:${TIME_OF})_?time(?:_?stamp)?|time_?unix_?nano)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$`,
+    `(?:${PARTICIPLES})_?at|[\\w.-]*time_?stamp|(?:${TIME_OF})_?time(?:_?stamp)?|time_?unix_?nano)(?:_?(?:utc|unix|iso|ms|s|sec|us|ns|local))?s?$`,
   'i',
 );
 /** Epochs of the years 2000 to 2100. */

@@ -135,7 +135,7 @@ export class PayloadShape {
   private memberPath(path: string, name: string): string {
     const member = path === '' ? name : `${path}.${name}`;
     const above = this.pointers.get(path);
-    const needsPointer = above !== undefined || /[.[\]]/.test(name) || (name === '' && path !== '');
+    const needsPointer = above !== undefined || /^\/|[.[\]]/.test(name) || (name === '' && path !== '');
     if (needsPointer && this.pointers.size < MAX_MEMBERS) {
       const parent = above ?? (path === '' ? '' : `/${path.replaceAll('.', '/')}`);
       this.pointers.set(member, `${parent}/${name.replaceAll('~', '~0').replaceAll('/', '~1')}`);

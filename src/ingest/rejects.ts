@@ -44,6 +44,9 @@ export const REJECTS = {
 
 export type RejectReason = keyof typeof REJECTS;
 
+/** Reasons that are no faults: counted, but not reported as a problem. */
+export const EXPECTED_REJECTS: ReadonlySet<string> = new Set<RejectReason>(['only-retained', 'other-agent']);
+
 export interface Reject {
   readonly reason: RejectReason;
   /** The rejected content, shortened, for the log and `gatecast check`. */

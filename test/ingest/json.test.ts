@@ -51,6 +51,14 @@ describe('the JSON decoder', () => {
       '{"when":1715940000,"ts":1715940000,"t":4}',
     );
     expect(values(found)).toEqual({ t: 4 });
+    expect(
+      values(
+        decode(
+          jsonDecoder(everything),
+          '{"v":2,"sourceTimestamp":1715940000000,"Pump.T1_timestamp":1715940000000}',
+        ),
+      ),
+    ).toEqual({ v: 2 });
     // A field that only shares the name is a reading.
     expect(values(decode(jsonDecoder(everything), '{"t":21,"time":7}'))).toEqual({ t: 21, time: 7 });
   });

@@ -1061,6 +1061,34 @@ describe('lists of devices', () => {
     expect(rejects).toEqual([]);
   });
 
+  it('takes no reading for an identifier, although the list has its name', () => {
+    const message = (value: unknown) =>
+      JSON.stringify({
+        values: [{ value, n: 1 }],
+        temperatures: [{ temperature: value }, { temperature: 7 }],
+      });
+    const found = routed('{ match: m, numeric_strings: true }', [
+      ['m', message(20)],
+      ['m', message('21 °C')],
+    ]);
+    expect(new Set(found.samples.map(([stream]) => stream))).toEqual(
+      new Set([
+        'm/values.0.value',
+        'm/values.0.n',
+        'm/temperatures.0.temperature',
+        'm/temperatures.1.temperature',
+      ]),
+    );
+    // a text or the number of a part still identifies
+    expect(
+      routed('{ match: m }', [['m', '{"readings":[{"reading":"t","v":1}],"cells":[{"cell":2,"v":3}]}']])
+        .samples,
+    ).toEqual([
+      ['m/readings.t.v', 1],
+      ['m/cells.2.v', 3],
+    ]);
+  });
+
   it('uses positions if no member identifies', () => {
     expect(
       routed('{ match: m }', [['m', '{"a":[5,6],"b":[{"unit":"V","v":1},{"unit":"V","v":2}]}']]).samples,

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { createDecoder } from '../../src/ingest/decoders/index.ts';
+import { sniff } from '../../src/ingest/sniff.ts';
 import { ARRIVAL, decode, reasons, values } from './decode.ts';
 import { settings } from './rules.ts';
 
@@ -32,6 +33,25 @@ describe('the SenML decoder (RFC 8428)', () => {
   it('treats small times as relative to now, and a missing time as now', () => {
     const found = decode(senml, '[{"n":"a","v":1,"t":-60},{"n":"b","v":1}]');
     expect(found.readings.map(({ timeMs }) => timeMs)).toEqual([ARRIVAL - 60_000, null]);
+  });
+
+  it('reads an object of a draft, as LwM2M 1.0 sends it', () => {
+    const object =
+      '{"bn":"/3303/0/","bt":1276020076,"e":[{"n":"5700","t":-60,"v":20.5},{"n":"5850","bv":true},{"n":"5701","sv":"Cel"}]}';
+    const at = 1_276_020_076_000;
+    const found = decode(senml, object);
+    expect(found.rejects).toEqual([]);
+    expect(found.readings).toEqual([
+      { field: '3303/0/5700', value: 20.5, timeMs: at - 60_000, unit: null },
+      { field: '3303/0/5850', value: 1, timeMs: at, unit: null },
+    ]);
+    expect(values(decode(createDecoder('senml', settings(['5700'])), object))).toEqual({
+      '3303/0/5700': 20.5,
+    });
+    expect(sniff('t', Buffer.from(object))?.kind).toBe('senml');
+    // also without base fields; `e` alone may be anything
+    expect(values(decode(senml, '{"e":[{"n":"t","v":2}]}'))).toEqual({ t: 2 });
+    expect(sniff('t', Buffer.from('{"e":[1,2]}'))?.kind).toBe('json');
   });
 
   it('selects records by their resolved or their local name', () => {

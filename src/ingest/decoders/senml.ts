@@ -1,8 +1,10 @@
 /**
  * SenML in JSON (RFC 8428): a list of records whose base fields apply to the following records. Numbers, booleans and
- * sums are readings, named by their resolved name; texts and binary values are not.
+ * sums are readings, named by their resolved name; texts and binary values are not. Also its drafts, which LwM2M 1.0 uses:
+ * an object of base fields, with the records under `e`.
  */
 import type { Decoder, DecoderSettings, DecodeSink, FieldSelector, PayloadFormat } from '../decoder.ts';
+import { isTree } from '../json-tree.ts';
 import { shownValue } from '../json-values.ts';
 import type { Message } from '../message.ts';
 import { excerpt } from '../rejects.ts';
@@ -11,7 +13,7 @@ import { excerpt } from '../rejects.ts';
 const RELATIVE_BELOW = 2 ** 28;
 /** The version of RFC 8428; packs of a later version are refused. */
 const VERSION = 10;
-/** RFC 8428, 4.5.1. */
+/** RFC 8428, 4.5.1; names of LwM2M begin with a slash, `/3303/0/5700`, which is left out. */
 const NAME = /^[A-Za-z0-9][A-Za-z0-9\-:./_]*$/;
 const LARGEST_S = 8.64e12;
 const BASES = ['bn', 'bt', 'bu', 'bv', 'bs', 'bver'] as const;
@@ -30,8 +32,9 @@ function senmlDecoder({ fields }: DecoderSettings): Decoder {
   return {
     selects: (field) => fields?.some(({ path, name }) => name === field || field.endsWith(path)) ?? true,
     decode(message, sink) {
-      const pack = message.json(sink);
-      if (pack === undefined) return;
+      const json = message.json(sink);
+      if (json === undefined) return;
+      const pack = draftRecords(json) ?? json;
       if (!Array.isArray(pack)) {
         sink.reject('bad-payload', 'SenML is a list of records');
         return;
@@ -52,6 +55,19 @@ function senmlDecoder({ fields }: DecoderSettings): Decoder {
       if (!found) sink.reject(fields === null ? 'no-number' : 'missing-field', excerpt(message.text(), 80));
     },
   };
+}
+
+/** The records of a draft of SenML, as those of the RFC; null for anything else. */
+function draftRecords(json: unknown): readonly unknown[] | null {
+  if (!isTree(json) || !Array.isArray(json.e)) return null;
+  const { e, ver: _version, ...base } = json;
+  const records = (e as unknown[]).map((record) => {
+    if (!isTree(record)) return record;
+    // in the drafts, a value that is a boolean or a text
+    const { bv: vb, sv: vs, ...rest } = record;
+    return { ...rest, ...(vb === undefined ? {} : { vb }), ...(vs === undefined ? {} : { vs }) };
+  });
+  return [base, ...records];
 }
 
 /** Applies the base fields of a record to `base`. Returns the problem, or null. */
@@ -93,7 +109,7 @@ function readRecord(
   const value = numericValue(own, base);
   if (value === undefined) return false;
   const local = typeof sentName === 'string' ? sentName : '';
-  const name = base.name + local;
+  const name = (base.name + local).replace(/^\//, '');
   const selector = fields === null ? undefined : selectorOf(fields, name, local);
   if (fields !== null && selector === undefined) return false;
   if (!NAME.test(name)) sink.reject('bad-payload', `"${excerpt(name, 60)}" is not a valid SenML name`);
@@ -142,7 +158,7 @@ function selectorOf(
   name: string,
   local: string,
 ): FieldSelector | undefined {
-  return fields.find(({ path }) => path === name || path === local);
+  return fields.find(({ path }) => path === name || path === local || path === `/${name}`);
 }
 
 const VALUE_KEYS = ['v', 'vs', 'vb', 'vd', 's', 'bv', 'bs'];
@@ -157,6 +173,9 @@ export const SENML = {
   kind: 'senml',
   create: senmlDecoder,
   example: { topic: 's/a', payload: '[{"n":"t","v":20}]', field: 't', value: 20 },
-  sniff: ({ json }) => (Array.isArray(json) && json.some(isSenmlRecord) ? 3 : 0),
+  sniff: ({ json }) => {
+    const pack = draftRecords(json) ?? json;
+    return Array.isArray(pack) && pack.some(isSenmlRecord) ? 3 : 0;
+  },
   suggestion: { fields: (names) => names },
 } as const satisfies PayloadFormat;

@@ -86,6 +86,7 @@ describe('a suggestion for unknown devices', () => {
       ],
       ['hall/columns', { t: [stamp(at), stamp(at, 1000)], temperature: [25, 26] }],
       ['yard/dots', { 'air.quality': { 'pm2.5': 4 } }],
+      ['shed/slash', { '/3303/0/5700': 4 }],
     ]);
     const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
     expect(byMatch['plant/lists']?.fields).toEqual(['meters[meter].power']);
@@ -95,6 +96,7 @@ describe('a suggestion for unknown devices', () => {
       'hall/columns/temperature',
       'plant/lists/meters.A.power',
       'plant/lists/meters.B.power',
+      'shed/slash/_3303_0_5700',
       'works/batches/temperature',
       'yard/dots/air.quality.pm2.5',
     ]);
