@@ -8,8 +8,6 @@
  * waits until the backlog has been taken. A wall clock before 2024 was never set: it closes nothing.
  */
 import type { StreamView } from '../forecast/engine-contract.ts';
-import { assumedArrivalMs } from '../series/admission.ts';
-import type { Sample } from '../series/sample.ts';
 import { type Clock, isClockSet } from '../system/clock.ts';
 import type { Link } from './link.ts';
 import type { Context, NewConnection, Part } from './part.ts';
@@ -55,8 +53,9 @@ export interface ClockHoldParts {
   /** How long the broker keeps readings for an absent agent, ms. */
   readonly keptMs: () => number;
   /**
-   * True for a bridge of a site, by whose times the workers close buckets. It waits for the answer of the broker as long as the broker may
-   * keep readings: a slow start or a busy broker may exceed the limits of seconds of an agent that works alone.
+   * True for a bridge of a site, by whose times the workers close buckets. Its waits end only with a broker's answer after which no reading
+   * is kept, or when the broker keeps none any longer: a slow start or a busy broker may exceed the limits of seconds that end the waits of
+   * an agent that works alone.
    */
   readonly isBridge: boolean;
 }
@@ -103,8 +102,11 @@ export class ClockHold implements Part {
   private answeredMs: number | null = null;
   /** When that probe or those subscriptions were sent. */
   private askedMs = 0;
-  /** Whether the broker was asked again after its first answer, because readings of the backlog came after the first probe. */
-  private askedAgain = false;
+  /**
+   * Whether readings of the backlog that came after the last probe need another one. The age of a reading without a time stamp is a guess
+   * during a backlog, so an agent that works alone relies on the second answer; a bridge asks until no old reading comes.
+   */
+  private asksAgain = true;
   /** Whether readings of this connection came at QoS 1: the broker may hold back others until they are acknowledged. */
   private acknowledges = false;
   /** When the broker was last found to hold back messages. */
@@ -123,18 +125,6 @@ export class ClockHold implements Part {
     const { clock } = parts;
     this.startedMs = this.provenMs = this.beatMs = clock.monotonic();
     this.beatWallMs = clock.now();
-  }
-
-  /** Whether the wall clock has ever been set. */
-  static sane(nowMs: number): boolean {
-    return isClockSet(nowMs);
-  }
-
-  /** While the clock is not set, only the time stamp of a reading is checked. */
-  static timed(sample: Sample): Sample {
-    const { timeMs, arrivalMs } = sample;
-    if (ClockHold.sane(arrivalMs)) return sample;
-    return { ...sample, arrivalMs: assumedArrivalMs(timeMs) };
   }
 
   /**
@@ -156,8 +146,8 @@ export class ClockHold implements Part {
   }
 
   subscribed(): void {
-    // The answer to a bridge comes later: its next probe is sent after the subscriptions.
-    if (this.phase === 'backlog' && !this.parts.isBridge) this.answeredMs ??= this.parts.clock.monotonic();
+    // A probe that is needed was sent, or will be, after the subscriptions; its answer comes later.
+    if (this.phase === 'backlog' && !this.needsProof) this.answeredMs ??= this.parts.clock.monotonic();
   }
 
   disconnected(): void {
@@ -214,7 +204,7 @@ export class ClockHold implements Part {
     const { clock } = this.parts;
     const nowMs = clock.monotonic();
     const wallMs = clock.now();
-    if (!ClockHold.sane(wallMs)) return null;
+    if (!isClockSet(wallMs)) return null;
     this.update(nowMs);
     if (this.phase === 'starting') return nowMs - this.startedMs >= this.longestStartMs() ? wallMs : null;
     const awayMs = nowMs - this.provenMs;
@@ -232,7 +222,7 @@ export class ClockHold implements Part {
     if (this.closeUntil() !== null) return null;
     const { clock } = this.parts;
     const wallMs = clock.now();
-    if (!ClockHold.sane(wallMs)) return { reason: 'clock', untilMs: null };
+    if (!isClockSet(wallMs)) return { reason: 'clock', untilMs: null };
     const nowMs = clock.monotonic();
     const at = (ms: number): number => wallMs + ms - nowMs;
     if (this.phase === 'starting')
@@ -266,17 +256,15 @@ export class ClockHold implements Part {
       if (!isHeldLong) return;
     }
     const settledMs = this.answeredMs === null ? this.sinceMs + UNANSWERED_MS : this.answeredMs + SETTLE_MS;
-    // The age of a reading without a time stamp is a guess during a backlog. So an agent that works alone relies on the second answer; a
-    // bridge also waits until no old reading comes.
-    const isProven = this.askedAgain && !this.parts.isBridge;
     // At QoS 0 no message waits for acknowledgements of others, so the second question need not wait for a pause either. A session from
     // before `mqtt.qos` was changed may still have messages at QoS 1.
-    const needsPause = this.parts.isBridge || (!isProven && (this.parts.keptMs() > 0 || this.acknowledges));
+    const mayHoldBack = this.parts.isBridge || this.parts.keptMs() > 0 || this.acknowledges;
+    const needsPause = this.asksAgain && mayHoldBack;
     const isQuiet = nowMs >= settledMs && (!needsPause || nowMs - this.backlogMs >= QUIET_MS);
     if (!isLong && !isQuiet) return;
-    if (!isLong && !isProven && this.backlogMs >= this.askedMs) {
+    if (!isLong && this.asksAgain && this.backlogMs >= this.askedMs) {
       // Since then, acknowledgements may have let the broker send more. It answers after that.
-      this.askedAgain = true;
+      this.asksAgain = this.parts.isBridge;
       this.answeredMs = null;
       this.needsProof = true;
       this.sendProbe(nowMs);
@@ -320,7 +308,7 @@ export class ClockHold implements Part {
     this.sinceMs = nowMs;
     this.answeredMs = null;
     this.askedMs = nowMs;
-    this.askedAgain = false;
+    this.asksAgain = true;
     this.needsProof = this.parts.isBridge;
     this.probe = null;
   }

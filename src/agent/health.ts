@@ -1,15 +1,16 @@
 /** Collects the health of the agent from its parts on demand, for the health message, the page and the metrics. */
+
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import { EXPECTED_REJECTS, REJECTS } from '../ingest/rejects.ts';
 import type { HealthInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
+import { isClockSet } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { counter, gauge, type MetricFamily } from '../web/metrics.ts';
 import type { PageStatus } from '../web/wire.ts';
 import type { Condition } from './alerts.ts';
-import { ClockHold } from './clock-hold.ts';
 import { type Counts, DEGRADING, DROPS, type DropReason, sumCounts } from './drops.ts';
 import type { KnownAhead } from './known-ahead.ts';
 import type { Link } from './link.ts';
@@ -77,7 +78,7 @@ export class Health {
     const add = (id: Condition['id'], text: string): void => void found.push({ id, severity: 'error', text });
     const warn = (id: Condition['id'], text: string): void =>
       void found.push({ id, severity: 'warning', text });
-    if (!ClockHold.sane(clock.now())) add('clock', 'the clock is not set: no forecasts are made');
+    if (!isClockSet(clock.now())) add('clock', 'the clock is not set: no forecasts are made');
     const { problem } = models.current;
     if (problem !== null) add('model', `naive forecasts only: ${problem}`);
     found.push(...this.parts.storeConditions(), ...(site?.conditions() ?? []));

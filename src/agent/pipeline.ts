@@ -3,20 +3,23 @@
  * acknowledges all waiting samples, steps all due streams together, and hands out their forecasts. Rounds never
  * overlap.
  */
+
 import { setImmediate } from 'node:timers/promises';
 import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Outputs } from '../outputs/outputs.ts';
+import { assumedArrivalMs } from '../series/admission.ts';
 import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Durability } from '../store/sqlite-store.ts';
 import type { Store } from '../store/store-contract.ts';
+import { isClockSet } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Acknowledgements } from './acknowledgements.ts';
 import type { Checkpoints } from './checkpoints.ts';
-import { ClockHold } from './clock-hold.ts';
+import type { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
 import type { FormerStreams } from './former-readings.ts';
 import { type DecodedMessage, Inbox, type InboxParts, type NewStream } from './inbox.ts';
@@ -214,7 +217,7 @@ export class Pipeline implements Part {
   private closesInMs(): number {
     const { clock, engine, hold } = this.parts;
     const closeMs = hold.closeUntil();
-    if (closeMs === null && ClockHold.sane(clock.now())) return HELD_SLEEP_MS;
+    if (closeMs === null && isClockSet(clock.now())) return HELD_SLEEP_MS;
     const nowMs = clock.now();
     const dueMs = engine.nextDueMs(nowMs);
     if (dueMs !== null && closeMs !== null && dueMs > closeMs && dueMs <= nowMs) {
@@ -222,7 +225,7 @@ export class Pipeline implements Part {
       return HELD_SLEEP_MS;
     }
     // A clock that was never set closes nothing, even if buckets are overdue.
-    if (dueMs === null || (dueMs < nowMs && !ClockHold.sane(nowMs))) return MAX_SLEEP_MS;
+    if (dueMs === null || (dueMs < nowMs && !isClockSet(nowMs))) return MAX_SLEEP_MS;
     return Math.min(MAX_SLEEP_MS, Math.max(1, dueMs - nowMs));
   }
 
@@ -267,7 +270,7 @@ export class Pipeline implements Part {
   private async forecast(): Promise<void> {
     const { clock, engine, hold } = this.parts;
     const nowMs = clock.now();
-    const sane = ClockHold.sane(nowMs);
+    const sane = isClockSet(nowMs);
     const untilMs = clock.monotonic() + ROUND_MS;
     await engine.tick(hold.closeUntil(), false, {
       most: MOST_BUCKETS,
@@ -347,7 +350,7 @@ export class Pipeline implements Part {
     const { engine, store, checkpoints, hold, late } = this.parts;
     for (const { acknowledge } of taken) if (acknowledge !== null) this.acknowledgements.add(acknowledge);
     for (const sample of hold.inBacklog ? inTimeOrder(taken) : samplesOf(taken)) {
-      const timed = ClockHold.timed(sample);
+      const timed = withArrival(sample);
       const outcome = late?.outcome(timed) ?? engine.push(timed);
       const mark = sample.assigned === true ? ASSIGNED_TIME : 0;
       if (outcome === 'accepted') {
@@ -398,3 +401,7 @@ function* samplesOf(taken: readonly DecodedMessage[]): Generator<Sample> {
 /** Sorts samples by time, because in a backlog a newer reading must not make an older one late. */
 const inTimeOrder = (taken: readonly DecodedMessage[]): Sample[] =>
   [...samplesOf(taken)].sort((a, b) => a.timeMs - b.timeMs);
+
+/** While the clock is not set, only the time stamp of a reading is checked. */
+const withArrival = (sample: Sample): Sample =>
+  isClockSet(sample.arrivalMs) ? sample : { ...sample, arrivalMs: assumedArrivalMs(sample.timeMs) };

@@ -2,6 +2,7 @@
  * Connects remote config to the agent: the topics it subscribes to, the agent data that probation checks, and the
  * way a config is applied. The `remote` room defines pushes and decides about them.
  */
+
 import { join } from 'node:path';
 import { type Config, configHash } from '../config/index.ts';
 import type { Engine } from '../forecast/engine.ts';
@@ -17,8 +18,8 @@ import { type RemoteStart, remoteFolder } from '../remote/open.ts';
 import { ACTIVE_INTERVALS, type AgentVitals } from '../remote/probation.ts';
 import { RemoteConfig } from '../remote/remote-config.ts';
 import { FEATURES } from '../series/features.ts';
+import { isClockSet } from '../system/clock.ts';
 import type { Alerts, Condition } from './alerts.ts';
-import { ClockHold } from './clock-hold.ts';
 import type { Counts } from './drops.ts';
 import type { Link } from './link.ts';
 import type { AgentModels } from './model.ts';
@@ -112,7 +113,7 @@ export class AgentRemote implements Part {
         restart,
         vitals: () => this.vitals(),
         restoring: () => this.restoring(),
-        clockIsSet: () => ClockHold.sane(clock.now()),
+        clockIsSet: () => isClockSet(clock.now()),
         report: (reported, retain) =>
           send({ topic: topics.configReported, payload: JSON.stringify(reported), qos: 1, retain }),
         judgeModel: (elapsedMs, lengthMs) => parts.tuning.judge(elapsedMs, lengthMs),

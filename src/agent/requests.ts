@@ -15,8 +15,7 @@ import type { KeySet } from '../remote/keys.ts';
 import { diskFolder, remoteFolder } from '../remote/open.ts';
 import { looksSigned, SignedRequests } from '../remote/signed-requests.ts';
 import { statedClaims } from '../remote/verify.ts';
-import type { Clock } from '../system/clock.ts';
-import { ClockHold } from './clock-hold.ts';
+import { type Clock, isClockSet } from '../system/clock.ts';
 import type { Context, Part } from './part.ts';
 import { handlersOf, type VerbSubjects } from './verbs.ts';
 
@@ -60,7 +59,7 @@ export function createRequests(
       audience: nodeAudience(base, node),
       folder: diskFolder(remoteFolder(data_dir)),
       now: () => clock.now(),
-      clockIsSet: () => ClockHold.sane(clock.now()),
+      clockIsSet: () => isClockSet(clock.now()),
     }),
     handlers: handlersOf({ ...context, ...subjects }),
   });

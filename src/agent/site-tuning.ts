@@ -28,7 +28,7 @@ import { groupScores } from '../site/scores.ts';
 import { type NewModel, setModel, storedModel, workers } from '../site/set-model.ts';
 import type { TuneAnswer } from '../site/status.ts';
 import { TuningLease } from '../site/tuning-lease.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, isClockSet } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { type RunningWork, startCycle } from '../training/client.ts';
 import type { CycleOptions, CycleReport } from '../training/cycle.ts';
@@ -39,7 +39,6 @@ import { candidateName, type RecordedTuningInput } from '../training/protocol.ts
 import { ended, NEVER, type RunReport } from '../training/run-report.ts';
 import { Scheduler, type Trigger } from '../training/scheduler.ts';
 import { TuningRun } from '../training/tuning-run.ts';
-import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { GROUP } from './groups.ts';
 import { checkedSiteModel, newSiteModel } from './site-model.ts';
@@ -413,7 +412,7 @@ export class SiteTuning {
     const action = scheduler.next({
       nowMs: clock.now(),
       monotonicMs: clock.monotonic(),
-      clockSane: ClockHold.sane(clock.now()),
+      clockSane: isClockSet(clock.now()),
       load: this.work.loadOfOthers(loadPerCore, cores),
       temperature: temperatureC,
       shortage: this.barred() ?? this.shortage,

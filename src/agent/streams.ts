@@ -3,6 +3,7 @@
  * to them. Engine, router, store, checkpoints and page each hold data of a stream; this class keeps them consistent.
  * Call every method except `start` and `prepare` between two rounds of the pipeline.
  */
+
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
@@ -13,10 +14,10 @@ import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
+import { isClockSet } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { Board, MAX_ANOMALIES } from '../web/board.ts';
 import { Checkpoints } from './checkpoints.ts';
-import { ClockHold } from './clock-hold.ts';
 import { type Counts, sumCounts } from './drops.ts';
 import { FormerStreams } from './former-readings.ts';
 import { chartPast } from './history.ts';
@@ -397,7 +398,7 @@ export class AgentStreams implements Part {
 
   private async restore(streams: readonly Restorable[], pace?: RestorePace): Promise<void> {
     const clockMs = this.parts.clock.now();
-    const nowMs = ClockHold.sane(clockMs) ? clockMs : undefined;
+    const nowMs = isClockSet(clockMs) ? clockMs : undefined;
     const { engine, store } = this;
     const byName = new Map(streams.map((stream) => [stream.spec.name, stream]));
     for (const one of await restoreStreams(engine, store, streams, nowMs, pace)) {

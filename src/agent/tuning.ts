@@ -2,6 +2,7 @@
  * The agent's part for fine-tuning: its triggers (schedule, drift, request), its access to the engine (between two rounds), its
  * reload and its published status. `training/group-tuner.ts` runs the training and decides which model is in use.
  */
+
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { Config } from '../config/index.ts';
@@ -14,6 +15,7 @@ import type { GroupSlots } from '../model/slots.ts';
 import type { GroupInput } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import { DATABASE_FILE, type SqliteStore } from '../store/sqlite-store.ts';
+import { isClockSet } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { startCycle } from '../training/client.ts';
 import { CYCLE_DEFAULTS, type CycleOptions } from '../training/cycle.ts';
@@ -23,7 +25,6 @@ import type { JobProgress } from '../training/job.ts';
 import { judgeGiven, type LiveScore, liveRatios, type ProbationVerdict } from '../training/probation.ts';
 import type { RunReport } from '../training/run-report.ts';
 import { SCHEDULER_DEFAULTS, type SchedulerSettings } from '../training/scheduler.ts';
-import { ClockHold } from './clock-hold.ts';
 import { Cron } from './cron.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
@@ -149,7 +150,7 @@ export class TuningPart implements Part {
         return {
           nowMs,
           monotonicMs: clock.monotonic(),
-          clockSane: ClockHold.sane(nowMs),
+          clockSane: isClockSet(nowMs),
           load: loadPerCore,
           temperature: temperatureC,
         };
