@@ -1,12 +1,14 @@
 /**
  * Copies the readable data of a damaged database into a new one: one bad page should not cost two months of samples.
- * Copies the newest rows first, because they matter most, and each table up to its first error. Saved states carry
- * their own checksums.
+ * Copies the newest rows first, because they matter most, and goes on beyond unreadable pages. Saved states carry their own
+ * checksums.
  */
-import { type Database, openReadOnly } from './database.ts';
+import { type Database, isRowRefused, openReadOnly, type Statement } from './database.ts';
 
 /** Most rows copied: takes about two seconds on a small board. */
 const MAX_ROWS = 500_000;
+/** Most unreadable places among the samples to go past, each with about a hundred searches. */
+const MAX_GAPS = 1000;
 /** Rows of one transaction: few enough for the rest of a full disk, enough that syncs cost little. */
 const BATCH_ROWS = 10_000;
 
@@ -36,7 +38,10 @@ export function salvage(damagedPath: string, into: Database): number {
   }
 }
 
-/** @returns whether any row was read; an earlier, interrupted copy may have copied it */
+/**
+ * Reads from both ends, because an unreadable page ends a scan. The first column begins the key of each table.
+ * @returns whether any row was read; an earlier, interrupted copy may have copied it
+ */
 function copyTable(from: Database, into: Database, table: string, columns: readonly string[]): boolean {
   const names = columns.join(', ');
   const insert = into.prepare(
@@ -44,41 +49,104 @@ function copyTable(from: Database, into: Database, table: string, columns: reado
   );
   let found = false;
   into.transaction(() => {
-    try {
-      for (const row of from.prepare(`SELECT ${names} FROM ${table}`).raw().iterate()) {
-        found = true;
-        insert.run(...(row as unknown[]));
+    for (const order of ['ASC', 'DESC'])
+      try {
+        const select = from.prepare(`SELECT ${names} FROM ${table} ORDER BY ${columns[0]} ${order}`);
+        for (const row of select.raw().iterate()) {
+          found = true;
+          copied(insert, row as unknown[]);
+        }
+        return;
+      } catch {
+        // Rows before the damage are kept.
       }
-    } catch {
-      // Rows before the damage are kept.
-    }
   })();
   return found;
 }
 
 function copySamples(from: Database, into: Database): number {
   const insert = into.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
-  const select = from.prepare(
-    'SELECT time, stream, value, mark FROM sample ORDER BY time DESC, stream DESC LIMIT ?',
-  );
-  let copied = 0;
+  // A stream whose name is lost: the next new stream would get its id, and so its rows.
+  const named = new Set(into.prepare('SELECT id FROM stream').pluck().all());
+  const aboutMs = into.prepare('SELECT max(replay_from) FROM snapshot').pluck().get() as number | null;
+  let count = 0;
   let rows: unknown[][] = [];
   const write = (): void => {
-    copied += into.transaction(() => rows.reduce((sum, row) => sum + insert.run(...row).changes, 0))();
+    count += into.transaction(() => rows.reduce((sum, row) => sum + copied(insert, row), 0))();
     rows = [];
   };
   try {
-    for (const row of select.raw().iterate(MAX_ROWS)) {
-      rows.push(row as unknown[]);
+    let left = MAX_ROWS;
+    for (const row of newestFirst(from, aboutMs ?? Number.MAX_SAFE_INTEGER)) {
+      if (named.has(row[1])) rows.push(row);
       if (rows.length === BATCH_ROWS) write();
+      if (--left === 0) break;
     }
   } catch {
-    // Rows before the damage are kept, and those that fit on a full disk.
+    // Rows that fit on a full disk are kept.
   }
   try {
     write();
   } catch {
     // The disk is full.
   }
-  return copied;
+  return count;
+}
+
+/**
+ * The readable samples, newest first.
+ * @param aboutMs a time near the newest samples, where the search begins if these cannot be read
+ */
+function* newestFirst(from: Database, aboutMs: number): Generator<unknown[]> {
+  const select = from.prepare(
+    'SELECT time, stream, value, mark FROM sample WHERE time < ? ORDER BY time DESC, stream DESC',
+  );
+  let beforeMs: number | null = Number.MAX_SAFE_INTEGER;
+  for (let gaps = 0; beforeMs !== null && gaps < MAX_GAPS; gaps++) {
+    try {
+      for (const row of select.raw().iterate(beforeMs) as IterableIterator<unknown[]>) {
+        yield row;
+        if (typeof row[0] === 'number') beforeMs = Math.min(beforeMs, row[0]);
+      }
+      return;
+    } catch {
+      beforeMs = endOfGap(from, beforeMs, aboutMs);
+    }
+  }
+}
+
+/** The latest time before which samples can be read again, ms; null if there is none. */
+function endOfGap(from: Database, beforeMs: number, aboutMs: number): number | null {
+  const newest = from.prepare('SELECT 1 FROM sample WHERE time < ? ORDER BY time DESC, stream DESC LIMIT 1');
+  const isReadable = (ms: number): boolean => {
+    try {
+      newest.get(ms);
+      return true;
+    } catch {
+      return false;
+    }
+  };
+  let bad = beforeMs;
+  let good = Math.min(beforeMs, aboutMs) - 1;
+  for (let step = 1; !isReadable(good); step *= 2) {
+    bad = good;
+    good -= step;
+    if (good < Number.MIN_SAFE_INTEGER) return null;
+  }
+  while (bad - good > 1) {
+    const middle = Math.floor((bad + good) / 2);
+    if (isReadable(middle)) good = middle;
+    else bad = middle;
+  }
+  return good;
+}
+
+/** A damaged page may hold impossible values. @returns the number of rows copied */
+function copied(insert: Statement, row: readonly unknown[]): number {
+  try {
+    return insert.run(...row).changes;
+  } catch (error) {
+    if (isRowRefused(error)) return 0;
+    throw error;
+  }
 }

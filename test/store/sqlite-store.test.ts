@@ -13,7 +13,7 @@ import {
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { describe, expect, it, vi } from 'vitest';
-import { openDatabase, quarantine, ReadCheck } from '../../src/store/database.ts';
+import { openDatabase, openReadOnly, quarantine, ReadCheck } from '../../src/store/database.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { salvage } from '../../src/store/salvage.ts';
 import { Segments } from '../../src/store/segments.ts';
@@ -363,6 +363,45 @@ describe('faults', () => {
     again.store.close();
     const third = open(dir);
     expect(third.faults).toEqual([]);
+  });
+
+  it('goes past damaged pages, wherever they are, and gives no stream the rows of another', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    const name = (i: number): string => `s${i % 200}-${'n'.repeat(100)}`;
+    for (let i = 0; i < 20_000; i++) store.append(sample(name(i), i));
+    const replayFromMs = T0 + 19_000_000;
+    store.saveSnapshots([{ stream: name(0), modelHash: 'm', replayFromMs, bytes: new Uint8Array([7]) }]);
+    store.close();
+    const path = join(dir, 'gatecast.db');
+    const db = openReadOnly(path);
+    const pages = (table: string): number[] =>
+      db
+        .prepare("SELECT pageno FROM dbstat WHERE name = ? AND pagetype = 'leaf' ORDER BY path")
+        .pluck()
+        .all(table) as number[];
+    const rows = pages('sample');
+    const names = pages('stream');
+    db.close();
+    const bytes = readFileSync(path);
+    const half = Math.floor(rows.length / 2);
+    for (const page of [rows[0], ...rows.slice(half, half + 20), rows.at(-9), rows.at(-1), names[5]])
+      bytes.fill(0xa5, (page! - 1) * 1024, page! * 1024);
+    writeFileSync(path, bytes);
+    const again = open(dir);
+    expect(again.kinds()).toEqual(['quarantined']);
+    again.store.append(sample('new', 30_000));
+    again.store.settle();
+    expect([...again.store.samples('new', 0)].map(({ value }) => value)).toEqual([30_000]);
+    const kept = new Set([...again.store.since(0)].map(({ value }) => value));
+    // 24 pages of samples and one of nine names are lost.
+    const lostNames = Array.from({ length: 200 }, (_, i) => i).filter(
+      (i) => [...again.store.samples(name(i), 0)].length === 0,
+    );
+    expect(lostNames.length).toBeLessThan(12);
+    expect(kept.size).toBeGreaterThan(20_000 - 24 * 60 - lostNames.length * 100);
+    const [first = 0, last = 0] = [Math.min(...kept), Math.max(...[...kept].filter((v) => v < 30_000))];
+    expect([first < 100, last > 19_900]).toEqual([true, true]);
   });
 
   it('does the same if the damage is found at run time', () => {
