@@ -54,6 +54,8 @@ export interface DecoderSettings {
   readonly records?: string;
   /** JSON Pointers of the payload members used in stream names. */
   readonly identity?: readonly string[];
+  /** Reads batches of several devices although the names do not separate them; for surveys. */
+  readonly mixed?: boolean;
 }
 
 export interface Decoder {

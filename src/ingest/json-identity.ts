@@ -138,6 +138,7 @@ function identityCandidates(list: readonly unknown[], listKey: string): Identity
   const late = lateRanks(list, plains, own);
   const mayBeReading = (key: string, plain: string): boolean =>
     (!IDENTITY_KEYS.includes(plain) || TEXT_KEYS.has(plain)) &&
+    !THING_ID.test(plain) &&
     !list.every((element) => typeof memberOf(element, key) === 'string');
   const ends = [...plains].some(([key, plain]) => plain === singular && mayBeReading(key, plain))
     ? ['id', 'index', '', 'name']
@@ -145,7 +146,9 @@ function identityCandidates(list: readonly unknown[], listKey: string): Identity
   return [...plains]
     .map(([key, plain]) => {
       const usual = IDENTITY_KEYS.indexOf(plain);
-      let rank = usual < 0 ? IDENTITY_KEYS.length + LIST_KEYS.indexOf(plain) : usual;
+      const unusual = LIST_KEYS.indexOf(plain);
+      // identifiers of things come last
+      let rank = usual < 0 ? IDENTITY_KEYS.length + (unusual < 0 ? LIST_KEYS.length : unusual) : usual;
       if (own.includes(plain)) rank = (1 + ends.indexOf(plain.slice(singular.length))) / 10;
       else if (mayBeReading(key, plain)) rank = Number.NaN;
       if (
@@ -176,7 +179,12 @@ function usualKeys(list: readonly Tree[], own: readonly string[]): ReadonlyMap<s
     if (seen.has(key) || plains.size >= MAX_CANDIDATES) return;
     seen.add(key);
     const plain = plainOf(key);
-    if (IDENTITY_KEYS.includes(plain) || LIST_KEYS.includes(plain) || own.includes(plain))
+    if (
+      IDENTITY_KEYS.includes(plain) ||
+      LIST_KEYS.includes(plain) ||
+      own.includes(plain) ||
+      THING_ID.test(plain)
+    )
       plains.set(key, plain);
   };
   for (const element of list) visitKeys(element, visit);
@@ -233,27 +241,97 @@ function visitKeys(element: Tree, visit: (key: string) => void): void {
 }
 
 /**
- * The member that tells the readings of a batch apart, because a gateway sends those of several devices or quantities: the most
- * reliable text in every reading, or else the kind of every reading, also if all are of one kind: the next message may have another.
- * An integer may number the readings, and so may digits or a UUID under `id`. null without one.
+ * The members that tell the readings of a batch apart, because a gateway sends those of several devices or quantities: the most
+ * reliable text in every reading, or else identifiers of things, or else the kinds of every reading, also if all are of one kind:
+ * the next message may have another. Then all tags. An integer may number the readings, and so may digits or a UUID under `id`.
  */
-export function batchIdentityKey(rows: readonly unknown[]): string | null {
+export function batchIdentity(rows: readonly unknown[]): readonly string[] {
   const first = rows.find(isTree);
-  if (first === undefined) return null;
+  if (first === undefined) return [];
+  const every = (has: (row: Tree) => boolean): boolean => rows.every((row) => !isTree(row) || has(row));
   let [best, rank] = [null as string | null, IDENTITY_KEYS.length];
   for (const key of Object.keys(first)) {
     const own = IDENTITY_KEYS.indexOf(simple(key));
     if (own < 0 || own >= rank) continue;
-    if (!rows.every((row) => !isTree(row) || isName(row[key], own < GENERIC_KEYS))) continue;
+    if (!every((row) => isName(row[key], own < GENERIC_KEYS))) continue;
     [best, rank] = [key, own];
   }
-  if (best !== null) return best;
-  const hasKind = (key: string, row: unknown): boolean =>
-    !isTree(row) || mixingIdentity(simple(key), row[key]) !== null;
-  return (
-    Object.keys(first).find((key) => isKindOfReading(key) && rows.every((row) => hasKind(key, row))) ?? null
-  );
+  const tags = tagsOf(rows);
+  if (best !== null) return [best, ...tags];
+  const having = (
+    isOne: (key: string) => boolean,
+    identity: (key: string, value: unknown) => string | null,
+  ) =>
+    Object.keys(first)
+      .filter((key) => isOne(key) && every((row) => identity(key, row[key]) !== null))
+      .slice(0, MAX_PARTS);
+  const things = having(isThingId, (_, value) => identityOf(value));
+  if (things.length > 0) return [...things, ...tags];
+  return [...having(isKindOfReading, (key, value) => kindOf(simple(key), value)), ...tags];
 }
+
+/** The name that members of `batchIdentity` give a reading; null without one. */
+export function rowName(row: Tree, members: readonly string[]): string | null {
+  const parts = members.map((key) => identityOf(memberOf(row, key))).filter((part) => part !== null);
+  return parts.length === 0 ? null : parts.join('-');
+}
+
+/** The members of `tags` or `labels` in the readings of a batch: as in the line protocol, all together name a series. */
+function tagsOf(rows: readonly unknown[]): readonly string[] {
+  const found = new Set<string>();
+  for (const row of rows)
+    if (isTree(row))
+      for (const above of ['tags', 'labels']) {
+        const tags = row[above];
+        if (!Object.hasOwn(row, above) || !isTree(tags)) continue;
+        for (const key of Object.keys(tags)) {
+          if (found.size >= MAX_CANDIDATES || mixingIdentity('', tags[key]) === null) continue;
+          found.add(`${above}.${key}`);
+        }
+      }
+  return [...found].sort();
+}
+
+/**
+ * The members that tell readings of one time and one name apart, although the name should: their stream would get those of several
+ * devices. Empty if there are none.
+ * @param members that name the readings
+ */
+export function mixedRows(rows: readonly unknown[], timeKey: string, members: readonly string[]): string[] {
+  const groups = new Map<string, Tree[]>();
+  for (const row of rows) {
+    if (!isTree(row)) continue;
+    const key = JSON.stringify([timeIn(row, timeKey), rowName(row, members)]);
+    const group = groups.get(key);
+    if (group === undefined) groups.set(key, [row]);
+    else group.push(row);
+  }
+  for (const group of groups.values()) {
+    const fields = group.length < 2 ? [] : Object.keys(group[0] as Tree);
+    for (const field of fields
+      .filter((key) => key !== timeKey && isReading(key, group[0]?.[key]))
+      .slice(0, MAX_PARTS)) {
+      const keys = mixingKeys(
+        group.filter((row) => isReading(field, row[field])),
+        timeKey,
+        new Set([field, ...members]),
+      );
+      if (keys.length > 0) return keys;
+    }
+  }
+  return [];
+}
+
+const MAX_PARTS = 8;
+const isReading = (key: string, value: unknown): boolean =>
+  (typeof value === 'number' || isTree(value)) && mixingIdentity(simple(key), value) === null;
+
+/** Words under `type` or `kind` that tell why or how a reading was sent: the next one may have another. */
+const NO_KIND =
+  /^(?:periodic(?:al)?|event|alarm|alert|manual|auto(?:matic)?|normal|heart_?beat|report|data|measurements?|readings?|telemetry|live|real_?time|histor(?:y|ical)|buffered|scheduled|trigger(?:ed)?|interval|on_?change|change|update|uplink|status)$/i;
+
+const kindOf = (plain: string, value: unknown): string | null =>
+  typeof value === 'string' && NO_KIND.test(value.trim()) ? null : mixingIdentity(plain, value);
 
 const KIND_OF_READING = /^(?:(?:measurement|reading|sensor)?type|kind|signal|n)$/;
 
@@ -265,9 +343,16 @@ const DEVICE_KEYS: ReadonlySet<string> = new Set(
   `uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac macaddress addr eui deveui
 devicename sensorname name device dev sensor meter probe node id _id uid`.split(/\s+/),
 );
-/** Members whose integers name devices. */
-const DEVICE_NUMBER = /^(?:device|dev|sensor|meter|node)id$|^serial|^sn$/;
-const CHANNEL = /^(?:channel|ch|circuit|port|slot|phase|line)$/;
+/** Members whose integers name devices or parts of them, and no message or record. */
+const THING_ID = new RegExp(
+  `(?:${`device dev sensor meter node asset thing machine equipment unit slave station inverter module panel string battery bms probe tank
+pump valve motor plc controller writer circuit channel port tag point register property component tracker truck vehicle container turbine
+boiler beacon loop line phase zone room rack outlet socket breaker feeder transformer compressor fan chiller`
+    .split(/\s+/)
+    .join('|')})id$|^serial|^(?:sn|lsid)$`,
+);
+const isThingId = (key: string): boolean => THING_ID.test(simple(key));
+const CHANNEL = /^(?:channel|ch|circuit|port|slot|phase|line|eid)$/;
 /** Members that may as well identify single readings, by a number or a long random text. */
 const PLAIN_ID = /^(?:_?id|uid)$/;
 const MAX_DEVICE_ID_LENGTH = 16;
@@ -326,7 +411,7 @@ const namesDevice = (plain: string, identity: string): boolean =>
 /** The identity of a device or quantity; null for what may be a number or state of a reading. */
 function mixingIdentity(plain: string, value: unknown): string | null {
   if (typeof value === 'number')
-    return DEVICE_NUMBER.test(plain) || CHANNEL.test(plain) ? identityOf(value) : null;
+    return THING_ID.test(plain) || CHANNEL.test(plain) ? identityOf(value) : null;
   if (typeof value !== 'string' || parseSwitch(value) !== null || UUID.test(value)) return null;
   return !/[a-z_]/i.test(value) && !/id$|^serial|^sn$|^mac|eui$|^addr$/.test(plain) && !CHANNEL.test(plain)
     ? null

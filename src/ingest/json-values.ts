@@ -3,12 +3,14 @@ import type { ZoneOffset } from '../series/calendar.ts';
 import { parseTime, timeProblem } from '../series/time-stamp.ts';
 import type { DecodeSink } from './decoder.ts';
 import {
-  batchIdentityKey,
+  batchIdentity,
   identityKey,
   identityOf,
   identityPair,
+  mixedRows,
   namedElements,
   pairName,
+  rowName,
 } from './json-identity.ts';
 import { columnNames, columnsOf, rowsWithTimes, unmatchedTimes } from './json-rows.ts';
 import { batchTimeKey, isTimeMember, timeIn } from './json-times.ts';
@@ -79,6 +81,8 @@ export interface WalkOptions extends ValueOptions {
   /** Zone of times without an offset. */
   readonly zone: ZoneOffset;
   readonly arrivalMs: number;
+  /** Reads batches of several devices under one name. */
+  readonly mixed: boolean;
   /** Key of a list of times above this part of the payload. */
   readonly times?: string;
 }
@@ -221,7 +225,12 @@ function walkRows(
   single: string | null = null,
 ): boolean {
   let found = false;
-  const member = batchIdentityKey(rows);
+  const members = batchIdentity(rows);
+  const mixed = options.mixed ? [] : mixedRows(rows, timeKey, members);
+  if (mixed.length > 0) {
+    sink.reject('no-identity', severalDevices(mixed));
+    return true;
+  }
   for (const row of rows) {
     if (sink.full === true) return true;
     if (!isTree(row)) {
@@ -236,13 +245,13 @@ function walkRows(
       found = true;
       continue;
     }
-    const identity = member === null ? null : identityOf(row[member]);
+    const identity = rowName(row, members);
     const path = identity === null ? name : name === '' ? identity : `${name}.${identity}`;
     const own = {
       ...options,
       timeMs,
       timeName: path === '' ? timeKey : `${path}.${timeKey}`,
-      skip: name === '' ? options.skip : NOTHING,
+      skip: withMembers(name === '' ? options.skip : NOTHING, path, row, members),
     };
     if (single === null ? walkTree(path, row, own, sink) : walk(path, '', row[single], own, sink))
       found = true;
@@ -258,3 +267,18 @@ export const shownValue = (value: unknown): string =>
 export const shownTime = (value: unknown): string => `${shownValue(value)}${timeProblem(value)}`;
 
 const NOTHING: ReadonlySet<string> = new Set();
+
+/** Integers that name a reading are no readings. */
+export const withMembers = (
+  skip: ReadonlySet<string>,
+  path: string,
+  row: Tree,
+  members: readonly string[],
+): ReadonlySet<string> => {
+  const numbers = members.filter((key) => typeof row[key] === 'number');
+  return numbers.length === 0 ? skip : new Set([...skip, ...numbers.map((key) => `${path}.${key}`)]);
+};
+
+/** The reject of readings that several members distinguish. */
+export const severalDevices = (keys: readonly string[]): string =>
+  `a batch of several devices; separate them by name: "{topic}/${keys.map((key) => `{/${key}}`).join('-')}/{field}"`;

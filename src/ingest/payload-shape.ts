@@ -5,7 +5,7 @@
 
 import { isLocalTime, parseTime } from '../series/time-stamp.ts';
 import {
-  batchIdentityKey,
+  batchIdentity,
   identityKey,
   identityOf,
   identityPair,
@@ -13,6 +13,7 @@ import {
   mixingKeys,
   namedElements,
   pairName,
+  rowName,
 } from './json-identity.ts';
 import { columnNames, columnsOf, rowsWithTimes } from './json-rows.ts';
 import { batchTimeKey, isTimeKey, isTimeMember, timeIn, timeKeyOf } from './json-times.ts';
@@ -176,15 +177,17 @@ export class PayloadShape {
 
   private addRows(path: string, rows: readonly Readonly<Record<string, unknown>>[], timeKey: string): void {
     for (const key of mixingKeys(rows, timeKey)) this.note(this.mixing, key);
-    const named = batchIdentityKey(rows);
+    const named = batchIdentity(rows);
     for (const row of rows.slice(0, MAX_MEMBERS)) {
+      const name = rowName(row, named);
+      if (name !== null) this.noteName(this.batchNames, path, name);
+      if (name !== null && this.batchNames.get(path)?.size !== 1)
+        for (const key of named)
+          if (isKindOfReading(key) || key.includes('.') || typeof row[key] === 'number')
+            this.note(this.mixing, key);
       for (const [key, value] of textsOf(row)) {
         const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
         if (text === null) continue;
-        if (key === named) {
-          this.noteName(this.batchNames, path, text);
-          if (isKindOfReading(key) && this.batchNames.get(path)?.size !== 1) this.note(this.mixing, key);
-        }
         const known = this.batchLabels.get(key);
         if (known === undefined) {
           if (this.batchLabels.size < MAX_MEMBERS)

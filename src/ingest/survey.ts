@@ -275,7 +275,7 @@ export class Survey {
     const key = `${kind} ${numericStrings} ${decimalComma}`;
     let decoder = this.decoders.get(key);
     if (decoder === undefined) {
-      decoder = createDecoder(kind, { ...TAKE_ALL, numericStrings, decimalComma }, this.session);
+      decoder = createDecoder(kind, { ...TAKE_ALL, numericStrings, decimalComma, mixed: true }, this.session);
       this.decoders.set(key, decoder);
     }
     return decoder;

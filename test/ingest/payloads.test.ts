@@ -619,6 +619,73 @@ describe('kinds of the readings of a batch', () => {
   });
 });
 
+describe('names of the readings of a batch', () => {
+  const t = 1_796_000_000;
+  it.each<[string, object[], Record<string, number>]>([
+    [
+      'all tags, also of a series that has fewer (Telegraf)',
+      [
+        { name: 'cpu', tags: { host: 'gw', cpu: 'cpu0', weight: '2.5' }, timestamp: t, fields: { idle: 90 } },
+        { name: 'cpu', tags: { host: 'gw', cpu: 'cpu1' }, timestamp: t, fields: { idle: 80 } },
+        { name: 'mem', tags: { host: 'gw' }, timestamp: t, fields: { used: 5 } },
+      ],
+      { 'cpu-cpu0-gw.fields.idle': 90, 'cpu-cpu1-gw.fields.idle': 80, 'mem-gw.fields.used': 5 },
+    ],
+    [
+      'the number of a thing (OPC UA)',
+      [
+        { DataSetWriterId: 1, SequenceNumber: 7, Timestamp: t, Payload: { T: 20 } },
+        { DataSetWriterId: 2, SequenceNumber: 7, Timestamp: t, Payload: { T: 5 } },
+      ],
+      { '1.SequenceNumber': 7, '1.Payload.T': 20, '2.SequenceNumber': 7, '2.Payload.T': 5 },
+    ],
+    [
+      'all kinds (Envoy)',
+      [
+        { type: 'eim', measurementType: 'total', readingTime: t, wNow: 800 },
+        { type: 'eim', measurementType: 'net', readingTime: t, wNow: 290 },
+      ],
+      { 'eim-total.wNow': 800, 'eim-net.wNow': 290 },
+    ],
+    [
+      'no word that tells why a reading was sent',
+      [
+        { type: 'periodic', time: t, v: 1 },
+        { type: 'periodic', time: t + 1, v: 2 },
+      ],
+      { v: 2 },
+    ],
+  ])('have %s', (_, rows, expected) => {
+    for (const [payload, above] of [
+      [rows, ''],
+      [{ list: rows }, 'list.'],
+    ] as const) {
+      const { samples, rejects } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+      expect(rejects).toEqual([]);
+      expect(Object.fromEntries(samples)).toEqual(
+        Object.fromEntries(Object.entries(expected).map(([name, value]) => [`m/${above}${name}`, value])),
+      );
+    }
+  });
+
+  it('are refused if several devices would share one, and not if they send different fields', () => {
+    const rows = (one: object, two: object) => [
+      { id: '101', ts: t, ...one },
+      { id: '102', ts: t, ...two },
+    ];
+    for (const payload of [rows({ val: 20 }, { val: 3 }), { vals: rows({ val: 20 }, { val: 3 }) }]) {
+      const found = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+      expect([found.samples, found.rejects]).toEqual([[], ['no-identity']]);
+      expect(found.details[0]).toContain('name: "{topic}/{/id}/{field}"');
+    }
+    const apart = [JSON.stringify({ vals: rows({ t: 20 }, { h: 50 }) })];
+    expect(routed('{ match: m }', [['m', apart[0] ?? '']]).samples).toEqual([
+      ['m/vals.t', 20],
+      ['m/vals.h', 50],
+    ]);
+  });
+});
+
 describe('lists whose identifying member is less usual', () => {
   it.each([
     ['a member of an object', '{"m":[{"device":{"id":"B"},"E":7}]}', { 'm.B.E': 7 }],
@@ -635,6 +702,13 @@ describe('lists whose identifying member is less usual', () => {
       'not the id of each reading',
       '{"m":[{"id":"0b734138-037d-434e-aaaa-403fb0c34b9a","resourceName":"Temp","v":20}]}',
       { 'm.Temp.v': 20 },
+    ],
+    ['the id of a thing', '{"m":[{"assetId":"A","v":1},{"assetId":"B","v":2}]}', { 'm.A.v': 1, 'm.B.v': 2 }],
+    ['the number of a thing', '{"m":[{"lsid":48,"v":1},{"lsid":31,"v":2}]}', { 'm.48.v': 1, 'm.31.v': 2 }],
+    [
+      'not the number of a message',
+      '{"m":[{"messageId":48,"v":1},{"messageId":31,"v":2}]}',
+      { 'm.0.messageId': 48, 'm.0.v': 1, 'm.1.messageId': 31, 'm.1.v': 2 },
     ],
     ['pairs with the time second', '{"m":[[20,1796000000000],[21,1796000060000]]}', { m: 21 }],
   ])('%s', (_, payload, expected) => {

@@ -6,7 +6,7 @@
 
 import { parseTime } from '../../series/time-stamp.ts';
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
-import { batchIdentityKey, identityOf, mixingKeys } from '../json-identity.ts';
+import { batchIdentity, identityOf, mixedRows, mixingKeys, rowName } from '../json-identity.ts';
 import {
   aroundAnyKey,
   compilePath,
@@ -22,11 +22,13 @@ import { batchTimeKey, timeIn, timeKeyOf } from '../json-times.ts';
 import { isTree } from '../json-tree.ts';
 import {
   namedValue,
+  severalDevices,
   shownTime,
   shownValue,
   type ValueOptions,
   type WalkOptions,
   walkNumbers,
+  withMembers,
 } from '../json-values.ts';
 import type { Message } from '../message.ts';
 import { payloadZone } from '../payload-zone.ts';
@@ -108,7 +110,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   /**
    * @param whole the payload that contains the record
    * @param timeKey key of the time in a batch
-   * @param name of the record within its batch
+   * @param name of the record within its batch, by `members`
    * @returns whether the record contained a reading or reject for this rule
    */
   const readRecord = (
@@ -118,6 +120,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     sink: DecodeSink,
     timeKey: string | null,
     name = '',
+    members: readonly string[] = [],
   ): boolean => {
     let timeMs: number | null = null;
     if (timePath !== null || timeKey !== null) {
@@ -140,7 +143,9 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
       return namedFields(record, fields, options, message, sink, record === whole ? readColumns : null);
     }
     const ownTime = name === '' ? (timeName ?? timeKey) : `${name}.${timeName ?? timeKey}`;
-    return walkNumbers(record, walkOptions(message.arrivalMs, timeMs, ownTime), sink, name);
+    const options = walkOptions(message.arrivalMs, timeMs, ownTime);
+    if (members.length === 0 || !isTree(record)) return walkNumbers(record, options, sink, name);
+    return walkNumbers(record, { ...options, skip: withMembers(skip, name, record, members) }, sink, name);
   };
 
   const walkOptions = (arrivalMs: number, timeMs: number | null, time: string | null): WalkOptions => ({
@@ -150,6 +155,7 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
     timeMs,
     timeName: time,
     skip,
+    mixed: settings.mixed === true,
     zone,
     arrivalMs,
   });
@@ -214,23 +220,20 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   };
 
   const readBatch = (batch: Batch, whole: unknown, message: Message, sink: DecodeSink): boolean => {
-    const mixing = mixedBy(batch);
+    const { records, timeKey } = batch;
+    const isNamed = fields === undefined && identity.length === 0 && timeKey !== null;
+    const members = isNamed ? batchIdentity(records) : [];
+    const mixing =
+      settings.mixed === true ? [] : isNamed ? mixedRows(records, timeKey, members) : mixedBy(batch);
     if (mixing.length > 0) {
-      const members = mixing.map((key) => `{/${key}}`).join('-');
-      sink.reject(
-        'no-identity',
-        `a batch of several devices; separate them by name: "{topic}/${members}/{field}"`,
-      );
+      sink.reject('no-identity', severalDevices(mixing));
       return true;
     }
     let found = false;
-    const { timeKey } = batch;
-    const isNamed = fields === undefined && identity.length === 0 && timeKey !== null;
-    const member = isNamed ? batchIdentityKey(batch.records) : null;
-    for (const record of batch.records) {
+    for (const record of records) {
       if (sink.full === true) return true;
-      const name = member !== null && isTree(record) ? (identityOf(record[member]) ?? '') : '';
-      if (readRecord(record, whole, message, sink, batch.timeKey, name)) found = true;
+      const name = isTree(record) ? (rowName(record, members) ?? '') : '';
+      if (readRecord(record, whole, message, sink, timeKey, name, members)) found = true;
     }
     return found;
   };

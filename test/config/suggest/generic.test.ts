@@ -145,6 +145,13 @@ describe('a suggestion for unknown devices', () => {
       ['c/nested', { data: pair(at, { dev: 'x', channel: 1 }, { dev: 'x', channel: 2 }) }],
       ['d/in-turn', [{ time: stamp(at), name: at % 2 === 0 ? 'attic' : 'cellar', temperature: 20 }]],
       ['e/single', [{ time: stamp(at), mac: 'ee', temperature: 20 }]],
+      [
+        'f/tags',
+        {
+          metrics: pair(at, { name: 'm', tags: { r: 'p', s: 'q' } }, { name: 'm', tags: { r: 'p', s: 'z' } }),
+        },
+      ],
+      ['g/digits', { vals: pair(at, { id: '101' }, { id: '102' }) }],
     ]);
     const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
     expect(byMatch['a/list']).toMatchObject({ name: '{/mac}/{field}', fields: ['temperature'] });
@@ -154,6 +161,8 @@ describe('a suggestion for unknown devices', () => {
     });
     expect(byMatch['c/nested']).toMatchObject({ name: '{topic}/{/channel}/{field}', records: 'data' });
     expect(Object.keys(streams).sort()).toEqual([
+      '101/temperature',
+      '102/temperature',
       'aa/temperature',
       'attic/temperature',
       'b/numbered/1/temperature',
@@ -163,6 +172,8 @@ describe('a suggestion for unknown devices', () => {
       'c/nested/2/temperature',
       'cellar/temperature',
       'e/single/temperature',
+      'm-p-q/temperature',
+      'm-p-z/temperature',
     ]);
     expect(rejects).toEqual([]);
   });
