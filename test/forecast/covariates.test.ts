@@ -9,6 +9,8 @@ import { testSpec } from '../support/specs.ts';
 
 const MINUTE = 60_000;
 const START = Date.UTC(2025, 4, 1);
+/** Enough to learn what a covariate is worth. */
+const STEPS = 1500;
 
 const spec = (name: string, change: Partial<StreamSpec> = {}): StreamSpec =>
   testSpec(name, { intervalMs: MINUTE, horizonMs: 8 * MINUTE, ...change });
@@ -100,7 +102,7 @@ describe('covariates', () => {
   });
 
   it('take a stream that leads into account, at the leads where it does', async () => {
-    const all = readings(3000).map((one) => ({ ...one }));
+    const all = readings(STEPS).map((one) => ({ ...one }));
     const mae = async (specs: StreamSpec[]): Promise<number[]> => {
       const engine = engineOf(specs);
       await inOrder(engine, all);
@@ -118,7 +120,7 @@ describe('covariates', () => {
     const noise = normal(5);
     const next = uniform(8);
     let state = 0;
-    const on = Array.from({ length: 3000 }, () => {
+    const on = Array.from({ length: STEPS }, () => {
       if (next() < 0.2) state = 1 - state;
       return state;
     });
@@ -140,8 +142,8 @@ describe('covariates', () => {
 
   it('do no harm if they are uninformative', async () => {
     const noise = normal(6);
-    const useless = readingsOf('other', Array.from({ length: 3000 }, noise), MINUTE, START, 7);
-    const own = readings(3000).filter(({ stream }) => stream === 'target');
+    const useless = readingsOf('other', Array.from({ length: STEPS }, noise), MINUTE, START, 7);
+    const own = readings(STEPS).filter(({ stream }) => stream === 'target');
     const loss = async (covariates: StreamSpec['covariates'] = []): Promise<number[]> => {
       const engine = engineOf([spec('target', { covariates }), spec('other')]);
       await inOrder(engine, [...own, ...useless]);
