@@ -2,9 +2,10 @@
  * The connection to the database and its fault handling: reports a fault once, frees space on a full disk, moves a
  * damaged file aside, or closes the database and opens it again later. Independent of the stored data.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, statSync } from 'node:fs';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
+import { unlessAbsent } from '../system/files.ts';
 import { readMeta, UPSERT_META } from './batch.ts';
 import {
   type Database,
@@ -64,6 +65,8 @@ export class DatabaseConnection {
   private readonly reserve: Reserve;
   private cap = Number.POSITIVE_INFINITY;
   private database: Database | null = null;
+  /** The opened file, to notice that it was removed or replaced: SQLite would write on, to a file without a name. */
+  private file = '';
   /** A database moved aside while running; its readable data is copied to the next one opened. */
   private damaged: { readonly path: string; readonly reason: string } | null = null;
   /** Since when a database that seems damaged cannot be read, ms of the monotonic clock. */
@@ -116,6 +119,7 @@ export class DatabaseConnection {
 
   /** Runs `action`, reopening the database if necessary. On failure handles the fault and retries once. Returns whether it succeeded. */
   run(action: (db: Database) => void): boolean {
+    this.closeIfMoved();
     for (let attempt = 0; attempt < 2; attempt++) {
       if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
       if (this.suspect !== null && !this.isMovedAside()) return false;
@@ -199,6 +203,12 @@ export class DatabaseConnection {
     return false;
   }
 
+  private closeIfMoved(): void {
+    if (this.database === null || fileAt(this.options.path) === this.file) return;
+    this.close();
+    this.degraded(new Error('the database was removed or replaced while in use; its samples are lost'));
+  }
+
   private waitLonger(): void {
     this.retryAt = this.options.clock.monotonic() + this.retryMs;
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS[1]);
@@ -254,6 +264,7 @@ export class DatabaseConnection {
       throw error;
     }
     this.database = db;
+    this.file = fileAt(this.options.path);
     this.options.onOpen(db);
     return db;
   }
@@ -310,4 +321,10 @@ export class DatabaseConnection {
   private report(kind: StoreFault['kind'], message: string): void {
     this.options.onFault({ kind, message });
   }
+}
+
+/** Identifies the file at a path. */
+function fileAt(path: string): string {
+  const found = unlessAbsent(() => statSync(path));
+  return found === null ? '' : `${found.dev}:${found.ino}`;
 }

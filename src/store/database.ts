@@ -62,6 +62,8 @@ export function holdFile(path: string): (() => void) | null {
   const db = new Sqlite(path, { timeout: 0 });
   try {
     db.pragma('locking_mode = EXCLUSIVE');
+    // Without a file of its own, which a full disk would refuse.
+    db.pragma('journal_mode = MEMORY');
     db.exec('BEGIN EXCLUSIVE');
     holding.add(db);
     return () => {

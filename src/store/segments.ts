@@ -11,6 +11,7 @@ import {
   existsSync,
   fdatasync,
   fdatasyncSync,
+  fstatSync,
   fsync,
   ftruncateSync,
   openSync,
@@ -135,11 +136,13 @@ export class Segments {
     this.open ??= this.create();
     const { fd, file } = this.open;
     try {
+      if (fstatSync(fd).nlink === 0) throw new Error(`${file.path} was removed`);
       writeAll(fd, frame, file.bytes);
     } catch (error) {
       try {
         // A partial frame would be reported as damage.
         ftruncateSync(fd, file.bytes);
+        if (fstatSync(fd).nlink === 0) this.abandon();
       } catch {
         this.abandon();
       }

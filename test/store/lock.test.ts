@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { writeFileSync } from 'node:fs';
+import { readdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockDataDir } from '../../src/store/lock.ts';
@@ -11,6 +11,8 @@ const temp = tempDirs();
 it('refuses a second holder and names the first one', () => {
   const dir = join(temp(), 'made');
   const lock = lockDataDir(dir);
+  // A journal of SQLite beside it would need space, so that no agent could start on a full disk.
+  expect(readdirSync(dir).sort()).toEqual(['agent.lock', 'agent.pid']);
   expect(() => lockDataDir(dir)).toThrowError(
     expect.objectContaining({
       code: 'LOCKED',

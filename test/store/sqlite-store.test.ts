@@ -537,6 +537,30 @@ describe('faults', () => {
     expect(salvage(join(dir, 'gatecast.db'), into)).toBe(0);
   });
 
+  it.each(['gatecast.db', 'the journal'])(
+    'notices that %s was removed while in use, and makes it anew',
+    (which) => {
+      const dir = temp();
+      const { store, kinds } = open(dir);
+      store.append(sample('a', 1));
+      store.settle();
+      store.append(sample('a', 2));
+      store.flush();
+      const journal = readdirSync(dir).find((name) => name.endsWith('.journal'));
+      rmSync(join(dir, which === 'gatecast.db' ? which : journal!));
+      store.append(sample('a', 3));
+      store.flush();
+      store.settle();
+      store.append(sample('a', 4));
+      store.flush();
+      expect(kinds()).toEqual(['unavailable']);
+      // As after a kill.
+      const again = open(crashed(dir));
+      const values = [...again.store.samples('a', 0)].map(({ value }) => value);
+      expect(values).toEqual(which === 'gatecast.db' ? [2, 3, 4] : [1, 2, 3, 4]);
+    },
+  );
+
   it('does the same with a file that is not a database', () => {
     const dir = temp();
     writeFileSync(join(dir, 'gatecast.db'), 'x'.repeat(5000));
