@@ -56,12 +56,12 @@ const HOUR_MS = 3_600_000;
 const HOURS = 24;
 
 export class Health {
-  private readonly failed = new Recently(FAILURE_MS);
-  private readonly refused = new Recently(FAILURE_MS);
+  private readonly failed = new Recently();
+  private readonly refused = new Recently();
   /** By reason. */
   private readonly drops = new Map<string, Recently>();
-  private readonly internal = new Recently(FAILURE_MS);
-  private readonly skipped = new Recently(FAILURE_MS);
+  private readonly internal = new Recently();
+  private readonly skipped = new Recently();
   private readonly sampleRate = new Rate();
   private readonly forecastRate = new Rate();
   /** Bytes written by the end of each of the last hours, oldest first. */
@@ -117,8 +117,7 @@ export class Health {
     const at = this.parts.clock.monotonic();
     const dropped = this.dropped();
     for (const reason of Object.keys(dropped))
-      if (!EXPECTED_REJECTS.has(reason) && !this.drops.has(reason))
-        this.drops.set(reason, new Recently(FAILURE_MS));
+      if (!EXPECTED_REJECTS.has(reason) && !this.drops.has(reason)) this.drops.set(reason, new Recently());
     return [...this.drops]
       .filter(([reason, recently]) => recently.grew(dropped[reason] ?? 0, at))
       .map(([reason]) => reason)
@@ -302,16 +301,14 @@ export class Rate {
   }
 }
 
-/** Whether a counter has risen recently: true for `forMs` after the last increase. */
+/** Whether a counter has risen recently: true for FAILURE_MS after the last increase. */
 class Recently {
   private count = 0;
   private untilMs = Number.NEGATIVE_INFINITY;
 
-  constructor(private readonly forMs: number) {}
-
   /** @param count so far; call at least as often as an increase should be noticed */
   grew(count: number, monotonicMs: number): boolean {
-    if (count > this.count) this.untilMs = monotonicMs + this.forMs;
+    if (count > this.count) this.untilMs = monotonicMs + FAILURE_MS;
     this.count = count;
     return monotonicMs < this.untilMs;
   }

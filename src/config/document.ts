@@ -40,7 +40,7 @@ export function parseConfigText(text: string): ConfigDocument {
     lineOf: () => null,
   });
   if (Buffer.byteLength(text) > MAX_BYTES) return failed('is larger than 1 MB');
-  if (nestedDeeperThan(text, MAX_DEPTH)) return failed(`is nested deeper than ${MAX_DEPTH} levels`);
+  if (isNestedTooDeep(text)) return failed(`is nested deeper than ${MAX_DEPTH} levels`);
   const lines = new LineCounter();
   const document = parseDocument(text, {
     schema: 'core',
@@ -96,7 +96,7 @@ function openQuote(document: Document): number | null {
 
 /** Reads single values from a text that may have errors; undefined where there is none. */
 export function statedValues(text: string): (path: readonly PathPart[]) => unknown {
-  if (Buffer.byteLength(text) > MAX_BYTES || nestedDeeperThan(text, MAX_DEPTH)) return () => undefined;
+  if (Buffer.byteLength(text) > MAX_BYTES || isNestedTooDeep(text)) return () => undefined;
   const document = parseDocument(text, {
     schema: 'core',
     uniqueKeys: false,
@@ -150,16 +150,16 @@ const join = (path: string, key: string): string => (path === '' ? key : `${path
  * Refuses deep nesting before the parser recurses into it, by counting flow brackets and the dashes of block lists. Also
  * counts those in quotes and comments, which can only refuse too much.
  */
-function nestedDeeperThan(text: string, limit: number): boolean {
+function isNestedTooDeep(text: string): boolean {
   let open = 0;
   for (const character of text) {
     if (character === '[' || character === '{') open += 1;
     else if (character === ']' || character === '}') open = Math.max(0, open - 1);
-    if (open > limit) return true;
+    if (open > MAX_DEPTH) return true;
   }
   return text.split('\n').some((row) => {
     const indent = /^(?:[ ]|[-?:] )*/.exec(row)?.[0] ?? '';
-    return indent.length > limit * 8 || (indent.match(/[-?:] /g)?.length ?? 0) > limit;
+    return indent.length > MAX_DEPTH * 8 || (indent.match(/[-?:] /g)?.length ?? 0) > MAX_DEPTH;
   });
 }
 

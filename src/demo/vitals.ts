@@ -101,7 +101,7 @@ export function temperatures(machine: Machine): Record<string, number> {
   return found;
 }
 
-const round = (value: number, digits: number): number => Number(value.toFixed(digits));
+const rounded = (value: number): number => Number(value.toFixed(2));
 
 export class Vitals {
   private before: Counters | null = null;
@@ -128,15 +128,15 @@ export class Vitals {
 
   private rates(now: Counters): Reading[] {
     const { before } = this;
-    const load: Reading = { topic: 'load', values: { load1: round(this.machine.load(), 2) } };
+    const load: Reading = { topic: 'load', values: { load1: rounded(this.machine.load()) } };
     if (before === null || now.atMs <= before.atMs) return [load];
     const seconds = (now.atMs - before.atMs) / 1000;
-    const kbPerS = (to: number, from: number): number => round(Math.max(0, to - from) / 1000 / seconds, 2);
+    const kbPerS = (to: number, from: number): number => rounded(Math.max(0, to - from) / 1000 / seconds);
     const total = now.cpu.totalMs - before.cpu.totalMs;
     const readings: Reading[] = [load];
     if (total > 0) {
       const busy = (100 * (now.cpu.busyMs - before.cpu.busyMs)) / total;
-      readings.push({ topic: 'cpu', values: { busy_pct: round(busy, 2) } });
+      readings.push({ topic: 'cpu', values: { busy_pct: rounded(busy) } });
     }
     if (now.disk && before.disk)
       readings.push({
@@ -166,10 +166,10 @@ export class Vitals {
     const [total, available, cached] = [kb('MemTotal'), kb('MemAvailable'), kb('Cached')];
     if (total === null || available === null) {
       const { totalBytes, freeBytes } = this.machine.memory();
-      return { topic: 'memory', values: { used_mb: round((totalBytes - freeBytes) / 1e6, 2) } };
+      return { topic: 'memory', values: { used_mb: rounded((totalBytes - freeBytes) / 1e6) } };
     }
-    const values: Record<string, number> = { used_mb: round(((total - available) * 1024) / 1e6, 2) };
-    if (cached !== null) values.cached_mb = round((cached * 1024) / 1e6, 2);
+    const values: Record<string, number> = { used_mb: rounded(((total - available) * 1024) / 1e6) };
+    if (cached !== null) values.cached_mb = rounded((cached * 1024) / 1e6);
     return { topic: 'memory', values };
   }
 

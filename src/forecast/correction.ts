@@ -29,9 +29,7 @@ const KNOT = 6;
 /** Scratch rows for inputs, by number of inputs: shared by all corrections. */
 const rows = new Map<number, Float32Array>();
 
-function within(x: number, most = MOST): number {
-  return Math.max(-most, Math.min(most, x));
-}
+const within = (x: number): number => Math.max(-MOST, Math.min(MOST, x));
 
 export class Correction {
   private readonly leads: number;

@@ -28,7 +28,7 @@ export interface PackOptions {
 }
 
 /** @throws GatecastError NETWORK_INVALID, WEIGHTS_INVALID */
-export function packModel(options: PackOptions, card = modelCard): ModelFiles {
+export function packModel(options: PackOptions): ModelFiles {
   const { spec, weights, leads, own = null } = options;
   const weightBytes = writeSafetensors(own === null ? weights : joinWeights(weights, own.weights));
   const forecasts = spec.head.kind !== 'none';
@@ -51,7 +51,7 @@ export function packModel(options: PackOptions, card = modelCard): ModelFiles {
     training: options.training,
     scores: { ...options.scores },
   };
-  return { manifest, weights: weightBytes, step, card: card(manifest) };
+  return { manifest, weights: weightBytes, step, card: modelCard(manifest) };
 }
 
 /** Sizes of the features; models for other sizes are refused. */

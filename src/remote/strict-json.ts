@@ -2,7 +2,9 @@
  * Strict JSON for signed messages: valid UTF-8, no duplicate keys (parsers could use different values), no prototype keys,
  * limited depth. Scans the text before `JSON.parse` recurses into it.
  */
+import { errorText } from '../errors.ts';
 import { isPoisonKey } from '../ingest/stream-name.ts';
+import { MAX_PUSH_DEPTH } from './contract.ts';
 
 type JsonResult =
   | { readonly value: unknown; readonly problem: null }
@@ -10,24 +12,24 @@ type JsonResult =
 
 const refused = (problem: string): JsonResult => ({ value: undefined, problem });
 
-export function parseStrictJson(bytes: Uint8Array, maxDepth: number): JsonResult {
+export function parseStrictJson(bytes: Uint8Array): JsonResult {
   let text: string;
   try {
     text = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true }).decode(bytes);
   } catch {
     return refused('is not valid UTF-8');
   }
-  const problem = scan(text, maxDepth);
+  const problem = scan(text);
   if (problem !== null) return refused(problem);
   try {
     return { value: JSON.parse(text) as unknown, problem: null };
   } catch (error) {
-    return refused(`is not JSON: ${error instanceof Error ? error.message.slice(0, 120) : ''}`);
+    return refused(`is not JSON: ${errorText(error).slice(0, 120)}`);
   }
 }
 
 /** Why the text must not be parsed; null if it may. Syntax errors are left to the parser. */
-function scan(text: string, maxDepth: number): string | null {
+function scan(text: string): string | null {
   /** Keys so far of each open object; null for an array. */
   const open: (Set<string> | null)[] = [];
   /** Whether a key is expected in the innermost object. */
@@ -36,7 +38,7 @@ function scan(text: string, maxDepth: number): string | null {
     const character = text[at];
     if (character === '{' || character === '[') {
       open.push(character === '{' ? new Set() : null);
-      if (open.length > maxDepth) return `is nested deeper than ${maxDepth} levels`;
+      if (open.length > MAX_PUSH_DEPTH) return `is nested deeper than ${MAX_PUSH_DEPTH} levels`;
       atKey = character === '{';
     } else if (character === '}' || character === ']') {
       open.pop();

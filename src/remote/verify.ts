@@ -11,7 +11,6 @@ import {
   type Code,
   type KeyRole,
   MAX_PUSH_BYTES,
-  MAX_PUSH_DEPTH,
   type Problem,
   type REQUEST_TYP,
 } from './contract.ts';
@@ -76,7 +75,7 @@ export async function verify<Schema extends z.ZodType>(
   if (!COMPACT.test(compact))
     return refuse(401, NOTHING, problem('', 'is not a signed message (JWS in compact form)', SIGN_HINT));
   const [encodedHeader = '', encodedClaims = ''] = compact.split('.');
-  const header = parseStrictJson(Buffer.from(encodedHeader, 'base64url'), MAX_PUSH_DEPTH);
+  const header = parseStrictJson(Buffer.from(encodedHeader, 'base64url'));
   if (header.problem !== null || !isObject(header.value))
     return refuse(401, NOTHING, problem('header', header.problem ?? 'must be an object'));
   const { alg, kid, typ: statedType } = header.value;
@@ -97,7 +96,7 @@ export async function verify<Schema extends z.ZodType>(
   }
   if (!key.roles.includes(role))
     return refused('header.kid', `may sign ${key.roles.join(', ')}, not ${role}`, 'sign with another key');
-  const claims = parseStrictJson(Buffer.from(encodedClaims, 'base64url'), MAX_PUSH_DEPTH);
+  const claims = parseStrictJson(Buffer.from(encodedClaims, 'base64url'));
   if (claims.problem !== null) return refuse(400, stated, problem('', claims.problem));
   return readClaims(claims.value, { schema, audience, stated, kid: key.kid });
 }
@@ -107,7 +106,7 @@ export function statedClaims(payload: Uint8Array): JsonObject | null {
   if (payload.length > MAX_PUSH_BYTES) return null;
   const compact = compactOf(payload);
   const claims = COMPACT.test(compact) ? Buffer.from(compact.split('.')[1] ?? '', 'base64url') : payload;
-  const { value } = parseStrictJson(claims, MAX_PUSH_DEPTH);
+  const { value } = parseStrictJson(claims);
   return isObject(value) ? value : null;
 }
 
@@ -140,7 +139,7 @@ export function readUnsigned<Schema extends z.ZodType>(
 ): Verified<z.infer<Schema>> {
   const large = tooLarge(payload);
   if (large !== null) return large;
-  const claims = parseStrictJson(payload, MAX_PUSH_DEPTH);
+  const claims = parseStrictJson(payload);
   if (claims.problem !== null) return refuse(400, NOTHING, problem('', claims.problem));
   return readClaims(claims.value, { schema, audience, stated: NOTHING, kid: null });
 }

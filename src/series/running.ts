@@ -20,25 +20,21 @@ export class RunningMean {
   }
 }
 
+const LIMIT = 10;
+
 /**
  * Running mean of absolute values that is robust against outliers: after the first few, a value is clipped to
- * `limit` times the current mean.
+ * LIMIT times the current mean.
  */
 export class RobustScale {
   value = 0;
   count = 0;
-  private readonly limit: number;
 
-  constructor(
-    private readonly span: number,
-    limit = 10,
-  ) {
-    this.limit = limit;
-  }
+  constructor(private readonly span: number) {}
 
   add(deviation: number): void {
     let size = Math.abs(deviation);
-    if (this.count >= 8 && this.value > 0) size = Math.min(size, this.limit * this.value);
+    if (this.count >= 8 && this.value > 0) size = Math.min(size, LIMIT * this.value);
     this.count = Math.min(this.count + 1, this.span);
     this.value += (size - this.value) / this.count;
   }

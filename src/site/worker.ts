@@ -167,7 +167,7 @@ export class SiteWorker {
   async stop(): Promise<void> {
     const { site, member, clock } = this.parts;
     this.stopped = true;
-    const saved = [...this.leases].map(([partition, lease]) => this.release(partition, lease, true));
+    const saved = [...this.leases].map(([partition, lease]) => this.release(partition, lease));
     const late = new Promise<void>((resolve) => clock.after(END_MS, resolve));
     await Promise.race([Promise.all(saved), late]);
     await removeKey(site, 'members', memberKey('worker', member)).catch(() => {});
@@ -274,17 +274,17 @@ export class SiteWorker {
     if (going > 0) return;
     for (const [partition, lease] of this.leases) {
       if (this.mine.has(partition)) continue;
-      void this.release(partition, lease, true).then(() => {
+      void this.release(partition, lease).then(() => {
         if (!this.stopped) this.giveBack();
       });
       return;
     }
   }
 
-  private async release(partition: number, lease: Lease, save: boolean): Promise<void> {
+  private async release(partition: number, lease: Lease): Promise<void> {
     const { site, log } = this.parts;
     lease.releasing = true;
-    await lease.owned.release(save);
+    await lease.owned.release(true);
     await removeKey(site, 'leases', partitionKey(partition), lease.revision).catch((error) =>
       log.warn('lease not given back', { partition, ...errorFields(error) }),
     );

@@ -46,11 +46,11 @@ export function sliceEnd(db: Database, fromMs: number, rows = SLICE_ROWS): numbe
 }
 
 /** Start of a slice that ends before `beforeMs`; -Infinity if fewer rows remain. */
-export function sliceStart(db: Database, beforeMs: number, rows = SLICE_ROWS): number {
+export function sliceStart(db: Database, beforeMs: number): number {
   const time = db
     .prepare('SELECT time FROM sample WHERE time < ? ORDER BY time DESC LIMIT 1 OFFSET ?')
     .pluck()
-    .get(bounded(beforeMs), rows - 1) as number | undefined;
+    .get(bounded(beforeMs), SLICE_ROWS - 1) as number | undefined;
   return time ?? Number.NEGATIVE_INFINITY;
 }
 

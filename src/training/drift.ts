@@ -4,30 +4,20 @@
  * mean, minus its minimum. Pure.
  */
 
-interface DriftOptions {
-  /** Tolerated excess of an error over the running mean, in running means. */
-  readonly tolerance: number;
-  /** Sum of excesses that counts as drift, in running means. */
-  readonly threshold: number;
-  /** Number of errors before the first decision. */
-  readonly least: number;
-  /** An error counts for at most this many running means, because a spike is not a drift. */
-  readonly most: number;
-}
-
-const DRIFT_DEFAULTS: DriftOptions = { tolerance: 0.15, threshold: 40, least: 100, most: 6 };
+/** Tolerated excess of an error over the running mean, in running means. */
+const TOLERANCE = 0.15;
+/** Sum of excesses that counts as drift, in running means. */
+const THRESHOLD = 40;
+/** Number of errors before the first decision. */
+const LEAST = 100;
+/** An error counts for at most this many running means, because a spike is not a drift. */
+const MOST = 6;
 
 export class DriftDetector {
   private count = 0;
   private mean = 0;
   private sum = 0;
   private minimum = 0;
-  private readonly options: DriftOptions;
-
-  constructor(options: Partial<DriftOptions> | null = null) {
-    // shared by all streams that use the defaults
-    this.options = options === null ? DRIFT_DEFAULTS : { ...DRIFT_DEFAULTS, ...options };
-  }
 
   /**
    * @param error absolute error of a forecast over its scale, at least 0; other values are ignored
@@ -35,15 +25,14 @@ export class DriftDetector {
    */
   add(error: number): boolean {
     if (!Number.isFinite(error) || error < 0) return false;
-    const { tolerance, threshold, least, most } = this.options;
     this.count++;
-    const held = this.count > least ? Math.min(error, most * Math.max(this.mean, 1e-12)) : error;
+    const held = this.count > LEAST ? Math.min(error, MOST * Math.max(this.mean, 1e-12)) : error;
     this.mean += (held - this.mean) / this.count;
-    if (this.count <= least) return false;
+    if (this.count <= LEAST) return false;
     const unit = Math.max(this.mean, 1e-12);
-    this.sum += (held - this.mean) / unit - tolerance;
+    this.sum += (held - this.mean) / unit - TOLERANCE;
     this.minimum = Math.min(this.minimum, this.sum);
-    if (this.sum - this.minimum <= threshold) return false;
+    if (this.sum - this.minimum <= THRESHOLD) return false;
     this.reset();
     return true;
   }

@@ -61,7 +61,7 @@ describe('a running mean', () => {
 
 describe('a robust scale', () => {
   it('is the mean of the absolute values without outliers', () => {
-    const scale = new RobustScale(4, 10);
+    const scale = new RobustScale(4);
     for (const value of [-1, 2, -3]) scale.add(value);
     expect(scale.value).toBeCloseTo(2, 12);
     scale.add(4);
@@ -71,7 +71,7 @@ describe('a robust scale', () => {
 
   it('limits an outlier to ten times the mean, after eight values', () => {
     const scaleOf = (calm: number, wild: number): number => {
-      const scale = new RobustScale(100, 10);
+      const scale = new RobustScale(100);
       for (let i = 0; i < calm; i++) scale.add(1);
       scale.add(wild);
       return scale.value;

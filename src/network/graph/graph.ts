@@ -32,8 +32,8 @@ export class Graph {
   private readonly outputs: PortSpec[] = [];
   private counter = 0;
 
-  input(name: string, shape: Shape, type: ElementType = 'float32'): Value {
-    const value: Value = { name, type, shape };
+  input(name: string, shape: Shape): Value {
+    const value: Value = { name, type: 'float32', shape };
     this.inputs.push(value);
     return value;
   }
@@ -48,8 +48,8 @@ export class Graph {
   constant(data: Float32Array, shape: readonly number[], name?: string): Value {
     return this.addConstant(data, 'float32', shape, name);
   }
-  int8(data: Int8Array, shape: readonly number[], name?: string): Value {
-    return this.addConstant(data, 'int8', shape, name);
+  int8(data: Int8Array, shape: readonly number[]): Value {
+    return this.addConstant(data, 'int8', shape);
   }
   uint8(data: Uint8Array, shape: readonly number[]): Value {
     return this.addConstant(data, 'uint8', shape);

@@ -7,9 +7,9 @@ import { meanReverting, smooth } from './noise.ts';
 type Shape = (phase: number) => number;
 
 /** A few harmonics with falling size. */
-function harmonics(rng: Random, most = 5): Shape {
+function harmonics(rng: Random): Shape {
   const decay = rng.range(0.5, 2);
-  const parts = Array.from({ length: rng.int(1, most) }, (_, k) => ({
+  const parts = Array.from({ length: rng.int(1, 5) }, (_, k) => ({
     size: ((k === 0 ? 1 : rng.normal()) / (k + 1) ** decay) * Math.SQRT2,
     phase: rng.range(0, 2 * Math.PI),
     turns: 2 * Math.PI * (k + 1),
