@@ -619,6 +619,84 @@ describe('kinds of the readings of a batch', () => {
   });
 });
 
+describe('readings whose times count from another', () => {
+  const startMs = NOW - 240_000;
+  const start = new Date(startMs).toISOString();
+  const seconds = startMs / 1000;
+  const readings = (key: string, unit: number) =>
+    [0, 1, 2, 3].map((n) => ({ [key]: n * 60 * unit, t: 20 + n }));
+  it.each<[object, string]>([
+    [{ start, interval: 60, t: [20, 21, 22, 23] }, 't'],
+    [{ d: { startTime: startMs, intervalMs: 60_000, t: [20, 21, 22, 23] } }, 'd.t'],
+    [{ t0: seconds, sampling_interval_s: 60, t: [20, 21, 22, 23] }, 't'],
+    [{ base_time: seconds, r: readings('offset', 1) }, 'r.t'],
+    [
+      {
+        timestamp: start,
+        r: readings('offset_ms', 1000).map(({ offset_ms, t }) => ({ dt_ms: offset_ms, t })),
+      },
+      'r.t',
+    ],
+    [{ ts: startMs, r: readings('time_offset', 1000) }, 'r.t'],
+    [
+      { bn: 'x', bt: NOW / 1000, e: readings('t', 1).map(({ t }) => ({ n: 'a', v: t, t: 60 * (t - 24) })) },
+      'e.a.v',
+    ],
+  ])('have their own: %j', (payload, name) => {
+    for (const rule of ['{ match: m }', `{ match: m, fields: [${name}] }`]) {
+      if (name === 'e.a.v' && rule.includes('fields')) continue;
+      const { samples, times, rejects } = routed(rule, [['m', JSON.stringify(payload)]]);
+      expect(rejects).toEqual([]);
+      expect(samples.filter(([stream]) => stream === `m/${name}`).map(([, value]) => value)).toEqual([
+        20, 21, 22, 23,
+      ]);
+      expect(times.filter(([stream]) => stream === `m/${name}`).map(([, ms]) => ms)).toEqual(
+        [0, 1, 2, 3].map((n) => startMs + n * 60_000),
+      );
+    }
+  });
+
+  it.each<[object, string]>([
+    // minutes, as it seems
+    [
+      { start: new Date(NOW - 3_600_000).toISOString(), interval: 15, t: [20, 21, 22, 23] },
+      'the unit of interval is not clear',
+    ],
+    // days since 1900
+    [
+      {
+        r: [
+          { time: 46_355.5, t: 20 },
+          { time: 46_355.6, t: 21 },
+        ],
+      },
+      'time of the readings is no time that is read',
+    ],
+    [{ r: readings('dt', 1) }, 'dt of the readings is no time that is read'],
+  ])('are refused if they cannot be known: %j', (payload, text) => {
+    const { samples, rejects, details } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+    expect([samples.filter(([stream]) => stream !== 'm/interval'), rejects]).toEqual([[], ['bad-time']]);
+    expect(details[0]).toContain(text);
+  });
+
+  it('are not guessed where a member is a time of no list, or corrects a value', () => {
+    const payload = {
+      timestamp: start,
+      period: 60,
+      v: [230, 231],
+      r: [
+        { offset: 1, t: 20 },
+        { offset: 2, t: 21 },
+      ],
+    };
+    expect(
+      routed('{ match: m }', [['m', JSON.stringify(payload)]]).samples.map(([stream]) => stream),
+    ).toEqual(
+      ['period', 'v.0', 'v.1', 'r.0.offset', 'r.0.t', 'r.1.offset', 'r.1.t'].map((name) => `m/${name}`),
+    );
+  });
+});
+
 describe('names of the readings of a batch', () => {
   const t = 1_796_000_000;
   it.each<[string, object[], Record<string, number>]>([
