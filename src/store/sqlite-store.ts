@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, isClockSet } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
 import { AnomalyBuffer, readAnomalies, readNewestAnomalies, type StoredAnomaly } from './anomalies.ts';
 import { type BackupFile, backupDatabase } from './backup.ts';
@@ -54,6 +54,13 @@ const MAX_PENDING = 200_000;
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
 const ROWS_KEY = 'store.rows';
 const STEADY_MS = 30_000;
+/** Meta key for the time up to which the age of samples has been counted. */
+const AGED_KEY = 'store.aged';
+/**
+ * How much faster than real time samples may age: a clock that is ahead by a year for an hour must cost hours of samples, not all. After a
+ * longer stop, the retention is exact again when a tenth of the stop has passed.
+ */
+const AGING = 10;
 /** Delay before reading an unreadable journal again, ms. */
 const LOAD_AGAIN_MS = 15_000;
 /** Longest time between writes of refused-reading counts and anomalies, ms, for a gateway that stores little. */
@@ -71,6 +78,8 @@ export class SqliteStore implements Store {
   private settledAt = Number.NEGATIVE_INFINITY;
   private written = 0;
   private deletedForSpace = 0;
+  /** Time up to which the age of samples is counted, ms, and since when (monotonic). */
+  private aged: { readonly ms: number; readonly sinceMs: number } | null = null;
   private refusedRows = 0;
   private damagedParts = 0;
   private dropping = false;
@@ -344,9 +353,10 @@ export class SqliteStore implements Store {
     if (hasExtras && clock.monotonic() - this.settledAt >= EXTRAS_MS) this.settle();
     this.connection.run((db) => {
       this.measured(() => {
-        removed = trimSlice(db, { maxBytes: this.maxBytes, retentionMs: this.options.retentionMs }, nowMs);
+        const agedMs = this.age(db, nowMs);
+        removed = trimSlice(db, { maxBytes: this.maxBytes, retentionMs: this.options.retentionMs }, agedMs);
         this.trimmed(removed);
-        if (removed > 0) db.prepare(UPSERT_META).run(ROWS_KEY, String(this.rows));
+        if (removed > 0) this.keepCounts(db);
       });
     });
     return removed;
@@ -370,10 +380,28 @@ export class SqliteStore implements Store {
     if (this.closed) return;
     this.flush();
     this.settle();
-    this.connection.read((db) => db.prepare(UPSERT_META).run(ROWS_KEY, String(this.rows)));
+    this.connection.read((db) => this.keepCounts(db));
     this.closed = true;
     this.waiting.segments.close();
     this.connection.close();
+  }
+
+  /** The time by which samples are old, ms: follows a clock that jumps ahead slowly. */
+  private age(db: Database, nowMs: number): number {
+    const sinceMs = this.options.clock.monotonic();
+    const { ms, sinceMs: beforeMs } = this.aged ?? { ms: Number(readMeta(db, AGED_KEY)) || 0, sinceMs };
+    const isFirst = this.aged === null;
+    // A clock that was set since then may go ahead by decades.
+    const grown = isClockSet(ms) ? ms + AGING * (sinceMs - beforeMs) : nowMs;
+    this.aged = { ms: Math.max(ms, Math.min(nowMs, grown)), sinceMs };
+    if (isFirst) this.keepCounts(db);
+    return Math.min(nowMs, this.aged.ms);
+  }
+
+  private keepCounts(db: Database): void {
+    const write = db.prepare(UPSERT_META);
+    write.run(ROWS_KEY, String(this.rows));
+    if (this.aged !== null) write.run(AGED_KEY, String(this.aged.ms));
   }
 
   private get maxBytes(): number {

@@ -261,6 +261,36 @@ describe('limits', () => {
     expect(store.trim(T0 + 365 * DAY)).toBe(0);
   });
 
+  it('loses hours of samples, not all, to a clock that is a year ahead for an hour, also over a restart', () => {
+    const dir = temp();
+    const retentionMs = 20 * DAY;
+    const { store, clock } = open(dir, { retentionMs });
+    for (let hour = 0; hour < 20 * 24; hour++) store.append(sample('a', hour * 3600));
+    store.settle();
+    const nowMs = T0 + 20 * DAY;
+    expect(store.trim(nowMs)).toBe(0);
+    store.append(sample('a', 386 * 86_400));
+    store.settle();
+    for (let minute = 0; minute < 30; minute++) {
+      clock.advance(60_000);
+      store.trim(nowMs + 365 * DAY + clock.monotonic());
+    }
+    store.close();
+    const again = open(dir, { retentionMs });
+    for (let minute = 0; minute < 30; minute++) {
+      again.clock.advance(60_000);
+      again.store.trim(nowMs + 365 * DAY + again.clock.monotonic());
+    }
+    const { samples } = again.store.stats();
+    expect([samples > 465, samples < 481]).toEqual([true, true]);
+    // A stop of a month: the retention is exact again after three days.
+    for (let hour = 0; hour < 80; hour++) {
+      again.clock.advance(3_600_000);
+      again.store.trim(nowMs + 30 * DAY);
+    }
+    expect(again.store.stats().samples).toBe(1);
+  });
+
   it('stays within its size and keeps the newest', () => {
     const maxBytes = 400_000;
     const dir = temp();
