@@ -45,8 +45,7 @@ export function loadConfig(path: string, environment: Environment = {}): Config 
 
 /** As `loadConfig`, but also returns the content of the file. */
 export function readConfig(path: string, environment: Environment = {}): ReadConfig {
-  const hint =
-    'check that it exists and that this user may read it; deploy/examples/gatecast.yaml is an example';
+  const hint = 'check that it exists and that this user may read it; `gatecast init` writes one';
   const text = readInput(path, MOST_CONFIG_BYTES, `cannot read the config ${path}`, hint).toString('utf8');
   const folder = resolve(dirname(path));
   const { value, config } = parsed(text, path, folder);

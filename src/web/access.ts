@@ -21,8 +21,9 @@ const COOKIE = 'gatecast_session';
 const SESSION_MS = 12 * 3_600_000;
 const MOST_SESSIONS = 32;
 const MINUTE_MS = 60_000;
-/** Wrong tokens per minute, from all addresses, after which further logins are refused without a check. */
+/** Wrong tokens per minute from one address, and from all, after which further ones are refused without a check. */
 const MOST_WRONG = 10;
+const MOST_WRONG_OF_ALL = 200;
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const plainAddress = (address = ''): string => address.replace(/^::ffff:/, '');
@@ -35,7 +36,8 @@ interface Session {
 
 export class Access {
   private readonly sessions = new Map<string, Session>();
-  private wrongMs: number[] = [];
+  /** Requests of the last minute that brought a wrong token: when, and from where. */
+  private wrong = new Map<IncomingMessage, { readonly ms: number; readonly address: string }>();
 
   constructor(private readonly options: AccessOptions) {}
 
@@ -50,14 +52,13 @@ export class Access {
     const { headers } = request;
     const named = this.options.userHeader === null ? undefined : headers[this.options.userHeader];
     if (typeof named === 'string' && named !== '' && this.isProxy(request)) return named.slice(0, 200);
-    const token = this.options.token?.() ?? null;
-    if (token === null) return null;
-    const wanted = digest(token);
     const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
-    if (bearer !== undefined) return timingSafeEqual(digest(bearer), wanted) ? 'token' : null;
+    if (bearer !== undefined) return this.check(request, bearer) === 'right' ? 'token' : null;
+    const token = this.options.token?.() ?? null;
     const session = this.sessions.get(cookieOf(request) ?? '');
-    if (session === undefined || session.untilMs < this.options.clock.monotonic()) return null;
-    return timingSafeEqual(session.token, wanted) ? 'token' : null;
+    if (token === null || session === undefined || session.untilMs < this.options.clock.monotonic())
+      return null;
+    return timingSafeEqual(session.token, digest(token)) ? 'token' : null;
   }
 
   mayRead(request: IncomingMessage): boolean {
@@ -71,18 +72,13 @@ export class Access {
   /** @returns the `Set-Cookie` of a new session, or the reason for the refusal */
   logIn(request: IncomingMessage, token: string): { readonly cookie: string } | 'wrong' | 'too-many' {
     const nowMs = this.options.clock.monotonic();
-    this.wrongMs = this.wrongMs.filter((ms) => nowMs - ms < MINUTE_MS);
-    if (this.wrongMs.length >= MOST_WRONG) return 'too-many';
-    const wanted = this.options.token?.() ?? null;
-    if (wanted === null || !timingSafeEqual(digest(token), digest(wanted))) {
-      this.wrongMs.push(nowMs);
-      return 'wrong';
-    }
+    const result = this.check(request, token);
+    if (result !== 'right') return result;
     for (const [id, { untilMs }] of this.sessions) if (untilMs < nowMs) this.sessions.delete(id);
     const [oldest] = this.sessions.keys();
     if (oldest !== undefined && this.sessions.size >= MOST_SESSIONS) this.sessions.delete(oldest);
     const id = randomBytes(32).toString('base64url');
-    this.sessions.set(id, { untilMs: nowMs + SESSION_MS, token: digest(wanted) });
+    this.sessions.set(id, { untilMs: nowMs + SESSION_MS, token: digest(token) });
     return { cookie: this.cookie(request, id, SESSION_MS / 1000) };
   }
 
@@ -90,6 +86,20 @@ export class Access {
   logOut(request: IncomingMessage): string {
     this.sessions.delete(cookieOf(request) ?? '');
     return this.cookie(request, '', 0);
+  }
+
+  private check(request: IncomingMessage, token: string): 'right' | 'wrong' | 'too-many' {
+    const nowMs = this.options.clock.monotonic();
+    const address = plainAddress(request.socket.remoteAddress);
+    for (const [one, { ms }] of this.wrong) if (nowMs - ms >= MINUTE_MS) this.wrong.delete(one);
+    // One request may be checked more than once.
+    const before = [...this.wrong].filter(([one]) => one !== request);
+    const own = before.filter(([, one]) => one.address === address);
+    if (own.length >= MOST_WRONG || before.length >= MOST_WRONG_OF_ALL) return 'too-many';
+    const wanted = this.options.token?.() ?? null;
+    if (wanted !== null && timingSafeEqual(digest(token), digest(wanted))) return 'right';
+    this.wrong.set(request, { ms: nowMs, address });
+    return 'wrong';
   }
 
   private cookie(request: IncomingMessage, id: string, seconds: number): string {

@@ -90,6 +90,18 @@ describe('config keygen', () => {
     expect(code).toBe(2);
     expect(err).toContain('other users may read');
   });
+
+  test('a signature that cannot be written uses up no version', async () => {
+    const { dir, file } = await desk();
+    const patch = file('p.json', { log: {} });
+    const sign = (...args: string[]) =>
+      run('config', 'sign', '--to', 'a', '--patch', patch, '--operator-dir', dir, ...args);
+    const { code, err } = await sign('--out', dir);
+    expect(code, err).toBe(1);
+    expect(err).toContain('FILE_UNWRITABLE');
+    const [, claims = ''] = (await sign()).out.split('.');
+    expect(JSON.parse(Buffer.from(claims, 'base64url').toString())).toMatchObject({ version: 1 });
+  });
 });
 
 describe('wrong usage of config push ends with 2', () => {

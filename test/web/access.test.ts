@@ -20,7 +20,13 @@ interface Answer {
 }
 
 /** Without `fetch`, which would not let a test choose `Origin` or `Host`. */
-const ask = (url: string, path: string, headers: Record<string, string> = {}, data?: unknown) =>
+const ask = (
+  url: string,
+  path: string,
+  headers: Record<string, string> = {},
+  data?: unknown,
+  localAddress?: string,
+) =>
   new Promise<Answer>((resolve, reject) => {
     const call = httpRequest(
       url + path,
@@ -28,6 +34,7 @@ const ask = (url: string, path: string, headers: Record<string, string> = {}, da
         method: data === undefined ? 'GET' : 'POST',
         headers: { ...(data === undefined ? {} : { 'content-type': 'application/json' }), ...headers },
         agent: false,
+        localAddress,
       },
       (response) => {
         let text = '';
@@ -64,8 +71,8 @@ async function start(access: Parameters<typeof openAccess>[0] = {}) {
   found.board.record(fakeForecast({ stream: 'a' }), 1);
   return { ...found, acted };
 }
-const logIn = async (url: string, token = TOKEN) => {
-  const { code, headers } = await ask(url, '/api/login', {}, { token });
+const logIn = async (url: string, token = TOKEN, from?: string) => {
+  const { code, headers } = await ask(url, '/api/login', {}, { token }, from);
   return { code, cookie: String(headers['set-cookie'] ?? '').split(';')[0] ?? '' };
 };
 
@@ -116,11 +123,19 @@ describe('with a token', () => {
     expect((await act(`${TOKEN}x`)).code).toBe(401);
   });
 
-  test('wrong tokens are refused; after ten, further logins are refused for a minute', async () => {
+  test('wrong tokens are refused; after ten, further ones of that address are refused for a minute', async () => {
     const clock = new FakeClock(0);
     const { url } = await start({ token: () => TOKEN, clock });
-    for (let i = 0; i < 10; i++) expect((await logIn(url, `wrong ${i}`)).code).toBe(403);
+    const userOf = async (token: string) =>
+      (await ask(url, '/api/session', { authorization: `Bearer ${token}` })).body.user;
+    for (let i = 0; i < 5; i++) expect((await logIn(url, `wrong ${i}`)).code).toBe(403);
+    // Sent by a program, each counts once.
+    for (let i = 0; i < 4; i++) expect(await userOf(`wrong${i}`)).toBeNull();
+    expect(await userOf(TOKEN)).toBe('token');
+    expect(await userOf('wrong')).toBeNull();
+    expect(await userOf(TOKEN)).toBeNull();
     expect((await logIn(url)).code).toBe(429);
+    expect((await logIn(url, TOKEN, '127.0.0.2')).code).toBe(200);
     clock.advance(60_001);
     expect((await logIn(url)).code).toBe(200);
   });

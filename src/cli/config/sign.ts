@@ -46,7 +46,7 @@ The version counts as used and is written to the history of this machine.`,
         { append, readHistory },
         { historyContent, nextVersion, signed },
         { readPushedModel, withModel },
-        { writeOutput },
+        { prepareOutput, writeOutput },
       ] = await Promise.all([
         import('./key-file.ts'),
         import('./history-file.ts'),
@@ -63,6 +63,8 @@ The version counts as used and is written to the history of this machine.`,
         throw new GatecastError('USAGE', 'nothing to sign', {
           hint: 'name --config FILE, --patch FILE or --model PATH',
         });
+      // Before the version counts as used.
+      if (flags.out !== undefined) prepareOutput(flags.out);
       const folder = operatorFolder(flags);
       makeOperatorFolder(folder);
       const signer = await openSigner(flags, folder);
