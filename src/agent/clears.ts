@@ -9,7 +9,7 @@ import { isTopicName } from '../mqtt/topics.ts';
 import type { Clock } from '../system/clock.ts';
 import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 
-export interface ClearsParts {
+interface ClearsParts {
   readonly clock: Pick<Clock, 'after'>;
   readonly store: MetaStore & { flush(): unknown };
   readonly log: Pick<Logger, 'warn'>;

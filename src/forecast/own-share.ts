@@ -70,7 +70,7 @@ export class OwnShare {
    * @param own index of the own network's interval; learns nothing if it is NaN
    * @param since how many of these forecasts have been made since the newest lasting change
    */
-  learn(knot: number, row: Float64Array, blend: number, own: number, y: number, since = Infinity): void {
+  learn(knot: number, row: Float64Array, blend: number, own: number, y: number, since: number): void {
     if (Number.isNaN(row[own])) return;
     const { state } = this;
     const base = knot * KNOT;
@@ -103,7 +103,7 @@ export class OwnShare {
    * Call once per step, after `learn` for all knots.
    * @param known longest lead whose forecasts since the newest lasting change have met a reading
    */
-  follow(known = Infinity): void {
+  follow(known: number): void {
     const { state } = this;
     const { knots } = this.knots;
     let setback = 1;

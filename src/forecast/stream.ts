@@ -82,8 +82,8 @@ export class Stream {
     /** The settings, with the covariates that are in use now. */
     public spec: StreamSpec,
     private stateSize: number,
-    warmUpSteps = 0,
-    shares = new StreamShares(),
+    warmUpSteps: number,
+    shares: StreamShares,
   ) {
     this.warmUpSteps = warmUpSteps;
     this.configured = spec;

@@ -58,7 +58,7 @@ export const isLive = (ageMs: number, intervalMs: number | null): boolean =>
 const NOTHING: readonly ClosedBucket[] = [];
 
 /** A bucket without accepted readings. */
-const emptyBucket = (startMs: number, intervalMs: number, outOfRange = 0): ClosedBucket => ({
+const emptyBucket = (startMs: number, intervalMs: number, outOfRange: number): ClosedBucket => ({
   startMs,
   intervalMs,
   value: Number.NaN,

@@ -42,7 +42,7 @@ export class Excursion {
    */
   constructor(
     private readonly longest: number,
-    private readonly day = 0,
+    private readonly day: number,
   ) {}
 
   /** Takes in an observed value that `history` has just taken in, and repairs the history when an excursion has ended. */
