@@ -14,9 +14,8 @@ const IDENTITY_KEYS =
   `id _id uid uuid uniqueid deviceid devid sensorid meterid nodeid channelid tagid pointid signalid serial serialnumber serialno sn mac
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
 line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
-datapoint measurand register topic valuetype resourcename tagname pointname itemname property measurement`.split(
-    /\s+/,
-  );
+datapoint measurand register topic valuetype resourcename tagname pointname itemname property measurement
+asset machine equipment station thing hostname host`.split(/\s+/);
 /** Members that identify only by a text; a number is a reading. */
 const TEXT_KEYS: ReadonlySet<string> = new Set(IDENTITY_KEYS.slice(IDENTITY_KEYS.indexOf('resourcename')));
 /** Texts that identify the elements of a list, but may describe a single reading of a batch. */
@@ -300,8 +299,10 @@ function tagsOf(rows: readonly unknown[]): readonly string[] {
 export function mixedRows(rows: readonly unknown[], timeKey: string, members: readonly string[]): string[] {
   const groups = new Map<string, Tree[]>();
   for (const row of rows) {
-    if (!isTree(row)) continue;
-    const key = JSON.stringify([timeIn(row, timeKey), rowName(row, members)]);
+    const time = isTree(row) ? timeIn(row, timeKey) : null;
+    // refused for itself
+    if (!isTree(row) || time === null || time === undefined) continue;
+    const key = JSON.stringify([time, rowName(row, members)]);
     const group = groups.get(key);
     if (group === undefined) groups.set(key, [row]);
     else group.push(row);

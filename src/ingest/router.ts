@@ -291,7 +291,11 @@ class Collector implements DecodeSink, Routed {
     if (this.retained !== null && this.waits(this.retained, field, value, timeMs)) return;
     const stream = this.stream(field, unit);
     if (stream === null) return;
-    const { arrivalMs } = this.message;
+    const { arrivalMs, topic } = this.message;
+    if (timeMs === null && this.rule?.sums === true && this.streams.isCopy(stream, topic, value, arrivalMs)) {
+      this.reject('copy', stream);
+      return;
+    }
     this.samples.push(
       timeMs === null ? { stream, value, arrivalMs, timeMs } : { stream, timeMs, value, arrivalMs },
     );

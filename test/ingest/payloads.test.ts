@@ -619,6 +619,34 @@ describe('kinds of the readings of a batch', () => {
   });
 });
 
+it('counts a radio message once in a sum, although two receivers heard it', () => {
+  const rule = (aggregate: string): string =>
+    `{ match: "home/{gw}/rain/{id}", name: "{id}/{field}", aggregate: ${aggregate} }`;
+  const heard = (
+    config: string,
+    messages: readonly (readonly [topic: string, v: number, afterMs: number])[],
+  ) => {
+    const router = createRouter(parseConfig(`node: n\nmqtt: { url: mqtt://b }\nstreams: [${config}]\n`));
+    return messages.map(([topic, v, afterMs]) =>
+      router
+        .message(`home/${topic}`, Buffer.from(`{"v":${v}}`), NOW + afterMs)
+        .rejects.map(({ reason }) => reason)
+        .join(),
+    );
+  };
+  const messages = [
+    ['a/rain/1', 1, 0],
+    ['b/rain/1', 1, 150],
+    // by a receiver again, another value, later, another sensor
+    ['a/rain/1', 1, 900],
+    ['b/rain/1', 2, 1000],
+    ['a/rain/1', 2, 4000],
+    ['b/rain/2', 2, 4100],
+  ] as const;
+  expect(heard(rule('sum'), messages)).toEqual(['', 'copy', '', '', '', '']);
+  expect(heard(rule('mean'), messages)).toEqual(['', '', '', '', '', '']);
+});
+
 describe('readings whose times count from another', () => {
   const startMs = NOW - 240_000;
   const start = new Date(startMs).toISOString();
@@ -716,6 +744,14 @@ describe('names of the readings of a batch', () => {
         { DataSetWriterId: 2, SequenceNumber: 7, Timestamp: t, Payload: { T: 5 } },
       ],
       { '1.SequenceNumber': 7, '1.Payload.T': 20, '2.SequenceNumber': 7, '2.Payload.T': 5 },
+    ],
+    [
+      'the name of an asset',
+      [
+        { timestamp: t, asset: 'A', v: 20 },
+        { timestamp: t, asset: 'B', v: 5 },
+      ],
+      { 'A.v': 20, 'B.v': 5 },
     ],
     [
       'all kinds (Envoy)',

@@ -738,6 +738,8 @@ function placeOf(
     const path = formatOf(kind).suggestion?.fields?.([name])[0] ?? name;
     return { path, records: '', alias: null };
   }
+  // pairs of a time and a value
+  if (name !== '' && shape.batches.has(name)) return { path: name, records: '', alias: null };
   for (const batch of shape.batches) {
     const prefix = batch === '' ? '' : `${batch}.`;
     if (!name.startsWith(prefix)) continue;

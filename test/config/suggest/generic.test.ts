@@ -87,6 +87,15 @@ describe('a suggestion for unknown devices', () => {
       ['hall/columns', { t: [stamp(at), stamp(at, 1000)], temperature: [25, 26] }],
       ['yard/dots', { 'air.quality': { 'pm2.5': 4 } }],
       ['shed/slash', { '/3303/0/5700': 4 }],
+      [
+        'vz/tuples',
+        {
+          data: [
+            { uuid: 'a-b', tuples: [[stamp(at), 20]] },
+            { uuid: 'c-d', tuples: [[stamp(at), 5]] },
+          ],
+        },
+      ],
     ]);
     const byMatch = Object.fromEntries(config.streams.map((rule) => [rule.match, rule]));
     expect(byMatch['plant/lists']?.fields).toEqual(['meters[meter].power']);
@@ -97,6 +106,8 @@ describe('a suggestion for unknown devices', () => {
       'plant/lists/meters.A.power',
       'plant/lists/meters.B.power',
       'shed/slash/_3303_0_5700',
+      'vz/tuples/data.a-b.tuples',
+      'vz/tuples/data.c-d.tuples',
       'works/batches/temperature',
       'yard/dots/air.quality.pm2.5',
     ]);
