@@ -46,20 +46,15 @@ export class OwnShare {
   ) {
     this.held = memory.float32(1);
     this.state = memory.float32(knots.knots.length * KNOT);
-    this.begin(false);
+    this.begin();
   }
 
-  /**
-   * Prepares for another own network. It is trained as the one before, on more history, so it starts with the shares that
-   * were learnt for that one, but with at least half of the first share: it may help where the one before did not.
-   * @param keep whether to keep the learnt shares
-   */
-  begin(keep: boolean): void {
+  /** Prepares for the first own network beside another base network. */
+  begin(): void {
     const { state } = this;
     for (let base = 0; base < state.length; base += KNOT) {
-      const share = keep ? Math.max(FIRST / 2, state[base + LEARNT]) : FIRST;
       state.fill(0, base, base + KNOT);
-      state.fill(share, base, base + COUNT);
+      state.fill(FIRST, base, base + COUNT);
     }
     this.held[0] = 1;
   }

@@ -219,10 +219,10 @@ export class Track {
 
   /**
    * The own network is replaced or removed.
-   * @param sameBase whether the base network stays: the learnt shares are then a good start for the next own network
+   * @param sameBase whether the base network stays: then the next own network, trained as this one on more history, goes on with its shares
    */
   beginOwn(sameBase = false): void {
-    this.ownShare.begin(sameBase);
+    if (!sameBase) this.ownShare.begin();
     this.pending.clear(OWN);
   }
 

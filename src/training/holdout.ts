@@ -1,9 +1,10 @@
 /**
  * Compares champion and candidate on the holdout of every stream: plays two live engines (`replay.ts`) over one history,
  * each with its int8 step graph, and scores the forecasts that each would have published: corrected, blended, calibrated
- * and clamped as live. So a gain that the stream's own correction achieves anyway does not count. The candidate's own network
- * takes part from the start of the holdout on, as after a switch: on earlier buckets, which it was trained on, its scores would
- * be too good. The naive forecasts come from the champion's engine.
+ * and clamped as live. So a gain that the stream's own correction achieves anyway does not count. Own networks take part from the
+ * start of the holdout on, as after a switch: on earlier buckets, which the candidate's was trained on, its scores would be too
+ * good, and the champion's would have learnt its share when the candidate's begins. The naive forecasts come from the champion's
+ * engine.
  */
 import { errorText, GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
@@ -94,7 +95,7 @@ async function play(
       if (one === undefined) return;
       const bucket = bucketAt(one.series, startMs);
       if (network === 'champion') scoreNaives(one, step, bucket);
-      else if (step.blend !== null) step.blend.muted = bucket < one.series.holdoutFrom - 1;
+      if (step.blend !== null) step.blend.muted = bucket < one.series.holdoutFrom - 1;
     },
     forecast: (
       { stream, originMs, quantiles }: { stream: string; originMs: number; quantiles: Float64Array },

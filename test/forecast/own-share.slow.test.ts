@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { normal } from '../support/random.ts';
-import { type Forecaster, LEADS, MONTH, noise, play, right } from './own-share.ts';
+import { DAY, type Forecaster, LEADS, MONTH, noise, play, right } from './own-share.ts';
 
 describe('a month of changing regimes', () => {
   /** Which of the two is right changes at random times, after hours or days; the other is off by as much as the regime says. */
@@ -39,6 +39,14 @@ describe('a month of changing regimes', () => {
       const better = Math.min(play(values, a, null).loss, play(values, b, null).loss);
       expect(play(values, a, b).loss).toBeLessThan(1.01 * better);
       expect(play(values, b, a).loss).toBeLessThan(1.01 * better);
+    },
+  );
+
+  it.each([1, 5, 6])(
+    'nor more by half a percent where the network that does not help is replaced every day (%d)',
+    (seed) => {
+      const { values, b } = regimes(seed);
+      expect(play(values, right, b, undefined, DAY).loss).toBeLessThan(1.005 * play(values, right, b).loss);
     },
   );
 

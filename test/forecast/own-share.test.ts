@@ -105,9 +105,17 @@ describe('the share of the next own network', () => {
     return play(noise(10, LEADS + 1), () => 1, own, track).shares[0]!;
   };
 
-  it('begins with what the one before had learnt, but gives every network a chance', () => {
+  it('begins with what the one before had learnt, and grows where the new one helps', () => {
     expect(first(() => -1, true)).toBeGreaterThan(0.35);
-    expect(first(() => 6, true)).toBeCloseTo(0.1, 6);
+    expect(first(() => 6, true)).toBeLessThan(0.01);
+    const { track } = play(
+      noise(9, 1500),
+      () => 1,
+      () => 6,
+    );
+    track.beginOwn(true);
+    const { shares } = play(noise(10, 1000), () => 1, right, track);
+    expect(mean(shares.slice(-100))).toBeGreaterThan(0.5);
   });
 
   it('begins anew with another base network', () => {

@@ -7,8 +7,9 @@ import { normal } from '../support/random.ts';
 export const LEADS = 12;
 /** Standard normal quantiles at 0.1 ... 0.9. */
 const Z = [-1.2815516, -0.8416212, -0.5244005, -0.2533471, 0, 0.2533471, 0.5244005, 0.8416212, 1.2815516];
-/** Thirty days of fifteen minutes. */
-export const MONTH = 2880;
+/** Steps of fifteen minutes. */
+export const DAY = 96;
+export const MONTH = 30 * DAY;
 
 /** What a forecaster says at every step of the bucket `lead` steps ahead: the centre of a standard normal variable. */
 export type Forecaster = (step: number, lead: number) => number;
@@ -31,12 +32,15 @@ export function play(
   blend: Forecaster,
   own: Forecaster | null,
   track = new Track(LEADS),
+  /** Steps from one own network to the next. */
+  replaced = Number.POSITIVE_INFINITY,
 ): Run {
   const out = new Float64Array(LEADS * Q);
   const shares: number[] = [];
   let sum = 0;
   let n = 0;
   for (let t = 0; t < values.length - LEADS; t++) {
+    if (t > 0 && t % replaced === 0) track.beginOwn(true);
     track.observe(values[t]!, true);
     const said = quantiles(blend, t);
     track.combine(
