@@ -3,8 +3,10 @@
 import type { Config } from '../../config/index.ts';
 import { createRouter } from '../../config/index.ts';
 import type { SuggestedRule } from '../../config/suggest/rules.ts';
+import type { Survey } from '../../ingest/survey.ts';
 import { Heard } from '../shared/heard.ts';
 import type { Recorded } from '../shared/listen-survey.ts';
+import { many } from '../shared/many.ts';
 import { textTable } from '../shared/text-table.ts';
 
 interface FamilyFinding {
@@ -45,3 +47,12 @@ export const findingsText = (findings: readonly FamilyFinding[]): string =>
     ['found', 'topics', 'streams'],
     ...findings.map(({ family, topics, streams }) => [family, String(topics), String(streams)]),
   ]);
+
+/** Topics with numbers that no rule of the config reads: settings, counters of a family, unknown layouts. */
+export function notReadText(config: Config, survey: Survey): string {
+  const router = createRouter(config);
+  const topics = survey.topics().filter(({ topic }) => router.rulesOf(topic).length === 0);
+  if (topics.length === 0) return '';
+  const names = topics.slice(0, 5).map(({ topic }) => topic);
+  return `not read: ${many(topics.length, 'topic')} without a known measurement: ${names.join(', ')}${topics.length > 5 ? ', …' : ''}\n`;
+}

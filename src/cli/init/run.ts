@@ -33,7 +33,7 @@ import {
   SYSTEM_CONFIG,
 } from './config-file.ts';
 import { CREDENTIAL_PATH, keepCredential } from './credential.ts';
-import { findingsOf, findingsText, tryOut } from './findings.ts';
+import { findingsOf, findingsText, notReadText, tryOut } from './findings.ts';
 import type { InitFlags } from './init.ts';
 import { hasService, startService } from './service.ts';
 
@@ -71,11 +71,12 @@ export async function init(flags: InitFlags, output: InitOutput): Promise<void> 
 
   const first = existing?.streams.length ?? 0;
   const text = configText(path, flags, login, heard, existing);
-  const tried = tryOut(parseConfig(text, path), heard.recording);
+  const made = parseConfig(text, path);
+  const tried = tryOut(made, heard.recording);
   const findings = findingsOf(rules, tried, first);
   const rejects = tried.rejects();
   if (!flags.json) {
-    out(`${findingsText(findings)}\n`);
+    out(`${findingsText(findings)}${notReadText(made, heard.survey)}\n`);
     for (const { topic, reason, detail, count } of rejects.slice(0, 20))
       out(`rejected: ${topic}: ${reason} (${count}) ${detail}\n`);
   }

@@ -160,6 +160,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
       'Sparkplug B',
     ])
       expect(out).toMatch(new RegExp(`^${family} +\\d+ +\\d+$`, 'm'));
+    expect(out).toMatch(/^not read: \d+ topics without a known measurement: N\/c0619ab1\/heartbeat, /m);
     expect(out).not.toContain('rejected');
     expect(err).toContain(`wrote ${path}`);
     expect(err).toMatch(/\d messages? on \d+ topics?/);
