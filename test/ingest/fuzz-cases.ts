@@ -222,24 +222,27 @@ const KINDS: readonly {
 
 export interface FuzzReport {
   readonly cases: number;
-  readonly readings: number;
+  /** Number of readings by format. */
+  readonly readings: Readonly<Record<PayloadKind, number>>;
   /** How often each reason came up. */
   readonly rejects: Readonly<Record<string, number>>;
 }
 
-/** Every case goes through one decoder; fails the test on a throw, or on a reading or reject that is not as promised. */
-export function fuzzDecoders(seed: number, cases: number): FuzzReport {
+/** @param each cases of each decoder. Every case goes through one decoder; fails the test on a throw, or on a reading or reject that is not as promised. */
+export function fuzzDecoders(seed: number, each: number): FuzzReport {
+  const cases = each * KINDS.length;
   const random = randomOf(seed);
   const decoders = KINDS.map(({ kind, fields, ...more }) => createDecoder(kind, settings(fields, more)));
   const rejects: Record<string, number> = {};
-  let readings = 0;
+  const readings = Object.fromEntries(PAYLOAD_KINDS.map((kind) => [kind, 0])) as Record<PayloadKind, number>;
   const prototypeKeys = Object.getOwnPropertyNames(Object.prototype).join();
   const wrong = (what: string, at: number, payload: Buffer): never =>
     expect.fail(
       `case ${at} of seed ${seed}: ${what} from ${KINDS[at % KINDS.length]?.kind} on ${payload.toString('hex')}`,
     );
   for (let at = 0; at < cases; at += 1) {
-    const home = AT_HOME[KINDS[at % KINDS.length]?.kind ?? 'auto'] ?? { seeds: [0], topics: ['s/a'] };
+    const { kind } = KINDS[at % KINDS.length]!;
+    const home = AT_HOME[kind] ?? { seeds: [0], topics: ['s/a'] };
     const pick = <T>(list: readonly T[]): T => list[Math.floor(random() * list.length)] as T;
     const atHome = random() < 0.8;
     const payload = mutate(atHome ? (SEEDS[pick(home.seeds)] as Buffer) : pick(SEEDS), random);
@@ -247,7 +250,7 @@ export function fuzzDecoders(seed: number, cases: number): FuzzReport {
     const message = new Message(topic, payload, ARRIVAL + at, 32);
     const sink = {
       reading(field: string, value: number, timeMs: number | null, unit: string | null): void {
-        readings += 1;
+        readings[kind] += 1;
         if (!Number.isFinite(value)) wrong(`value ${value}`, at, payload);
         if (timeMs !== null && !(Math.abs(timeMs) <= 8.64e15)) wrong(`time ${timeMs}`, at, payload);
         if (typeof field !== 'string' || (unit !== null && typeof unit !== 'string'))
