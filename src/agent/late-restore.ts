@@ -13,6 +13,11 @@ import type { Restorable } from './restore.ts';
 
 /** An agent with no more streams restores all of them before it connects. */
 const AT_ONCE = 256;
+/**
+ * Also with no more of these, whose states are rebuilt from thousands of samples: on a slow board it would not be ready before the
+ * service manager ends it, again and again.
+ */
+const REBUILT_AT_ONCE = 16;
 /** Most time of a turn, ms; a stream with many samples may take longer. New readings wait meanwhile. */
 const TURN_MS = 200;
 /** Samples replayed in the first turn, and the limits of later ones; few samples make small batches for the network. */
@@ -102,7 +107,10 @@ export class LateRestore {
 
   /** Queues streams for a later restore. @returns those that must be restored at once */
   defer(streams: readonly KnownStream[]): readonly KnownStream[] {
-    if (streams.length <= (this.parts.atOnce ?? AT_ONCE)) return streams;
+    const { atOnce = AT_ONCE, startOf } = this.parts;
+    const areFew = (): boolean =>
+      streams.filter((stream) => startOf(stream).state === 'rebuilt').length <= REBUILT_AT_ONCE;
+    if (streams.length <= atOnce && areFew()) return streams;
     for (const stream of streams) this.put(stream);
     return this.takeLinked([]);
   }

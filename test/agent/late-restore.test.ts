@@ -758,3 +758,16 @@ describe('the work of a restore', () => {
     expect(restored).toEqual(['0,1,3 after 1', '2 after 30']);
   });
 });
+
+test('states that must be rebuilt do not delay the start of an agent with few streams', () => {
+  const deferred = (streams: number, state: 'saved' | 'rebuilt'): number => {
+    const late = new LateRestore({
+      store: { failedReads: 0, sliceStart: () => Number.NEGATIVE_INFINITY, since: () => [] },
+      startOf: () => ({ state, fromMs: [START] }),
+      replayFromMs: () => START,
+    });
+    late.defer(Array.from({ length: streams }, (_, i) => ({ spec: testSpec(`${i}`), firstMs: START })));
+    return late.size;
+  };
+  expect([deferred(16, 'rebuilt'), deferred(17, 'rebuilt'), deferred(256, 'saved')]).toEqual([0, 17, 0]);
+});
