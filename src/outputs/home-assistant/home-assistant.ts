@@ -230,8 +230,13 @@ export class HomeAssistant implements Output {
 
   private sendAlerts(): void {
     const alerts = [...this.alerts].map(([id, alert]) => ({ id, ...alertMessage(alert) }));
-    const payload = JSON.stringify({ count: alerts.length, alerts });
-    this.parts.send({ topic: this.parts.topics.alerts, payload, qos: 1, retain: true });
+    const topic = this.parts.topics.alerts;
+    const most = this.parts.maxMessageBytes() - Buffer.byteLength(topic);
+    // without their texts, or their number alone, rather than a former list that the broker retains
+    const lists = [alerts, alerts.map(({ id }) => ({ id })), []];
+    const payloads = lists.map((list) => JSON.stringify({ count: alerts.length, alerts: list }));
+    const payload = payloads.find((text) => Buffer.byteLength(text) <= most) ?? (payloads.at(-1) as string);
+    this.parts.send({ topic, payload, qos: 1, retain: true });
   }
 
   /** Announces everything, and removes what no longer exists. */

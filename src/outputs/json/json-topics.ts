@@ -117,7 +117,12 @@ export class JsonTopics implements Output {
   }
 
   score(stream: string, scores: readonly LeadScore[], window: number): void {
-    this.json(this.topics.score(stream), scoreMessage(scores, window));
+    const topic = this.topics.score(stream);
+    const most = this.parts.maxMessageBytes() - Buffer.byteLength(topic);
+    const textOf = (leads: number): string => JSON.stringify(scoreMessage(scores.slice(0, leads), window));
+    let leads = scores.length;
+    while (leads > 1 && Buffer.byteLength(textOf(leads)) > most) leads--;
+    this.text(topic, textOf(leads), true);
   }
 
   reset(stream: string): void {

@@ -211,6 +211,20 @@ test('summaries: rounded, paced, with the anomaly of their bucket, and the newes
   expect(texts()).toHaveLength(3);
 });
 
+test('alerts are listed without their texts, or counted, if the broker takes no more', () => {
+  const alertsWith = (mostBytes: number) => {
+    const { output, sent } = setUp([], undefined, mostBytes);
+    output.connected();
+    output.alert('store', { severity: 'error', text: 'disk', sinceMs: 0 });
+    output.alert('clock', { severity: 'error', text: 'x'.repeat(100), sinceMs: 0 });
+    return JSON.parse(String(sent.filter(({ topic }) => topic === 'gatecast/n/alerts').at(-1)?.payload));
+  };
+  expect(alertsWith(1000).alerts).toHaveLength(2);
+  expect(alertsWith(1000).alerts[1].text).toHaveLength(100);
+  expect(alertsWith(100)).toEqual({ count: 2, alerts: [{ id: 'store' }, { id: 'clock' }] });
+  expect(alertsWith(50)).toEqual({ count: 2, alerts: [] });
+});
+
 test('alerts that hold are one message, also when there are none', () => {
   const { output, sent } = setUp([]);
   const alerts = () =>

@@ -39,6 +39,7 @@ const DEFAULTS = validateConfig({ node: 'n', mqtt: { url: 'mqtt://b' }, streams:
 function make(
   settings: Partial<ReturnType<JsonTopicsParts['config']>['publish']> = {},
   streams: string[] = [],
+  mostBytes = Number.POSITIVE_INFINITY,
 ) {
   const sent: Outgoing[] = [];
   const output = new JsonTopics({
@@ -50,7 +51,7 @@ function make(
     store: new MemoryStore(),
     streams: () => streams.map((name) => ({ name })),
     model: () => ({ id: 'base', version: '3' }),
-    maxMessageBytes: () => Number.POSITIVE_INFINITY,
+    maxMessageBytes: () => mostBytes,
     version: '1.2.3',
     since: () => T0,
     session: 'run-1',
@@ -281,6 +282,29 @@ describe('other messages', () => {
       },
       waits_for: 'no trigger',
     });
+  });
+
+  it('score, of the first leads if the broker takes no more', () => {
+    const lead = {
+      n: 1,
+      mae: 1,
+      maeNaive: 1,
+      maeSeasonal: 1,
+      bias: 0,
+      coverage: 1,
+      loss: 1,
+      lossNaive: 1,
+      lossSeasonal: 1,
+    };
+    const all = [1, 2, 3, 4].map((h) => ({ ...lead, lead: h }));
+    const whole = make();
+    whole.output.score('a', all, 9);
+    const size = (sent: readonly Outgoing[]) =>
+      Buffer.byteLength(String(sent[0]?.payload)) + 'gatecast/n/score/a'.length;
+    expect(whole.json().by_lead.map(({ h }: { h: number }) => h)).toEqual([1, 2, 3, 4]);
+    const short = make({}, [], size(whole.sent) - 1);
+    short.output.score('a', all, 9);
+    expect(short.json()).toEqual({ ...whole.json(), by_lead: whole.json().by_lead.slice(0, 3) });
   });
 
   it('score', () => {
