@@ -24,6 +24,29 @@ export const isStart = (key: string, value: unknown): boolean =>
   START.test(key) &&
   isTimeMember('time', value);
 
+interface Beside {
+  readonly start: string | undefined;
+  readonly step: string | undefined;
+  readonly time: string | null;
+}
+
+/** Searched once for all lists of an object, because it may have very many. */
+const found = new WeakMap<Tree, Beside>();
+
+function besideOf(tree: Tree): Beside {
+  let beside = found.get(tree);
+  if (beside === undefined) {
+    const keys = Object.keys(tree);
+    beside = {
+      start: keys.find((key) => isStart(key, tree[key])),
+      step: keys.find((key) => STEP.test(key) && numberOf(tree[key]) > 0),
+      time: timeKeyOf(tree),
+    };
+    found.set(tree, beside);
+  }
+  return beside;
+}
+
 /** The readings of such a list with their times; null: it is none. A text tells why the times are not known. */
 export function relativeRows(
   tree: Tree,
@@ -35,21 +58,20 @@ export function relativeRows(
   const isObjects = list.every(isTree);
   if (list.length < 2 || !(isObjects || list.every((value) => value === null || typeof value === 'number')))
     return null;
-  const keys = Object.keys(tree);
   // `t` is an offset beside the base time of SenML
   const isOffset = (one: string): boolean =>
     OFFSET.test(one) || isTimeKey(one) || (one === 't' && Object.hasOwn(tree, 'bt'));
   const key = isObjects
     ? Object.keys(first as Tree).find((one) => isOffset(one) && differs(list, one))
-    : keys.find((one) => STEP.test(one) && numberOf(tree[one]) > 0);
+    : besideOf(tree).step;
   if (key === undefined) return null;
-  const found = (isObjects ? OFFSET : STEP).exec(key);
-  const start = keys.find((one) => isStart(one, tree[one]));
+  const named = (isObjects ? OFFSET : STEP).exec(key);
+  const { start, time } = besideOf(tree);
   // it may as well correct the value
   if (start === undefined && /^offset/i.test(key)) return null;
-  const base = start ?? (isObjects ? timeKeyOf(tree) : null);
+  const base = start ?? (isObjects ? time : null);
   const baseMs =
-    base === null || (found === null && key !== 't') ? null : parseTime(tree[base], zone, arrivalMs);
+    base === null || (named === null && key !== 't') ? null : parseTime(tree[base], zone, arrivalMs);
   if (base === null || baseMs === null)
     return isObjects ? `${key} of the readings is no time that is read` : null;
   const steps = list.map((element, at) =>
@@ -59,7 +81,7 @@ export function relativeRows(
     ([low, high], step) => [Math.min(low, step), Math.max(high, step)],
     [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY],
   );
-  const unit = key === 't' ? 's' : found?.[1];
+  const unit = key === 't' ? 's' : named?.[1];
   // beside a number of ms, offsets of a second and more are ms
   const isMs =
     unit === undefined
@@ -70,10 +92,10 @@ export function relativeRows(
   if (waitMs < -FUTURE_MS || (unit === undefined && waitMs > MAX_WAIT * unitMs * (most - least)))
     return `the unit of ${key} is not clear; name it ${key}_s or ${key}_ms`;
   return list.map((element, at) => {
-    const time = baseMs + unitMs * (steps[at] as number);
-    if (!isTree(element)) return { time, v: element };
+    const ownMs = baseMs + unitMs * (steps[at] as number);
+    if (!isTree(element)) return { time: ownMs, v: element };
     const { [key]: _, ...members } = element;
-    return { ...members, time };
+    return { ...members, time: ownMs };
   });
 }
 

@@ -1443,7 +1443,12 @@ describe('what is nearly JSON', () => {
       [...'serialnumber'].map((c, bit) => ((n >> bit) & 1 ? c.toUpperCase() : c)).join('');
     const members = Array.from({ length: 4000 }, (_, n) => `"${spelt(n)}":"x"`).join();
     const twice = Array(2).fill(`{"date":"2026-11-29","v":1,${members}}`).join();
-    expect(computed(() => routed('{ match: s, fields: [v] }', [['s', `[${twice}]`]])).ms).toBeLessThan(1000);
+    for (const rule of ['{ match: s, fields: [v] }', '{ match: s }'])
+      expect(computed(() => routed(rule, [['s', `[${twice}]`]])).ms).toBeLessThan(1000);
+    for (const offsets of ['[{"dt":1},{"dt":2}]', '[null,null]']) {
+      const lists = `{${Array.from({ length: 7000 }, (_, n) => `"l${n}":${offsets}`).join()}}`;
+      expect(computed(() => routed('{ match: s }', [['s', lists]])).ms).toBeLessThan(1000);
+    }
   });
 });
 
