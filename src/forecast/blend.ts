@@ -71,7 +71,7 @@ export class Blend {
       coverage,
       // The same direction may be stored on another turn of the circle.
       past: features.line.isCircle ? null : past,
-      excess: (median) => Math.abs(median - past.bounds.hold(median)),
+      bounds: past.bounds,
     });
     this.adapter = network ? this.makeAdapter(memory) : null;
     this.young = new Young(intervalMs, parts, features.line.isCircle, memory);

@@ -156,6 +156,11 @@ export class Situations {
     }
   }
 
+  /** Usual size of an error at lead k + 1 in calm stretches; 0 while unknown. */
+  calmSize(k: number): number {
+    return this.lead.interpolate(this.state, ROW, CALM * WIDTH + SIZE, k);
+  }
+
   private level(median: number): number {
     return median < this.low ? 0 : median > this.high ? 2 : 1;
   }

@@ -9,6 +9,7 @@
  */
 import { MEDIAN, pinball3, Q } from '../quantiles.ts';
 import { ArrayBlock } from '../series/array-block.ts';
+import { Bounds } from '../series/bounds.ts';
 import type { History } from '../series/history.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, CLIMATE, GRU, NAIVE, SEASONAL } from './candidates.ts';
@@ -43,6 +44,8 @@ const LEVEL_MARGIN = 0.1;
 const FORESEEN = 0.2;
 /** A half interval below this share of the usual error is narrow: a meter's buckets between two impulses, a panel at night. */
 const NARROW = 0.35;
+/** A network's median may be outside the range seen by this many usual errors: it then still has its weight. */
+const OUTSIDE = 4;
 
 export interface LeadScore {
   /** Lead in steps. */
@@ -85,8 +88,8 @@ interface TrackPlaces {
   readonly season?: number;
   /** Target share of actuals inside the published interval. */
   readonly coverage?: number;
-  /** How far a median is beyond what the stream has shown; default: not at all. */
-  readonly excess?: (median: number) => number;
+  /** What the stream has shown; default: nothing. */
+  readonly bounds?: Bounds;
   /** The stream's past values, and the steps of a week; 0: too many. null: the value a week before is not used. */
   readonly past?: Past | null;
 }
@@ -99,7 +102,7 @@ interface Past {
 export class Track {
   readonly knots: readonly number[];
   private readonly tail: number;
-  private readonly excess: (median: number) => number;
+  private readonly bounds: Bounds;
   private readonly scratch: TrackScratch;
   private readonly pending: IntervalRing;
   private step = 0;
@@ -135,10 +138,10 @@ export class Track {
       season = 0,
       coverage = 0.8,
       past = null,
-      excess = () => 0,
+      bounds = new Bounds(),
     } = places;
     this.tail = tailOf(coverage);
-    this.excess = excess;
+    this.bounds = bounds;
     this.scratch = scratch;
     this.knots = scratch.knots.knots;
     const n = this.knots.length;
@@ -448,6 +451,7 @@ export class Track {
     this.worth.weigh(candidates, atKnots, weights, this.known);
     this.discount(candidates);
     this.mix(candidates, out);
+    if (own !== null) this.discountOwn(own, out);
     this.keepBlend(candidates, own, out);
     this.pooled = own !== null;
     this.beginSituation(candidates);
@@ -498,14 +502,32 @@ export class Track {
       const quantiles = candidates[c];
       if (quantiles === null) continue;
       for (let k = 0; k < this.leads; k++) {
-        const excess = this.excess(quantiles[k * Q + MEDIAN]);
-        if (excess === 0) continue;
-        const half = (quantiles[k * Q + Q - 1] - quantiles[k * Q]) / 2;
-        const lost = weights[k * C + c] * (1 - (half ** 2 / (half ** 2 + excess ** 2)) ** 2);
-        if (!(lost < 1)) continue;
+        const lost = weights[k * C + c] * this.discredit(k, quantiles);
+        if (lost === 0 || !(lost < 1)) continue;
         weights[k * C + c] -= lost;
         for (let i = k * C; i < (k + 1) * C; i++) weights[i] /= 1 - lost;
       }
+    }
+  }
+
+  /** Share that a network's forecast loses at lead k + 1, by how far its median is beyond what the stream has shown. */
+  private discredit(k: number, quantiles: Float64Array): number {
+    const { bounds } = this;
+    const median = quantiles[k * Q + MEDIAN];
+    const outside = bounds.beyond(median);
+    const usual = outside > 0 ? this.situations.calmSize(k) : 0;
+    const far = usual > 0 ? outside - OUTSIDE * usual : 0;
+    const excess = Math.max(Math.abs(median - bounds.hold(median)), far);
+    if (excess === 0) return 0;
+    const half = (quantiles[k * Q + Q - 1] - quantiles[k * Q]) / 2;
+    return 1 - (half ** 2 / (half ** 2 + excess ** 2)) ** 2;
+  }
+
+  /** Moves the own network's forecast, as far as it is beyond what the stream has shown, to the blend. */
+  private discountOwn(own: Float64Array, blend: Float64Array): void {
+    for (let k = 0; k < this.leads; k++) {
+      const lost = this.discredit(k, own);
+      if (lost > 0) for (let i = k * Q; i < (k + 1) * Q; i++) own[i] += lost * (blend[i] - own[i]);
     }
   }
 

@@ -155,6 +155,12 @@ class Side {
     return this.sign * (this.bound + compressed(beyond, free));
   }
 
+  /** How far a value is beyond the bound and the least room; less as records are more frequent. */
+  beyond(value: number, range: number): number {
+    const beyond = this.sign * value - this.bound - LEAST * range;
+    return Math.max(0, beyond) * Math.max(0, 1 - this.share / RISING);
+  }
+
   /** Compresses a value beyond a bound that the stream has often reached or approached, or that new records exceed by little. */
   limit(value: number, range: number): number {
     const beyond = this.sign * value - this.bound;
@@ -216,6 +222,12 @@ export class Bounds {
     const range = this.high - this.low;
     if (!(range > 0)) return value;
     return value > this.high ? this.above.hold(value, range) : this.below.hold(value, range);
+  }
+
+  /** How far a value is outside the range of past values: 0 while there is none, and for a stream that rises or falls permanently. */
+  beyond(value: number): number {
+    if (this.holds(value, value)) return 0;
+    return (value > this.high ? this.above : this.below).beyond(value, this.high - this.low);
   }
 
   /** Like `hold`, for a published value: beyond a level that was often reached there is less room, or none. */

@@ -8,6 +8,7 @@ import { Weights } from '../../src/forecast/weights.ts';
 import { Widening } from '../../src/forecast/widening.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { ArrayBlock } from '../../src/series/array-block.ts';
+import { Bounds } from '../../src/series/bounds.ts';
 import { LeadKnots } from '../../src/series/lead-knots.ts';
 import { normal, uniform } from '../support/random.ts';
 
@@ -110,12 +111,18 @@ describe('Track', () => {
 
   it('takes weight from networks as far as their medians are beyond what the stream has shown', () => {
     const candidates = Array.from({ length: C }, (_, c) => (c === RECURRENCE ? null : candidate(20, 0.2)));
-    const weightsWith = (excess: number): number[] => {
-      const track = new Track(LEADS, { excess: () => excess });
+    const heldTo = (held: number): Bounds => {
+      const bounds = new Bounds();
+      bounds.hold = (value) => Math.min(value, held);
+      return bounds;
+    };
+    const weightsWith = (held: number): number[] => {
+      const track = new Track(LEADS, { bounds: heldTo(held) });
       track.combine(candidates, () => {}, new Float64Array(LEADS * Q));
       return [...track.weights];
     };
-    const [within, beyond, far] = [weightsWith(0), weightsWith(0.8 * 1.4), weightsWith(1e6)];
+    const median = candidates[GRU]![2 * Q + MEDIAN]!;
+    const [within, beyond, far] = [weightsWith(1e6), weightsWith(median - 0.8 * 1.4), weightsWith(-1e6)];
     const networks = (weights: number[], k: number): number =>
       weights[k * C + GRU]! + weights[k * C + ADAPTER]!;
     // At lead 3 as far beyond as half the interval: a quarter.
@@ -127,6 +134,10 @@ describe('Track', () => {
       for (const weights of [beyond, far])
         expect(weights.slice(k * C, (k + 1) * C).reduce((sum, weight) => sum + weight)).toBeCloseTo(1, 12);
     }
+    // The own network's forecast moves to the blend.
+    const [own, out] = [candidate(20, 0.2), new Float64Array(LEADS * Q)];
+    new Track(LEADS, { bounds: heldTo(-1e6) }).combine(candidates, () => {}, out, undefined, own);
+    expect([...own]).toEqual([...out].map((value) => expect.closeTo(value, 6)));
   });
 
   it('publishes the blend with each half times its factor, which grows with every miss and falls with every hit', () => {

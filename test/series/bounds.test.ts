@@ -130,6 +130,18 @@ describe('bounds', () => {
     expect(slow.limit(150)).toBeGreaterThan(105);
   });
 
+  it('tell how far a value is outside the range, of a stream that does not rise or fall permanently', () => {
+    const tank = shown(Array.from({ length: 2000 }, (_, i) => 92 - (77 * (i % 200)) / 200));
+    // A hundredth of the range may be chance.
+    for (const value of [80, 92.7, 14.7]) expect(tank.beyond(value)).toBe(0);
+    expect(tank.beyond(154)).toBeCloseTo(61.2, 0);
+    expect(tank.beyond(5)).toBeCloseTo(9.6, 0);
+    const rising = shown(Array.from({ length: 400 }, (_, i) => i));
+    expect(rising.beyond(600)).toBe(0);
+    expect(rising.beyond(-50)).toBeCloseTo(46.01, 6);
+    expect(shown([1, 2, 3]).beyond(50)).toBe(0);
+  });
+
   it('do not change values within the range, or any value while little is known', () => {
     const few = shown([1, 2, 3]);
     expect(few.hold(50)).toBe(50);
