@@ -18,7 +18,6 @@ import {
 } from './database.ts';
 import { Reserve } from './reserve.ts';
 import { salvage } from './salvage.ts';
-import { trimSize, usedBytes } from './trimming.ts';
 
 export interface StoreFault {
   readonly kind: /** Samples are kept in memory alone until `recovered`. */
@@ -46,8 +45,10 @@ interface ConnectionOptions {
   readonly onFault: (fault: StoreFault) => void;
   /** Called after every opening of a database: at start, after a fault, and as a replacement of a damaged one. */
   readonly onOpen: (db: Database) => void;
-  /** Rows were deleted because the disk is full. */
-  readonly onTrimmed: (rows: number) => void;
+  /** The disk is full: deletes the oldest rows, if needed, and returns their number. */
+  readonly deleteOldest: (db: Database, hasReserve: boolean) => number;
+  /** Rows deleted because the disk was full, since the start. */
+  readonly deleted: () => number;
   /** How long all writes must succeed before an outage or a full disk counts as over, ms. */
   readonly steadyMs: number;
 }
@@ -63,7 +64,6 @@ const SALVAGE_KEY = 'store.salvage';
 
 export class DatabaseConnection {
   private readonly reserve: Reserve;
-  private cap = Number.POSITIVE_INFINITY;
   private database: Database | null = null;
   /** The opened file, to notice that it was removed or replaced: SQLite would write on, to a file without a name. */
   private file = '';
@@ -102,9 +102,13 @@ export class DatabaseConnection {
     return this.unanswered;
   }
 
-  /** Upper limit of the database size: its size after the disk was full, until the disk has free space again. */
-  get capBytes(): number {
-    return this.cap;
+  /** Whether the disk was full, and has no room for the reserve yet. */
+  get isFull(): boolean {
+    return this.full;
+  }
+
+  private get deletedText(): string {
+    return `${this.options.deleted()} of the oldest samples were deleted since the start`;
   }
 
   /** Reports all other faults instead of throwing. @throws STORE_NEWER */
@@ -171,8 +175,7 @@ export class DatabaseConnection {
     if (this.outage) this.report('recovered', 'samples are written again');
     this.outage = false;
     if (!this.reserve.take()) return;
-    this.cap = Number.POSITIVE_INFINITY;
-    if (this.full) this.report('disk-free', 'the disk has room again');
+    if (this.full) this.report('disk-free', `the disk has room again; ${this.deletedText}`);
     this.full = false;
   }
 
@@ -212,6 +215,13 @@ export class DatabaseConnection {
   private waitLonger(): void {
     this.retryAt = this.options.clock.monotonic() + this.retryMs;
     this.retryMs = Math.min(this.retryMs * 2, RETRY_MS[1]);
+  }
+
+  /** Closes the database for good; `lost` rows could not be written. */
+  end(lost: number): void {
+    if (this.full && this.options.deleted() > 0) this.report('disk-full', this.deletedText);
+    if (lost > 0) this.report('dropping', `${lost} rows could not be written before the end; they are lost`);
+    this.close();
   }
 
   close(): void {
@@ -286,33 +296,29 @@ export class DatabaseConnection {
     };
     mark(UPSERT_META, SALVAGE_KEY, damaged.path);
     this.damaged = null;
-    const rows = salvage(damaged.path, db);
+    const { samples, isLimited } = salvage(damaged.path, db);
     mark('DELETE FROM meta WHERE key = ?', SALVAGE_KEY);
     this.report(
       'quarantined',
-      `the database was damaged (${damaged.reason}); it was moved to ${damaged.path}, and ${rows} samples were recovered`,
+      `the database was damaged (${damaged.reason}); it was moved to ${damaged.path}, and ${isLimited ? 'the newest ' : ''}${samples} samples were copied; ${isLimited ? 'older samples' : 'unreadable ones'} are in that file only`,
     );
   }
 
   /**
-   * On a full disk: frees the reserve, checkpoints the WAL and deletes the oldest tenth of the rows. New rows then use
-   * the freed pages, and the file need not grow.
+   * On a full disk: frees the reserve, checkpoints the WAL and lets the oldest rows be deleted. New rows then use the freed pages, and
+   * the file need not grow.
    */
   private makeRoom(): boolean {
     if (this.database === null) return false;
     this.steadySince = null;
     if (!this.full) this.report('disk-full', 'the oldest samples are deleted to make room for new ones');
     this.full = true;
-    this.reserve.release();
+    const hasReserve = this.reserve.release();
     try {
       this.database.pragma('wal_checkpoint(TRUNCATE)');
-      const target = usedBytes(this.database) * 0.9;
-      let removed = 0;
-      for (let slice = 1; slice > 0; removed += slice) slice = trimSize(this.database, target);
-      this.database.pragma('wal_checkpoint(TRUNCATE)');
-      this.cap = target;
-      this.options.onTrimmed(removed);
-      return removed > 0;
+      const removed = this.options.deleteOldest(this.database, hasReserve);
+      if (removed > 0) this.database.pragma('wal_checkpoint(TRUNCATE)');
+      return hasReserve || removed > 0;
     } catch {
       return false;
     }

@@ -12,27 +12,36 @@ const MAX_GAPS = 1000;
 /** Rows of one transaction: few enough for the rest of a full disk, enough that syncs cost little. */
 const BATCH_ROWS = 10_000;
 
-/** @returns the number of copied samples. Never throws. */
-export function salvage(damagedPath: string, into: Database): number {
+interface Copied {
+  /** Number of copied samples. */
+  readonly samples: number;
+  /** Whether older ones, which can be read, were left out. */
+  readonly isLimited: boolean;
+}
+
+const NOTHING: Copied = { samples: 0, isLimited: false };
+
+/** Never throws. */
+export function salvage(damagedPath: string, into: Database, maxRows = MAX_ROWS): Copied {
   let from: Database;
   try {
     from = openReadOnly(damagedPath);
   } catch {
-    return 0;
+    return NOTHING;
   }
   try {
     // Rows are useless without the names of their streams.
-    if (!copyTable(from, into, 'stream', ['id', 'name'])) return 0;
+    if (!copyTable(from, into, 'stream', ['id', 'name'])) return NOTHING;
     copyTable(from, into, 'meta', ['key', 'value']);
     copyTable(from, into, 'forgotten', ['stream', 'cursor']);
     const snapshot = ['stream', 'slot', 'saved', 'model', 'replay_from', 'sha256', 'bytes'];
     copyTable(from, into, 'snapshot', snapshot);
     copyTable(from, into, 'reject', ['day', 'stream', 'reason', 'count']);
     copyTable(from, into, 'anomaly', ['time', 'stream', 'observed', 'score']);
-    return copySamples(from, into);
+    return copySamples(from, into, maxRows);
   } catch {
     // The disk refused the commit.
-    return 0;
+    return NOTHING;
   } finally {
     from.close();
   }
@@ -64,33 +73,36 @@ function copyTable(from: Database, into: Database, table: string, columns: reado
   return found;
 }
 
-function copySamples(from: Database, into: Database): number {
+function copySamples(from: Database, into: Database, maxRows: number): Copied {
   const insert = into.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
   // A stream whose name is lost: the next new stream would get its id, and so its rows.
   const named = new Set(into.prepare('SELECT id FROM stream').pluck().all());
   const aboutMs = into.prepare('SELECT max(replay_from) FROM snapshot').pluck().get() as number | null;
   let count = 0;
+  let left = maxRows;
+  let isLimited = false;
   let rows: unknown[][] = [];
   const write = (): void => {
     count += into.transaction(() => rows.reduce((sum, row) => sum + copied(insert, row), 0))();
     rows = [];
   };
   try {
-    let left = MAX_ROWS;
     for (const row of newestFirst(from, aboutMs ?? Number.MAX_SAFE_INTEGER)) {
+      isLimited = left-- === 0;
+      if (isLimited) break;
       if (named.has(row[1])) rows.push(row);
       if (rows.length === BATCH_ROWS) write();
-      if (--left === 0) break;
     }
   } catch {
     // Rows that fit on a full disk are kept.
+    isLimited = true;
   }
   try {
     write();
   } catch {
-    // The disk is full.
+    isLimited = true;
   }
-  return count;
+  return { samples: count, isLimited };
 }
 
 /**

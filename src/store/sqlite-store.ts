@@ -22,7 +22,7 @@ import { type NamedSample, type SampleTime, sliceEnd, sliceStart } from './readi
 import { RejectCounts } from './reject-counts.ts';
 import { readSnapshot, readSnapshotStart, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
-import { trimSize, trimSlice } from './trimming.ts';
+import { trimRows, trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
 
 export type { StoreFault } from './database-connection.ts';
@@ -78,6 +78,8 @@ export class SqliteStore implements Store {
   private settledAt = Number.NEGATIVE_INFINITY;
   private written = 0;
   private deletedForSpace = 0;
+  /** Most rows while the disk is full: as many as there were then, however much the saved states grow. */
+  private maxRows = Number.POSITIVE_INFINITY;
   /** Time up to which the age of samples is counted, ms, and since when (monotonic). */
   private aged: { readonly ms: number; readonly sinceMs: number } | null = null;
   private refusedRows = 0;
@@ -99,10 +101,13 @@ export class SqliteStore implements Store {
       steadyMs: options.steadyMs ?? STEADY_MS,
       onFault: options.onFault,
       onOpen: (db) => this.opened(db),
-      onTrimmed: (rows) => {
-        this.rows -= rows;
-        this.deletedForSpace += rows;
+      deleteOldest: (db, hasReserve) => {
+        // The reserve holds the next batch, after which as many old rows are deleted.
+        const removed = hasReserve ? 0 : this.deleteOldest(db, Math.ceil(this.rows / 10));
+        this.maxRows = Math.max(BATCH_ROWS, this.rows);
+        return removed;
       },
+      deleted: () => this.deletedForSpace,
     });
   }
 
@@ -214,7 +219,10 @@ export class SqliteStore implements Store {
     });
     if (!settled) return false;
     this.connection.succeeded();
-    this.connection.run((db) => this.trimmed(trimSize(db, this.maxBytes)));
+    this.connection.run((db) => {
+      this.rows -= trimSize(db, this.options.maxBytes);
+      if (this.connection.isFull) this.deleteOldest(db, this.rows - this.maxRows);
+    });
     return true;
   }
 
@@ -354,8 +362,8 @@ export class SqliteStore implements Store {
     this.connection.run((db) => {
       this.measured(() => {
         const agedMs = this.age(db, nowMs);
-        removed = trimSlice(db, { maxBytes: this.maxBytes, retentionMs: this.options.retentionMs }, agedMs);
-        this.trimmed(removed);
+        removed = trimSlice(db, this.options, agedMs);
+        this.rows -= removed;
         if (removed > 0) this.keepCounts(db);
       });
     });
@@ -383,7 +391,7 @@ export class SqliteStore implements Store {
     this.connection.read((db) => this.keepCounts(db));
     this.closed = true;
     this.waiting.segments.close();
-    this.connection.close();
+    this.connection.end(this.waiting.unwritten);
   }
 
   /** The time by which samples are old, ms: follows a clock that jumps ahead slowly. */
@@ -402,10 +410,6 @@ export class SqliteStore implements Store {
     const write = db.prepare(UPSERT_META);
     write.run(ROWS_KEY, String(this.rows));
     if (this.aged !== null) write.run(AGED_KEY, String(this.aged.ms));
-  }
-
-  private get maxBytes(): number {
-    return Math.min(this.options.maxBytes, this.connection.capBytes);
   }
 
   /** Writes waiting rows. Returns whether everything is in the journal or the database. */
@@ -484,9 +488,12 @@ export class SqliteStore implements Store {
     this.options.onFault({ kind: 'row-refused', message: `the database refuses ${rows} rows` });
   }
 
-  private trimmed(rows: number): void {
-    this.rows -= rows;
-    if (this.connection.capBytes < this.options.maxBytes) this.deletedForSpace += rows;
+  /** Deletes the oldest rows because the disk is full. */
+  private deleteOldest(db: Database, rows: number): number {
+    const removed = trimRows(db, rows);
+    this.rows -= removed;
+    this.deletedForSpace += removed;
+    return removed;
   }
 
   private opened(db: Database): void {

@@ -1,4 +1,5 @@
 import {
+  existsSync,
   mkdirSync,
   readdirSync,
   readFileSync,
@@ -18,6 +19,7 @@ import { openReader } from '../../src/store/reading.ts';
 import { salvage } from '../../src/store/salvage.ts';
 import { Segments } from '../../src/store/segments.ts';
 import type { SqliteStore, SqliteStoreOptions, StoreFault } from '../../src/store/sqlite-store.ts';
+import { Waiting } from '../../src/store/waiting.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { openStore } from '../support/stores.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -345,29 +347,72 @@ describe('faults', () => {
     expect(count(again.store, 'b')).toBe(1);
   });
 
-  it('deletes the oldest rows while the disk is full, and counts them', () => {
-    const { store, clock, kinds } = open(temp(), { steadyMs: 1000 });
+  it('deletes the oldest rows while the disk is full, no more than needed whatever the states take, and counts them', () => {
+    const dir = temp();
+    const { store, clock, kinds, faults } = open(dir, { steadyMs: 1000 });
     for (let i = 0; i < 20_000; i++) store.append(sample('a', i));
+    const states = Array.from({ length: 40 }, (_, i) => ({
+      stream: `s${i}`,
+      modelHash: 'm',
+      replayFromMs: T0,
+      bytes: new Uint8Array(50_000),
+    }));
+    store.saveSnapshots(states);
     store.settle();
-    store.append(sample('a', 20_000));
-    const full = vi.spyOn(Sqlite.prototype, 'transaction').mockImplementationOnce(() => {
-      throw new Sqlite.SqliteError('database or disk is full', 'SQLITE_FULL');
-    });
-    expect(store.settle()).toBe(true);
-    full.mockRestore();
-    const values = [...store.samples('a', 0)].map(({ value }) => value);
-    const first = 20_001 - values.length;
-    expect(values).toEqual(Array.from(values, (_, i) => first + i));
-    expect([first > 500, first < 4000]).toEqual([true, true]);
-    expect(store.stats()).toMatchObject({ samples: values.length, deletedForSpace: first });
+    const settleOnFullDisk = (i: number): void => {
+      store.append(sample('a', i));
+      const full = vi.spyOn(Sqlite.prototype, 'transaction').mockImplementationOnce(() => {
+        throw new Sqlite.SqliteError('database or disk is full', 'SQLITE_FULL');
+      });
+      expect(store.settle()).toBe(true);
+      full.mockRestore();
+    };
+    // The reserve is used, and as many old rows are deleted as new ones came.
+    settleOnFullDisk(20_000);
+    expect(store.stats()).toMatchObject({ samples: 20_000, deletedForSpace: 1 });
+    expect(existsSync(join(dir, 'gatecast.db-reserve'))).toBe(false);
+    store.saveSnapshots(states.map((one) => ({ ...one, stream: `${one.stream}b` })));
+    store.append(sample('a', 20_001));
+    store.settle();
+    expect(store.stats()).toMatchObject({ samples: 20_000, deletedForSpace: 2 });
+    // Without a reserve, a tenth.
+    settleOnFullDisk(20_002);
+    expect(store.stats()).toMatchObject({ samples: 18_000, deletedForSpace: 2003 });
+    expect([...store.samples('a', 0)].map(({ value }) => value)).toEqual(
+      Array.from({ length: 18_000 }, (_, i) => 2003 + i),
+    );
     expect(kinds()).toEqual(['disk-full']);
     for (const kept of [['disk-full'], ['disk-full', 'disk-free']]) {
-      store.append(sample('a', 20_001 + kept.length));
+      store.append(sample('a', 20_003 + kept.length));
       store.settle();
       expect(kinds()).toEqual(kept);
       clock.advance(1000);
     }
-    expect(store.stats()).toMatchObject({ samples: values.length + 2, deletedForSpace: first });
+    store.append(sample('a', 20_006));
+    store.settle();
+    expect(store.stats()).toMatchObject({ samples: 18_002, deletedForSpace: 2004 });
+    expect(faults.at(-1)?.message).toMatch(/^the disk has room again; 2004 of the oldest samples/);
+  });
+
+  it('says at its end how many samples it deleted and could not write', () => {
+    const { store, faults } = open(temp());
+    for (let i = 0; i < 2; i++) store.append(sample('a', i));
+    store.settle();
+    store.append(sample('a', 2));
+    const full = (): never => {
+      throw new Sqlite.SqliteError('database or disk is full', 'SQLITE_FULL');
+    };
+    const disks = [
+      vi.spyOn(Waiting.prototype, 'write').mockImplementation(full),
+      vi.spyOn(Sqlite.prototype, 'transaction').mockImplementation(full),
+    ];
+    store.close();
+    for (const disk of disks) disk.mockRestore();
+    const said = faults.map(({ kind, message }) => `${kind}: ${message}`).slice(-2);
+    expect(said).toEqual([
+      'disk-full: 1 of the oldest samples were deleted since the start',
+      'dropping: 1 rows could not be written before the end; they are lost',
+    ]);
   });
 
   it('copies the readable data of a damaged database, including the newest', () => {
@@ -385,6 +430,9 @@ describe('faults', () => {
     const again = open(dir);
     expect(again.kinds()).toEqual(['quarantined']);
     const rows = [...again.store.samples('a', 0)];
+    expect(again.faults[0]?.message).toMatch(
+      `, and ${rows.length} samples were copied; unreadable ones are in that file only`,
+    );
     expect(rows.length).toBeGreaterThan(10_000);
     expect(rows.at(-1)!.value).toBe(19_999);
     expect(again.store.stats().samples).toBe(rows.length);
@@ -556,7 +604,8 @@ describe('faults', () => {
     store.close();
     const into = openDatabase(join(temp(), 'gatecast.db'));
     into.pragma('max_page_count = 500');
-    const rows = salvage(join(dir, 'gatecast.db'), into);
+    const { samples: rows, isLimited } = salvage(join(dir, 'gatecast.db'), into);
+    expect(isLimited).toBe(true);
     expect(rows).toBeGreaterThan(1000);
     expect(rows).toBeLessThan(20_000);
     expect(into.prepare('SELECT count(*), max(time) FROM sample').raw().get()).toEqual([
@@ -564,7 +613,23 @@ describe('faults', () => {
       T0 + 19_999_000,
     ]);
     into.close();
-    expect(salvage(join(dir, 'gatecast.db'), into)).toBe(0);
+    expect(salvage(join(dir, 'gatecast.db'), into)).toEqual({ samples: 0, isLimited: false });
+  });
+
+  it('copies the newest samples of a large damaged database, and says whether that is all', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 100; i++) store.append(sample('a', i));
+    store.close();
+    for (const [most, samples] of [
+      [99, 99],
+      [100, 100],
+    ] as const) {
+      const into = openDatabase(join(temp(), 'gatecast.db'));
+      expect(salvage(join(dir, 'gatecast.db'), into, most)).toEqual({ samples, isLimited: most < 100 });
+      expect(into.prepare('SELECT max(time) FROM sample').pluck().get()).toBe(T0 + 99_000);
+      into.close();
+    }
   });
 
   it.each(['gatecast.db', 'the journal'])(
