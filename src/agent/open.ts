@@ -14,6 +14,7 @@ import type { Clock } from '../system/clock.ts';
 import { type Facts, factsReader } from '../system/facts.ts';
 import type { Condition } from './alerts.ts';
 import type { AgentOptions } from './contract.ts';
+import { every } from './every.ts';
 import { chooseGroupModel } from './groups.ts';
 import type { AgentModels } from './model.ts';
 import type { Stops } from './stops.ts';
@@ -35,6 +36,8 @@ const WARM_UP_STEPS = 32;
  * a quarter more of the processor, so only agents whose memory needs it pay for it (decision 29).
  */
 const PACK_ABOVE = 2000;
+/** Time between two checks of the lock, ms. */
+const LOCK_MS = 5000;
 /** Shortest time between two readings of the machine's facts, ms. */
 const FACTS_MS = 1000;
 
@@ -45,6 +48,10 @@ export function openData(options: AgentOptions, config: () => Config, stops: Sto
   const { data_dir: dataDir, model } = options.config;
   const lock = lockDataDir(dataDir);
   stops.add('lock', () => lock.release());
+  const checkLock = (): void => {
+    if (!lock.isHeld()) options.onRestart?.('another agent uses the data_dir');
+  };
+  stops.add('check of the lock', every(clock, LOCK_MS, checkLock, options.log));
   const { store, storeConditions } = openStore(config, clock, options.log.with({ part: 'store' }));
   stops.add('store', () => store.close());
   const registry = new ModelRegistry(join(dataDir, 'models'));

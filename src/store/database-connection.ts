@@ -2,10 +2,10 @@
  * The connection to the database and its fault handling: reports a fault once, frees space on a full disk, moves a
  * damaged file aside, or closes the database and opens it again later. Independent of the stored data.
  */
-import { existsSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
-import { unlessAbsent } from '../system/files.ts';
+import { fileAt } from '../system/files.ts';
 import { readMeta, UPSERT_META } from './batch.ts';
 import {
   type Database,
@@ -327,10 +327,4 @@ export class DatabaseConnection {
   private report(kind: StoreFault['kind'], message: string): void {
     this.options.onFault({ kind, message });
   }
-}
-
-/** Identifies the file at a path. */
-function fileAt(path: string): string {
-  const found = unlessAbsent(() => statSync(path));
-  return found === null ? '' : `${found.dev}:${found.ino}`;
 }

@@ -6,10 +6,15 @@
 import { closeSync, constants, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { makeFolder, openPrivate, PRIVATE_FOLDER, writeAll } from '../system/files.ts';
+import { fileAt, makeFolder, openPrivate, PRIVATE_FOLDER, writeAll } from '../system/files.ts';
 import { holdFile } from './database.ts';
 
 interface DataDirLock {
+  /**
+   * Whether the folder is still locked. If the file of the lock was removed or replaced, another agent could start: the new file is
+   * locked as well, unless another agent has done so.
+   */
+  isHeld(): boolean;
   release(): void;
 }
 
@@ -20,10 +25,11 @@ interface DataDirLock {
  */
 export function lockDataDir(dir: string): DataDirLock {
   const pidFile = join(dir, 'agent.pid');
+  const lockFile = join(dir, 'agent.lock');
   let release: (() => void) | null;
   try {
     makeFolder(dir, PRIVATE_FOLDER);
-    release = holdFile(join(dir, 'agent.lock'));
+    release = holdFile(lockFile);
   } catch (cause) {
     throw new GatecastError('STORE_FAILED', `${dir} cannot be used: ${(cause as Error).message}`, {
       hint: 'give the user that gatecast runs as write permission, or use another folder: data_dir in the config, or --data-dir',
@@ -35,7 +41,35 @@ export function lockDataDir(dir: string): DataDirLock {
       hint: 'stop it, or give this one its own folder with --data-dir',
     });
   }
-  const held = release;
+  let held = release;
+  let file = fileAt(lockFile);
+  writePid(pidFile);
+  return {
+    isHeld: () => {
+      if (fileAt(lockFile) === file) return true;
+      let next: (() => void) | null;
+      try {
+        next = holdFile(lockFile);
+      } catch {
+        // It cannot be made now: by another agent neither.
+        return true;
+      }
+      if (next === null) return false;
+      held();
+      held = next;
+      file = fileAt(lockFile);
+      writePid(pidFile);
+      return true;
+    },
+    release: () => {
+      rmSync(pidFile, { force: true });
+      held();
+    },
+  };
+}
+
+/** The pid file is optional: the lock is held even if a full disk prevents writing it. */
+function writePid(pidFile: string): void {
   try {
     rmSync(pidFile, { force: true });
     const { O_CREAT, O_EXCL, O_WRONLY } = constants;
@@ -43,14 +77,8 @@ export function lockDataDir(dir: string): DataDirLock {
     writeAll(fd, Buffer.from(`${process.pid}\n`));
     closeSync(fd);
   } catch {
-    // The pid file is optional: the lock is held even if a full disk prevents writing it.
+    // It serves the message of another agent only.
   }
-  return {
-    release: () => {
-      rmSync(pidFile, { force: true });
-      held();
-    },
-  };
 }
 
 function holder(pidFile: string): string {

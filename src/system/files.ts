@@ -134,6 +134,12 @@ export function unlessAbsent<T>(read: () => T): T | null {
   }
 }
 
+/** Identifies the file at a path: it tells whether the file was removed or replaced. Throws the system's error, except for an absent file. */
+export function fileAt(path: string): string {
+  const found = unlessAbsent(() => statSync(path));
+  return found === null ? '' : `${found.dev}:${found.ino}`;
+}
+
 /** Names in a folder; none if it cannot be read. */
 export function entriesOf(folder: string): string[] {
   try {

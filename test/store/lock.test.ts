@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, writeFileSync } from 'node:fs';
+import { readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockDataDir } from '../../src/store/lock.ts';
@@ -22,6 +22,22 @@ it('refuses a second holder and names the first one', () => {
   );
   lock.release();
   lockDataDir(dir).release();
+});
+
+it('is taken again when its file is removed or replaced, unless another agent was faster', () => {
+  const dir = temp();
+  const file = join(dir, 'agent.lock');
+  const lock = lockDataDir(dir);
+  expect(lock.isHeld()).toBe(true);
+  rmSync(file);
+  expect(lock.isHeld()).toBe(true);
+  expect(() => lockDataDir(dir)).toThrowError(expect.objectContaining({ code: 'LOCKED' }));
+  rmSync(file);
+  const other = lockDataDir(dir);
+  expect([lock.isHeld(), other.isHeld()]).toEqual([false, true]);
+  lock.release();
+  expect(() => lockDataDir(dir)).toThrowError(expect.objectContaining({ code: 'LOCKED' }));
+  other.release();
 });
 
 it('ends with its process: kill -9 releases it, although the pid file remains', async () => {
