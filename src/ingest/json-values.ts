@@ -12,7 +12,6 @@ import {
   pairName,
   rowName,
 } from './json-identity.ts';
-import { isStart, relativeRows } from './json-relative-times.ts';
 import { columnNames, columnsOf, rowsWithTimes, unmatchedTimes } from './json-rows.ts';
 import { batchTimeKey, isTimeMember, timeIn } from './json-times.ts';
 import { isTree, memberOf, type Tree } from './json-tree.ts';
@@ -117,7 +116,7 @@ function walk(name: string, key: string, value: unknown, options: WalkOptions, s
         return true;
       }
       return Array.isArray(value)
-        ? walkList(name, key, value, {}, options, sink)
+        ? walkList(name, key, value, null, options, sink)
         : walkTree(name, value as Tree, options, sink);
   }
 }
@@ -164,10 +163,10 @@ function walkTree(name: string, whole: Tree, options: WalkOptions, sink: DecodeS
         found = true;
         continue;
       }
-      if (walkList(path, key, value, tree, options, sink)) found = true;
+      if (walkList(path, key, value, columnNames(tree), options, sink)) found = true;
       continue;
     }
-    if (!isStart(key, value) && walk(path, key, value, inner, sink)) found = true;
+    if (walk(path, key, value, inner, sink)) found = true;
   }
   return found;
 }
@@ -176,25 +175,18 @@ function walkList(
   name: string,
   key: string,
   list: readonly unknown[],
-  beside: Tree,
+  columns: readonly unknown[] | null,
   options: WalkOptions,
   sink: DecodeSink,
 ): boolean {
   const timeKey = batchTimeKey(list);
   if (timeKey !== null) return walkRows(name, list, timeKey, options, sink);
-  const rows = rowsWithTimes(list, columnNames(beside), options.arrivalMs);
+  const rows = rowsWithTimes(list, columns, options.arrivalMs);
   if (rows !== null) return walkRows(name, rows.rows, rows.key, options, sink, rows.single);
   const member = identityKey(list, key);
   const pair = member === null ? identityPair(list, key) : null;
   const named = member === null && pair === null ? namedElements(list) : null;
   if (named !== null) return walkTree(name, named, options, sink);
-  const relative =
-    member === null && pair === null ? relativeRows(beside, list, options.zone, options.arrivalMs) : null;
-  if (typeof relative === 'string') {
-    sink.reject('bad-time', `${name === '' ? 'the list' : excerpt(name, 60)}: ${excerpt(relative)}`);
-    return true;
-  }
-  if (relative !== null) return walkRows(name, relative, 'time', options, sink, isTree(list[0]) ? null : 'v');
   let found = false;
   for (const [at, element] of list.entries()) {
     if (sink.full === true) return true;

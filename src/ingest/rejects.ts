@@ -25,7 +25,6 @@ export const REJECTS = {
   'over-budget':
     'The messages of one topic exceeded the work allowed per second: large, and mostly without readings.',
   'other-agent': 'Another gatecast agent, with another `base`, published the message.',
-  copy: 'The same value came from another topic within 2 s, for a stream that is summed: one radio message, heard by two receivers.',
   'only-retained':
     'A retained message of a stream without a live reading so far; the stream is created with its first live reading.',
   'no-identity':
@@ -46,11 +45,7 @@ export const REJECTS = {
 export type RejectReason = keyof typeof REJECTS;
 
 /** Reasons that are no faults: counted, but not reported as a problem. */
-export const EXPECTED_REJECTS: ReadonlySet<string> = new Set<RejectReason>([
-  'copy',
-  'only-retained',
-  'other-agent',
-]);
+export const EXPECTED_REJECTS: ReadonlySet<string> = new Set<RejectReason>(['only-retained', 'other-agent']);
 
 export interface Reject {
   readonly reason: RejectReason;

@@ -291,11 +291,7 @@ class Collector implements DecodeSink, Routed {
     if (this.retained !== null && this.waits(this.retained, field, value, timeMs)) return;
     const stream = this.stream(field, unit);
     if (stream === null) return;
-    const { arrivalMs, topic } = this.message;
-    if (timeMs === null && this.rule?.sums === true && this.streams.isCopy(stream, topic, value, arrivalMs)) {
-      this.reject('copy', stream);
-      return;
-    }
+    const { arrivalMs } = this.message;
     this.samples.push(
       timeMs === null ? { stream, value, arrivalMs, timeMs } : { stream, timeMs, value, arrivalMs },
     );

@@ -17,8 +17,6 @@ export interface RouteRule {
   readonly number: number;
   readonly rule: IngestRule;
   readonly decoder: Decoder;
-  /** A stream of the rule is summed. */
-  readonly sums: boolean;
   /** Text matched by the wildcards of the rule's pattern. */
   readonly taken: readonly string[];
 }
@@ -104,11 +102,7 @@ export class Routes {
   private routeRule(number: number, levels: readonly string[]): RouteRule[] {
     const rule = this.rules[number] as IngestRule;
     const taken = matchPattern(rule.pattern, levels);
-    if (taken === null) return [];
-    const sums = [rule.stream, ...(rule.decoder.fields ?? []).map(({ stream }) => stream)].some(
-      (settings) => settings?.aggregate === 'sum',
-    );
-    return [{ number, rule, decoder: this.decoders[number] as Decoder, taken, sums }];
+    return taken === null ? [] : [{ number, rule, decoder: this.decoders[number] as Decoder, taken }];
   }
 }
 

@@ -12,17 +12,11 @@ type StreamAdmission =
   | { readonly kind: 'conflict'; readonly name: string; readonly owner: number }
   | { readonly kind: 'unnamed' };
 
-/** Receivers of one radio message publish it within this time. */
-const COPY_MS = 2000;
-
 export class Streams {
   /** Index of the owning rule, by stream name. */
   private readonly owners = new Map<string, number>();
   /** By stream name, the text that it was made from, where characters of that text are not safe. */
   private readonly texts = new Map<string, string>();
-
-  /** By stream, the last reading that could be sent again by another receiver. */
-  private readonly lasts = new Map<string, { topic: string; value: number; arrivalMs: number }>();
 
   constructor(private readonly maxStreams: number) {}
 
@@ -49,17 +43,7 @@ export class Streams {
     return name === null || this.owners.has(name) ? null : name;
   }
 
-  /** Whether another topic has just sent the same value: a sum would count one radio message twice. */
-  isCopy(name: string, topic: string, value: number, arrivalMs: number): boolean {
-    const last = this.lasts.get(name);
-    const passedMs = arrivalMs - (last?.arrivalMs ?? Number.NaN);
-    if (last?.value === value && last.topic !== topic && passedMs >= 0 && passedMs <= COPY_MS) return true;
-    this.lasts.set(name, { topic, value, arrivalMs });
-    return false;
-  }
-
   delete(name: string): boolean {
-    this.lasts.delete(name);
     this.texts.delete(name);
     return this.owners.delete(name);
   }

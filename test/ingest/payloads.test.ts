@@ -619,110 +619,57 @@ describe('kinds of the readings of a batch', () => {
   });
 });
 
-it('counts a radio message once in a sum, although two receivers heard it', () => {
-  const rule = (aggregate: string): string =>
-    `{ match: "home/{gw}/rain/{id}", name: "{id}/{field}", aggregate: ${aggregate} }`;
-  const heard = (
-    config: string,
-    messages: readonly (readonly [topic: string, v: number, afterMs: number])[],
-  ) => {
-    const router = createRouter(parseConfig(`node: n\nmqtt: { url: mqtt://b }\nstreams: [${config}]\n`));
-    return messages.map(([topic, v, afterMs]) =>
-      router
-        .message(`home/${topic}`, Buffer.from(`{"v":${v}}`), NOW + afterMs)
-        .rejects.map(({ reason }) => reason)
-        .join(),
-    );
-  };
-  const messages = [
-    ['a/rain/1', 1, 0],
-    ['b/rain/1', 1, 150],
-    // by a receiver again, another value, later, another sensor
-    ['a/rain/1', 1, 900],
-    ['b/rain/1', 2, 1000],
-    ['a/rain/1', 2, 4000],
-    ['b/rain/2', 2, 4100],
-  ] as const;
-  expect(heard(rule('sum'), messages)).toEqual(['', 'copy', '', '', '', '']);
-  expect(heard(rule('mean'), messages)).toEqual(['', '', '', '', '', '']);
-});
-
-describe('readings whose times count from another', () => {
-  const startMs = NOW - 240_000;
-  const start = new Date(startMs).toISOString();
-  const seconds = startMs / 1000;
-  const readings = (key: string, unit: number) =>
-    [0, 1, 2, 3].map((n) => ({ [key]: n * 60 * unit, t: 20 + n }));
-  it.each<[object, string]>([
-    [{ start, interval: 60, t: [20, 21, 22, 23] }, 't'],
-    [{ d: { startTime: startMs, intervalMs: 60_000, t: [20, 21, 22, 23] } }, 'd.t'],
-    [{ t0: seconds, sampling_interval_s: 60, t: [20, 21, 22, 23] }, 't'],
-    [{ base_time: seconds, r: readings('offset', 1) }, 'r.t'],
+describe('what is no time of a list', () => {
+  const seconds = NOW / 1000;
+  const yesterday = seconds - 86_400;
+  it.each<[string, object, string[]]>([
     [
+      'a difference of temperatures',
       {
-        timestamp: start,
-        r: readings('offset_ms', 1000).map(({ offset_ms, t }) => ({ dt_ms: offset_ms, t })),
-      },
-      'r.t',
-    ],
-    [{ ts: startMs, r: readings('time_offset', 1000) }, 'r.t'],
-    [
-      { bn: 'x', bt: NOW / 1000, e: readings('t', 1).map(({ t }) => ({ n: 'a', v: t, t: 60 * (t - 24) })) },
-      'e.a.v',
-    ],
-  ])('have their own: %j', (payload, name) => {
-    for (const rule of ['{ match: m }', `{ match: m, fields: [${name}] }`]) {
-      if (name === 'e.a.v' && rule.includes('fields')) continue;
-      const { samples, times, rejects } = routed(rule, [['m', JSON.stringify(payload)]]);
-      expect(rejects).toEqual([]);
-      expect(samples.filter(([stream]) => stream === `m/${name}`).map(([, value]) => value)).toEqual([
-        20, 21, 22, 23,
-      ]);
-      expect(times.filter(([stream]) => stream === `m/${name}`).map(([, ms]) => ms)).toEqual(
-        [0, 1, 2, 3].map((n) => startMs + n * 60_000),
-      );
-    }
-  });
-
-  it.each<[object, string]>([
-    // minutes, as it seems
-    [
-      { start: new Date(NOW - 3_600_000).toISOString(), interval: 15, t: [20, 21, 22, 23] },
-      'the unit of interval is not clear',
-    ],
-    // days since 1900
-    [
-      {
-        r: [
-          { time: 46_355.5, t: 20 },
-          { time: 46_355.6, t: 21 },
+        ts: seconds,
+        circuits: [
+          { dT: 5.2, flow: 10 },
+          { dT: 6.1, flow: 30 },
         ],
       },
-      'time of the readings is no time that is read',
+      ['circuits.0.dT', 'circuits.0.flow', 'circuits.1.dT', 'circuits.1.flow'],
     ],
-    [{ r: readings('dt', 1) }, 'dt of the readings is no time that is read'],
-  ])('are refused if they cannot be known: %j', (payload, text) => {
-    const { samples, rejects, details } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
-    expect([samples.filter(([stream]) => stream !== 'm/interval'), rejects]).toEqual([[], ['bad-time']]);
-    expect(details[0]).toContain(text);
+    [
+      'a duration',
+      { ts: seconds, jobs: [{ elapsed: 5 }, { elapsed: 10 }] },
+      ['jobs.0.elapsed', 'jobs.1.elapsed'],
+    ],
+    [
+      'a correction',
+      {
+        base_time: seconds,
+        ch: [
+          { offset: 1, v: 3 },
+          { offset: 2, v: 9 },
+        ],
+      },
+      ['base_time', 'ch.0.offset', 'ch.0.v', 'ch.1.offset', 'ch.1.v'],
+    ],
+    ['a time of day in minutes', { week: [{ time: 360 }, { time: 1320 }] }, ['week.0.time', 'week.1.time']],
+    ...[seconds - 25, yesterday].map((start_time): [string, object, string[]] => [
+      'the start of a measurement',
+      { start_time, interval: 60, cells: [3.3, 3.4, 3.5] },
+      ['start_time', 'interval', 'cells.0', 'cells.1', 'cells.2'],
+    ]),
+  ])('%s', (_, payload, names) => {
+    const { samples, times, rejects } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+    expect([samples.map(([stream]) => stream), rejects]).toEqual([names.map((name) => `m/${name}`), []]);
+    expect(times.map(([, ms]) => ms)).toEqual(names.map(() => null));
   });
+});
 
-  it('are not guessed where a member is a time of no list, or corrects a value', () => {
-    const payload = {
-      timestamp: start,
-      period: 60,
-      v: [230, 231],
-      r: [
-        { offset: 1, t: 20 },
-        { offset: 2, t: 21 },
-      ],
-    };
-    expect(
-      routed('{ match: m }', [['m', JSON.stringify(payload)]]).samples.map(([stream]) => stream),
-    ).toEqual(
-      ['period', 'v.0', 'v.1', 'r.0.offset', 'r.0.t', 'r.1.offset', 'r.1.t'].map((name) => `m/${name}`),
-    );
-  });
+it('adds up what two sites count at once', () => {
+  const rule = '{ match: gate/+/people, name: people, aggregate: sum }';
+  const { samples, rejects } = routed(rule, [
+    ['gate/a/people', '1'],
+    ['gate/b/people', '1'],
+  ]);
+  expect([samples.length, rejects]).toEqual([2, []]);
 });
 
 describe('names of the readings of a batch', () => {
@@ -1445,10 +1392,6 @@ describe('what is nearly JSON', () => {
     const twice = Array(2).fill(`{"date":"2026-11-29","v":1,${members}}`).join();
     for (const rule of ['{ match: s, fields: [v] }', '{ match: s }'])
       expect(computed(() => routed(rule, [['s', `[${twice}]`]])).ms).toBeLessThan(1000);
-    for (const offsets of ['[{"dt":1},{"dt":2}]', '[null,null]']) {
-      const lists = `{${Array.from({ length: 7000 }, (_, n) => `"l${n}":${offsets}`).join()}}`;
-      expect(computed(() => routed('{ match: s }', [['s', lists]])).ms).toBeLessThan(1000);
-    }
   });
 });
 

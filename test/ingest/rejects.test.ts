@@ -70,18 +70,6 @@ const CASES: Readonly<Record<RejectReason, Case>> = {
     rules: [rule('#', 'auto')],
     messages: [['plant/gw1/health', '{"state":"ok","degraded":[],"streams":4,"dropped":{},"rss_mb":70}']],
   },
-  copy: {
-    rules: [
-      rule('home/+/rain', 'auto', {
-        name: 'rain',
-        stream: { ...rule('x').stream, aggregate: 'sum' },
-      }),
-    ],
-    messages: [
-      ['home/gw1/rain', '{"v":1}'],
-      ['home/gw2/rain', '{"v":1}'],
-    ],
-  },
   'only-retained': { messages: [['z/a', '{"t":1}', true]] },
   'no-identity': {
     rules: [
