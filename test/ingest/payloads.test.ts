@@ -663,6 +663,24 @@ describe('what is no time of a list', () => {
   });
 });
 
+it.each<[object, number | null, string[]]>([
+  [{ firmwareTimestamp: 0, measured_at: 60, v: 5 }, 60, ['firmwareTimestamp', 'v']],
+  [{ installTimestamp: 0, v: 5 }, null, ['installTimestamp', 'v']],
+  [{ calibrationDueTimestamp: 30, v: 5 }, null, ['calibrationDueTimestamp', 'v']],
+  [{ boot_timestamp: 0, time: 60, v: 5 }, 60, ['v']],
+  [{ sourceTimestamp: 30, serverTimestamp: 60, v: 5 }, 60, ['v']],
+  [{ sourceTimestamp: 30, v: 5 }, 30, ['v']],
+  [{ 'Pump.T1_timestamp': 30, v: 5 }, 30, ['v']],
+])('finds the time of a reading in %j', (row, seconds, names) => {
+  const start = NOW / 1000 - 600;
+  const sent = Object.entries(row).map(([key, value]) => [key, key === 'v' ? value : start + value]);
+  const { times } = routed('{ match: m }', [['m', JSON.stringify({ d: [Object.fromEntries(sent)] })]]);
+  const at = seconds === null ? '.0' : '';
+  expect(times).toEqual(
+    names.map((name) => [`m/d${at}.${name}`, seconds === null ? null : (start + seconds) * 1000]),
+  );
+});
+
 it('adds up what two sites count at once', () => {
   const rule = '{ match: gate/+/people, name: people, aggregate: sum }';
   const { samples, rejects } = routed(rule, [
