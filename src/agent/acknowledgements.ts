@@ -76,13 +76,22 @@ export class Acknowledgements {
     this.flushedMs = this.parts.clock.monotonic();
     this.flushing = this.waiting;
     this.waiting = [];
-    this.parts.store.flush((safe) => {
+    let isDone = false;
+    const done = (safe: boolean): void => {
+      isDone = true;
       const waiting = this.flushing ?? [];
       this.flushing = null;
       this.done(safe, waiting);
       // The broker may send nothing more until the messages that arrived meanwhile are acknowledged.
       if (safe && this.waiting.length >= GATHER_MOST) this.begin();
-    });
+    };
+    try {
+      this.parts.store.flush(done);
+    } catch (error) {
+      // Otherwise it would wait for this flush for ever.
+      if (!isDone) done(false);
+      throw error;
+    }
   }
 
   private done(safe: boolean, waiting: (() => void)[]): void {

@@ -13,6 +13,7 @@ import {
   isDiskFull,
   openDatabase,
   quarantine,
+  quarantineLog,
   ReadCheck,
   reservePath,
 } from './database.ts';
@@ -207,9 +208,27 @@ export class DatabaseConnection {
   }
 
   private closeIfMoved(): void {
-    if (this.database === null || fileAt(this.options.path) === this.file) return;
+    if (this.database === null) return;
+    let found: string;
+    try {
+      found = fileAt(this.options.path);
+    } catch {
+      // Nothing is known about the file: a system that fails, or a folder without permission.
+      return;
+    }
+    if (found === this.file) return;
     this.close();
-    this.degraded(new Error('the database was removed or replaced while in use; its samples are lost'));
+    const what = found === '' ? 'removed' : 'replaced by another file';
+    this.degraded(
+      new Error(`the database was ${what} while in use; the samples in the former file are lost`),
+    );
+  }
+
+  /** The log of a file that is no longer there must not be applied to another: SQLite would put its pages over the other's. */
+  private moveLogAside(): void {
+    if (this.file === '' || fileAt(this.options.path) === this.file) return;
+    quarantineLog(this.options.path, this.options.clock.now());
+    this.file = '';
   }
 
   private waitLonger(): void {
@@ -259,6 +278,7 @@ export class DatabaseConnection {
     this.close();
     try {
       this.damaged = { path: quarantine(this.options.path, this.options.clock.now()), reason };
+      this.file = '';
       return true;
     } catch {
       return false;
@@ -266,15 +286,20 @@ export class DatabaseConnection {
   }
 
   private openNow(): Database {
-    const db = openDatabase(this.options.path);
+    const { path } = this.options;
+    this.moveLogAside();
+    // Taken before the file is opened: one that is replaced meanwhile differs at the next look.
+    const before = fileAt(path);
+    const db = openDatabase(path);
     try {
+      this.file = before === '' ? fileAt(path) : before;
+      if (this.file === '') throw new Error('the database was removed while it was opened');
       this.copyDamaged(db);
     } catch (error) {
       db.close();
       throw error;
     }
     this.database = db;
-    this.file = fileAt(this.options.path);
     this.options.onOpen(db);
     return db;
   }

@@ -90,15 +90,30 @@ function makePrivate(path: string): void {
 
 /** Renames the file and its WAL files; returns the new path. Deletes nothing. */
 export function quarantine(path: string, nowMs: number): string {
-  const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-');
-  let aside = `${path}.damaged-${stamp}`;
-  for (let n = 2; existsSync(aside); n++) aside = `${path}.damaged-${stamp}-${n}`;
+  const aside = pathAside(path, nowMs);
   if (existsSync(path)) renameSync(path, aside);
-  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
-  rmSync(`${path}-shm`, { force: true });
+  moveLog(path, aside);
   // The next database begins empty, which is no damage then.
   rmSync(reservePath(path), { force: true });
   return aside;
+}
+
+/** Renames the WAL files of a database that is no longer at the path. */
+export function quarantineLog(path: string, nowMs: number): void {
+  moveLog(path, pathAside(path, nowMs));
+}
+
+function pathAside(path: string, nowMs: number): string {
+  const stamp = new Date(nowMs).toISOString().replace(/[:.]/g, '-');
+  let aside = `${path}.damaged-${stamp}`;
+  for (let n = 2; existsSync(aside) || existsSync(`${aside}-wal`); n++)
+    aside = `${path}.damaged-${stamp}-${n}`;
+  return aside;
+}
+
+function moveLog(path: string, aside: string): void {
+  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
+  rmSync(`${path}-shm`, { force: true });
 }
 
 /**

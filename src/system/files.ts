@@ -134,7 +134,7 @@ export function unlessAbsent<T>(read: () => T): T | null {
   }
 }
 
-/** Identifies the file at a path: it tells whether the file was removed or replaced. Throws the system's error, except for an absent file. */
+/** Identifies the file at a path, to tell whether it was removed or replaced; empty if it is absent. Throws other errors of the system. */
 export function fileAt(path: string): string {
   const found = unlessAbsent(() => statSync(path));
   return found === null ? '' : `${found.dev}:${found.ino}`;

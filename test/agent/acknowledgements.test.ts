@@ -4,7 +4,7 @@ import { FakeClock } from '../support/fake-clock.ts';
 
 function setUp() {
   const clock = new FakeClock(0);
-  const disk = { flushes: 0, done: [] as ((safe: boolean) => void)[] };
+  const disk = { fails: false, flushes: 0, done: [] as ((safe: boolean) => void)[] };
   const acknowledged: number[] = [];
   const acknowledgements = new Acknowledgements({
     clock,
@@ -13,6 +13,7 @@ function setUp() {
     store: {
       flush: (done) => {
         disk.flushes++;
+        if (disk.fails) throw new Error('disk');
         if (done !== undefined) disk.done.push(done);
         return true;
       },
@@ -71,4 +72,17 @@ test('a failed sync acknowledges nothing; a lost connection discards the waiting
   disk.done.pop()?.(true);
   acknowledgements.flush();
   expect(acknowledged).toHaveLength(16);
+});
+
+test('a flush that throws acknowledges nothing; the next one does', () => {
+  const { clock, disk, acknowledged, acknowledgements, add } = setUp();
+  add(0, 16);
+  disk.fails = true;
+  expect(() => acknowledgements.flushIfDue()).toThrow('disk');
+  expect([acknowledged, acknowledgements.failing]).toEqual([[], true]);
+  disk.fails = false;
+  clock.advance(1000);
+  acknowledgements.flushIfDue();
+  disk.done.pop()?.(true);
+  expect([acknowledged.length, acknowledgements.failing]).toEqual([16, false]);
 });

@@ -656,6 +656,55 @@ describe('faults', () => {
     },
   );
 
+  it.each([
+    ['a small', 10],
+    ['a large', 60_000],
+  ])('keeps all rows of a database that replaces the one in use, which has %s log', (_size, rows) => {
+    const dir = temp();
+    const otherDir = temp();
+    const other = open(otherDir);
+    for (let i = 0; i < 3000; i++) other.store.append(sample(i % 2 ? 'c' : 'b', i));
+    other.store.close();
+    const { store, clock, faults } = open(dir);
+    for (let i = 0; i < rows; i++) store.append(sample(i % 2 ? 'a' : 'b', i, -1));
+    store.settle();
+    renameSync(join(otherDir, 'gatecast.db'), join(dir, 'gatecast.db'));
+    store.append(sample('a', 70_000, 7));
+    store.flush();
+    store.settle();
+    clock.advance(2000);
+    expect(store.settle()).toBe(true);
+    expect(faults.map(({ message }) => message)).toEqual([expect.stringMatching(/replaced by another file/)]);
+    const values = (of: SqliteStore) =>
+      ['a', 'b', 'c'].map((name) => [...of.samples(name, 0)].map(({ value }) => value));
+    const even = Array.from({ length: 1500 }, (_, i) => 2 * i);
+    const all = [[7], even, even.map((i) => i + 1)];
+    expect(values(store)).toEqual(all);
+    store.close();
+    expect(readdirSync(dir).filter((name) => /\.damaged-.*-wal$/.test(name)).length).toBe(1);
+    const again = open(dir);
+    expect(values(again.store)).toEqual(all);
+    expect(again.faults).toEqual([]);
+  });
+
+  it('keeps the open database while the system cannot tell whether its file is there', () => {
+    const dir = join(temp(), 'data');
+    const { store, kinds } = open(dir);
+    store.append(sample('a', 1));
+    store.settle();
+    renameSync(dir, `${dir}.away`);
+    // Looking for a file in it fails, also for root.
+    symlinkSync(dir, dir);
+    store.append(sample('a', 2));
+    expect(() => store.settle()).not.toThrow();
+    rmSync(dir);
+    renameSync(`${dir}.away`, dir);
+    store.append(sample('a', 3));
+    store.settle();
+    expect(kinds()).toEqual([]);
+    expect(count(store)).toBe(3);
+  });
+
   it('does the same with a file that is not a database', () => {
     const dir = temp();
     writeFileSync(join(dir, 'gatecast.db'), 'x'.repeat(5000));
