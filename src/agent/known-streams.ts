@@ -12,6 +12,13 @@ const MARGIN_MS = 3_600_000;
 /** Data to restore a stream in the router; `firstMs`: no sample is older; and its name. */
 type Row = readonly [topic: string, field: string, unit: string | null, firstMs: number, name?: string];
 
+/** Instead of the name of a stream that the config no longer reads. */
+const FORMER = '';
+/** Most streams to remember that the config no longer reads. */
+const MOST_FORMER = 1000;
+
+const sourceOf = ([topic, field]: Row): string => JSON.stringify([topic, field]);
+
 const isRow = (row: unknown): row is Row =>
   Array.isArray(row) &&
   typeof row[0] === 'string' &&
@@ -27,6 +34,9 @@ export interface KnownStream {
 
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
+  /** Streams that the config no longer reads, by source. If it does again, they return with their next reading, and their stored ones. */
+  private readonly former = new Map<string, Row>();
+  private isRestored = false;
   private changed = false;
   /** Names of streams that the last `restore` dropped or renamed. */
   gone: readonly string[] = [];
@@ -54,10 +64,9 @@ export class KnownStreams {
 
   /** Keeps only streams that the config still reads, according to `router`; the others are removed from the list. */
   restore(router: Pick<Router, 'adopt'>): KnownStream[] {
-    return this.adopt(
-      this.rows.size > 0 || this.isUnread ? [...this.rows.values()] : this.list.read(),
-      router,
-    );
+    const rows = this.isRestored ? [...this.rows.values()] : this.list.read();
+    this.isRestored = true;
+    return this.adopt(rows, router);
   }
 
   /**
@@ -67,7 +76,6 @@ export class KnownStreams {
   readMissed(router: Pick<Router, 'adopt' | 'forget'>): KnownStream[] | null {
     const stored = this.list.read();
     if (this.isUnread) return null;
-    const sourceOf = ([topic, field]: Row): string => JSON.stringify([topic, field]);
     const sources = new Set(stored.map(sourceOf));
     const found = [...this.rows.values()].filter((row) => !sources.has(sourceOf(row)));
     for (const [, , , , name] of [...stored, ...this.rows.values()])
@@ -80,23 +88,40 @@ export class KnownStreams {
   private adopt(rows: readonly Row[], router: Pick<Router, 'adopt'>): KnownStream[] {
     const streams: KnownStream[] = [];
     this.rows.clear();
-    for (const [topic, field, unit, firstMs, name] of rows) {
-      const found = router.adopt({ topic, field });
-      if (found?.spec.name !== name) this.changed = true;
-      if (found === null) continue;
+    for (const row of rows) {
+      const [topic, field, unit, firstMs, name] = row;
+      const found = name === FORMER ? null : router.adopt({ topic, field });
+      if ((found?.spec.name ?? FORMER) !== name) this.changed = true;
+      const source = sourceOf(row);
+      this.former.delete(source);
+      if (found === null) {
+        this.former.set(source, [topic, field, unit, firstMs, FORMER]);
+        const [oldest = source] = this.former.keys();
+        if (this.former.size > MOST_FORMER) this.former.delete(oldest);
+        continue;
+      }
       const spec = { ...found.spec, unit: found.spec.unit ?? unit };
       this.rows.set(spec.name, [topic, field, unit, firstMs, spec.name]);
       streams.push({ spec, firstMs });
     }
-    this.gone = rows.flatMap(([, , , , name]) => (name === undefined || this.rows.has(name) ? [] : [name]));
+    this.gone = rows.flatMap(([, , , , name = FORMER]) =>
+      name === FORMER || this.rows.has(name) ? [] : [name],
+    );
     return streams;
   }
 
-  /** @param firstMs time of its first reading */
-  add({ spec, source }: DiscoveredStream, firstMs: number): void {
+  /**
+   * @param firstMs time of its first reading
+   * @returns since when it has stored samples, ms; null if the config did not read it before
+   */
+  add({ spec, source: { topic, field } }: DiscoveredStream, firstMs: number): number | null {
+    const source = sourceOf([topic, field, null, 0]);
+    const formerMs = this.former.get(source)?.[3] ?? null;
+    this.former.delete(source);
     // While the interval is learnt, earlier readings may follow.
-    this.rows.set(spec.name, [source.topic, source.field, spec.unit, firstMs - MARGIN_MS, spec.name]);
+    this.rows.set(spec.name, [topic, field, spec.unit, formerMs ?? firstMs - MARGIN_MS, spec.name]);
     this.changed = true;
+    return formerMs;
   }
 
   /** Excludes samples before `firstMs` from learning. */
@@ -114,7 +139,7 @@ export class KnownStreams {
   /** Hands the list to the store when it has changed, unless `isUnread`; durable with the store's next flush. */
   save(): void {
     if (!this.changed || this.isUnread) return;
-    this.list.save([...this.rows.values()]);
+    this.list.save([...this.former.values(), ...this.rows.values()]);
     this.changed = false;
   }
 }

@@ -267,8 +267,18 @@ export class AgentStreams implements Part {
     const found = streams.filter(({ spec }) => !this.known.has(spec.name));
     if (found.length === 0) return;
     try {
-      for (const stream of found) this.known.add(stream, stream.firstMs);
-      await this.takeUp(found);
+      const anew: NewStream[] = [];
+      for (const stream of found) {
+        const { spec } = stream;
+        const firstMs = this.known.add(stream, stream.firstMs);
+        if (firstMs === null) anew.push(stream);
+        else {
+          // The config reads it again: it is restored as after a start.
+          this.board.announce(spec.name, spec.unit, spec.device);
+          this.waitAgain([{ spec, firstMs }]);
+        }
+      }
+      await this.takeUp(anew);
     } catch (error) {
       for (const { spec } of found) this.leave(spec.name);
       throw error;

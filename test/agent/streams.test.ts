@@ -112,6 +112,29 @@ test('a forgotten stream leaves no data, and is new when it sends again', async 
   expect(first?.seq).toBeLessThan(10);
 });
 
+test.each(['', ', after a restart'])(
+  'a stream that the config reads again uses the readings from before%s',
+  async (restart) => {
+    const dir = tempFolder();
+    const other = configOf({ match: 'others/{place}' });
+    let agent = await open(dir);
+    await agent.speak(['a', 'b'], 200);
+    agent.streams.remove('b');
+    expect((await agent.reconfigure(other)).removed).toEqual(['a']);
+    if (restart !== '') {
+      agent.close();
+      agent = await open(dir, other, agent.clock.now());
+      expect(agent.gone).toEqual([]);
+    }
+    await agent.reconfigure(configOf({ horizon: '20s' }));
+    await agent.speak(['a', 'b'], 1);
+    while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+    expect(agent.seen('a')).toBeGreaterThan(190);
+    expect(agent.seen('b')).toBeLessThan(10);
+    expect(agent.streams.firstMs('a')).toBeLessThan(START);
+  },
+);
+
 test('a reset stream starts afresh, keeps its samples, and does not learn from them again after a restart', async () => {
   const dir = tempFolder();
   const one = await open(dir);
