@@ -9,7 +9,7 @@ import { join } from 'node:path';
 import { GatecastError } from '../errors.ts';
 import type { StreamSnapshot } from '../forecast/engine-contract.ts';
 import type { Sample } from '../series/sample.ts';
-import { type Clock, isClockSet } from '../system/clock.ts';
+import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
 import { AnomalyBuffer, readAnomalies, readNewestAnomalies, type StoredAnomaly } from './anomalies.ts';
 import { type BackupFile, backupDatabase } from './backup.ts';
@@ -22,7 +22,7 @@ import { type NamedSample, type SampleTime, sliceEnd, sliceStart } from './readi
 import { RejectCounts } from './reject-counts.ts';
 import { readSnapshot, readSnapshotStart, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
-import { trimRows, trimSize, trimSlice } from './trimming.ts';
+import { isAfterGap, trimRows, trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
 
 export type { StoreFault } from './database-connection.ts';
@@ -54,13 +54,11 @@ const MAX_PENDING = 200_000;
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
 const ROWS_KEY = 'store.rows';
 const STEADY_MS = 30_000;
-/** Meta key for the time up to which the age of samples has been counted. */
-const AGED_KEY = 'store.aged';
-/**
- * How much faster than real time samples may age: a clock that is ahead by a year for an hour must cost hours of samples, not all. After a
- * longer stop, the retention is exact again when a tenth of the stop has passed.
- */
-const AGING = 10;
+const HOUR_MS = 3_600_000;
+/** Time after a start, or after a jump of the clock, in which an operator or a time server can put it right, ms. */
+const DOUBT_MS = 24 * HOUR_MS;
+/** Longest time without samples that says nothing about the clock, ms. */
+const LONG_GAP_MS = 7 * 24 * HOUR_MS;
 /** Delay before reading an unreadable journal again, ms. */
 const LOAD_AGAIN_MS = 15_000;
 /** Longest time between writes of refused-reading counts and anomalies, ms, for a gateway that stores little. */
@@ -68,6 +66,7 @@ const EXTRAS_MS = 600_000;
 
 export class SqliteStore implements Store {
   private readonly path: string;
+  private readonly startedMs: number;
   private readonly waiting: Waiting;
   private readonly connection: DatabaseConnection;
   private readonly rejects = new RejectCounts();
@@ -80,8 +79,9 @@ export class SqliteStore implements Store {
   private deletedForSpace = 0;
   /** Most rows while the disk is full: as many as there were then, however much the saved states grow. */
   private maxRows = Number.POSITIVE_INFINITY;
-  /** Time up to which the age of samples is counted, ms, and since when (monotonic). */
-  private aged: { readonly ms: number; readonly sinceMs: number } | null = null;
+  /** The clock since the start or its last jump: when that was (monotonic), wall clock less monotonic one, and whether it was a jump, ms. */
+  private steady: { readonly sinceMs: number; readonly offsetMs: number; readonly jumped: boolean } | null =
+    null;
   private refusedRows = 0;
   private damagedParts = 0;
   private dropping = false;
@@ -94,6 +94,7 @@ export class SqliteStore implements Store {
 
   private constructor(private readonly options: SqliteStoreOptions) {
     this.path = join(options.dir, DATABASE_FILE);
+    this.startedMs = options.clock.monotonic();
     this.waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
     this.connection = new DatabaseConnection({
       path: this.path,
@@ -361,10 +362,9 @@ export class SqliteStore implements Store {
     if (hasExtras && clock.monotonic() - this.settledAt >= EXTRAS_MS) this.settle();
     this.connection.run((db) => {
       this.measured(() => {
-        const agedMs = this.age(db, nowMs);
-        removed = trimSlice(db, this.options, agedMs);
+        removed = trimSlice(db, this.options, this.doubts(db, nowMs) ? null : nowMs);
         this.rows -= removed;
-        if (removed > 0) this.keepCounts(db);
+        if (removed > 0) this.keepRows(db);
       });
     });
     return removed;
@@ -388,28 +388,33 @@ export class SqliteStore implements Store {
     if (this.closed) return;
     this.flush();
     this.settle();
-    this.connection.read((db) => this.keepCounts(db));
+    this.connection.read((db) => this.keepRows(db));
     this.closed = true;
     this.waiting.segments.close();
     this.connection.end(this.waiting.unwritten);
   }
 
-  /** The time by which samples are old, ms: follows a clock that jumps ahead slowly. */
-  private age(db: Database, nowMs: number): number {
-    const sinceMs = this.options.clock.monotonic();
-    const { ms, sinceMs: beforeMs } = this.aged ?? { ms: Number(readMeta(db, AGED_KEY)) || 0, sinceMs };
-    const isFirst = this.aged === null;
-    // A clock that was set since then may go ahead by decades.
-    const grown = isClockSet(ms) ? ms + AGING * (sinceMs - beforeMs) : nowMs;
-    this.aged = { ms: Math.max(ms, Math.min(nowMs, grown)), sinceMs };
-    if (isFirst) this.keepCounts(db);
-    return Math.min(nowMs, this.aged.ms);
+  /**
+   * Whether the clock may be wrong, so that the age of samples says nothing: for a day after it jumped; and for a day after a start if no
+   * sample is as new as the clock says, or if only those are that a wrong clock has left.
+   */
+  private doubts(db: Database, nowMs: number): boolean {
+    const monotonicMs = this.options.clock.monotonic();
+    const offsetMs = nowMs - monotonicMs;
+    const tenthMs = this.options.retentionMs / 10;
+    this.steady ??= { sinceMs: this.startedMs, offsetMs, jumped: false };
+    if (Math.abs(offsetMs - this.steady.offsetMs) > Math.max(HOUR_MS, tenthMs)) {
+      // Soon after the start, the clock of a gateway without a battery is set.
+      const jumped = monotonicMs - this.startedMs > HOUR_MS;
+      this.steady = { sinceMs: monotonicMs, offsetMs, jumped };
+    }
+    const { sinceMs, jumped } = this.steady;
+    if (monotonicMs - sinceMs >= DOUBT_MS) return false;
+    return jumped || isAfterGap(db, nowMs, this.options.retentionMs, Math.max(LONG_GAP_MS, tenthMs));
   }
 
-  private keepCounts(db: Database): void {
-    const write = db.prepare(UPSERT_META);
-    write.run(ROWS_KEY, String(this.rows));
-    if (this.aged !== null) write.run(AGED_KEY, String(this.aged.ms));
+  private keepRows(db: Database): void {
+    db.prepare(UPSERT_META).run(ROWS_KEY, String(this.rows));
   }
 
   /** Writes waiting rows. Returns whether everything is in the journal or the database. */

@@ -16,10 +16,11 @@ const ROW_BYTES = 27;
 
 /**
  * Runs one slice of each kind of trimming. Call outside of transactions. Returns rows removed.
- * Age counts from the newest row or `nowMs`, whichever is earlier: a clock that jumps a year ahead must not empty the store.
+ * Age counts from the newest row or `nowMs`, whichever is earlier. @param nowMs null: the time is unknown, and no row too old
  */
-export function trimSlice(db: Database, limits: Limits, nowMs: number): number {
-  const removed = trimAge(db, limits, nowMs) + trimSize(db, limits.maxBytes) + trimForgotten(db);
+export function trimSlice(db: Database, limits: Limits, nowMs: number | null): number {
+  const aged = nowMs === null ? 0 : trimAge(db, limits, nowMs);
+  const removed = aged + trimSize(db, limits.maxBytes) + trimForgotten(db);
   giveBackPages(db);
   return removed;
 }
@@ -31,6 +32,21 @@ function trimAge(db: Database, limits: Limits, nowMs: number): number {
   trimRejects(db, cutoff);
   trimAnomalies(db, cutoff);
   return deleteBefore(db, Math.min(cutoff, sliceEnd(db, Number.NEGATIVE_INFINITY)));
+}
+
+/** Whether there is a gap longer than `gapMs` between the rows since `nowMs - retentionMs`, or from the newest to `nowMs`, with rows before it. */
+export function isAfterGap(db: Database, nowMs: number, retentionMs: number, gapMs: number): boolean {
+  const before = db.prepare('SELECT max(time) FROM sample WHERE time < ?').pluck();
+  const from = db.prepare('SELECT min(time) FROM sample WHERE time >= ?').pluck();
+  const firstMs = safeInteger(nowMs - retentionMs);
+  for (let atMs = safeInteger(nowMs) + 1; atMs > firstMs; ) {
+    const previous = before.get(atMs) as number | null;
+    if (previous === null) return false;
+    if (atMs - previous > gapMs) return true;
+    // Skips what is within one gap: the next step begins at its oldest row.
+    atMs = from.get(safeInteger(atMs - gapMs)) as number;
+  }
+  return false;
 }
 
 /**

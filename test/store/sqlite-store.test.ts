@@ -263,34 +263,100 @@ describe('limits', () => {
     expect(store.trim(T0 + 365 * DAY)).toBe(0);
   });
 
-  it('loses hours of samples, not all, to a clock that is a year ahead for an hour, also over a restart', () => {
-    const dir = temp();
+  describe('with a clock that may be wrong', () => {
+    const HOUR = 3_600_000;
     const retentionMs = 20 * DAY;
-    const { store, clock } = open(dir, { retentionMs });
-    for (let hour = 0; hour < 20 * 24; hour++) store.append(sample('a', hour * 3600));
-    store.settle();
-    const nowMs = T0 + 20 * DAY;
-    expect(store.trim(nowMs)).toBe(0);
-    store.append(sample('a', 386 * 86_400));
-    store.settle();
-    for (let minute = 0; minute < 30; minute++) {
-      clock.advance(60_000);
-      store.trim(nowMs + 365 * DAY + clock.monotonic());
+    const year = 365 * DAY;
+    /** A folder with a sample an hour for 20 days, as after a kill. */
+    function filled(): string {
+      const dir = temp();
+      const { store } = open(dir, { retentionMs });
+      for (let hour = 0; hour < 20 * 24; hour++) store.append(sample('a', hour * 3600));
+      store.flush();
+      return crashed(dir);
     }
-    store.close();
-    const again = open(dir, { retentionMs });
-    for (let minute = 0; minute < 30; minute++) {
-      again.clock.advance(60_000);
-      again.store.trim(nowMs + 365 * DAY + again.clock.monotonic());
+    function start(dir: string, nowMs: number, options: Partial<SqliteStoreOptions> = {}) {
+      const clock = new FakeClock(nowMs);
+      const { store } = open(dir, { retentionMs, clock, ...options });
+      /** A sample every four hours, and one at the end. @returns rows removed */
+      const run = (hours: number): number => {
+        let removed = store.trim(clock.now());
+        for (let left = hours; left > 0; left -= 4) {
+          clock.advance(Math.min(4, left) * HOUR);
+          store.append({ ...sample('a', 0), timeMs: clock.now() });
+          store.settle();
+          removed += store.trim(clock.now());
+        }
+        return removed;
+      };
+      return { store, clock, run };
     }
-    const { samples } = again.store.stats();
-    expect([samples > 465, samples < 481]).toEqual([true, true]);
-    // A stop of a month: the retention is exact again after three days.
-    for (let hour = 0; hour < 80; hour++) {
-      again.clock.advance(3_600_000);
-      again.store.trim(nowMs + 30 * DAY);
-    }
-    expect(again.store.stats().samples).toBe(1);
+    /** Age of the oldest sample, hours. */
+    const oldest = ({ store, clock }: ReturnType<typeof start>): number =>
+      Math.ceil((clock.now() - ([...store.samples('a', 0)][0]?.timeMs ?? 0)) / HOUR);
+
+    it('keeps the retention exactly on a gateway that runs eight hours a day and is cut off', () => {
+      let dir = filled();
+      for (let day = 20; day < 24; day++) {
+        const gateway = start(dir, day === 22 ? 0 : T0 + day * DAY);
+        if (day === 22) {
+          // Without a battery: the clock is set after the start.
+          gateway.clock.advance(60_000);
+          gateway.store.trim(gateway.clock.now());
+          gateway.clock.jump(T0 + day * DAY - gateway.clock.now());
+        }
+        gateway.run(8);
+        expect(oldest(gateway)).toBe(20 * 24);
+        dir = crashed(dir);
+      }
+    });
+
+    it('deletes nothing for a day after the clock jumps a year ahead, nor after it is put right', () => {
+      const gateway = start(filled(), T0 + 20 * DAY);
+      gateway.run(2);
+      gateway.clock.jump(year);
+      expect(gateway.run(23)).toBe(0);
+      gateway.clock.jump(-year);
+      expect(gateway.run(23)).toBe(0);
+      expect(gateway.run(2)).toBeGreaterThan(46);
+      expect(oldest(gateway)).toBe(20 * 24);
+      gateway.clock.jump(-year);
+      expect(gateway.run(26)).toBe(0);
+    });
+
+    it('deletes nothing for a day after a start years ahead, also after further ones', () => {
+      let dir = filled();
+      for (let day = 20; day < 23; day++) {
+        const ahead = start(dir, T0 + day * DAY + 10 * year);
+        expect(ahead.run(2)).toBe(0);
+        dir = crashed(dir);
+      }
+      const gateway = start(dir, T0 + 20 * DAY + 10 * year);
+      gateway.clock.advance(60_000);
+      expect(gateway.store.trim(gateway.clock.now())).toBe(0);
+      gateway.clock.jump(-10 * year);
+      expect(gateway.run(1)).toBe(2);
+      expect(oldest(gateway)).toBe(20 * 24);
+    });
+
+    it('keeps the retention a day after a start if the gateway was off for a year', () => {
+      const gateway = start(filled(), T0 + 20 * DAY + year);
+      expect(gateway.run(23)).toBe(0);
+      expect(gateway.run(1)).toBe(480);
+    });
+
+    it('keeps the size', () => {
+      const { store } = start(filled(), T0 + 20 * DAY + year, { maxBytes: 20_000 });
+      expect(store.trim(T0 + 20 * DAY + year)).toBeGreaterThan(0);
+    });
+
+    it('keeps the retention in an empty store at once', () => {
+      const { store } = start(temp(), T0 + 30 * DAY);
+      expect(store.trim(T0 + 30 * DAY)).toBe(0);
+      for (let hour = 0; hour <= 30 * 24; hour++) store.append(sample('a', hour * 3600));
+      store.settle();
+      expect(store.trim(T0 + 30 * DAY)).toBe(240);
+    });
   });
 
   it('stays within its size and keeps the newest', () => {
@@ -463,7 +529,7 @@ describe('faults', () => {
     db.close();
     const bytes = readFileSync(path);
     const half = Math.floor(rows.length / 2);
-    for (const page of [rows[0], ...rows.slice(half, half + 20), rows.at(-9), rows.at(-1), names[5]])
+    for (const page of [rows[0], ...rows.slice(half, half + 20), rows.at(-9), rows.at(-1), names.at(-1)])
       bytes.fill(0xa5, (page! - 1) * 1024, page! * 1024);
     writeFileSync(path, bytes);
     const again = open(dir);
