@@ -5,6 +5,15 @@ import { refuseTelemetry } from './system/telemetry.ts';
 
 refuseTelemetry();
 
+// npm only warns of a Node that is too old; the import below would end with an error of the loader.
+const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+if (major < 20 || (major === 20 && minor < 19)) {
+  process.stderr.write(
+    `gatecast: Node ${process.versions.node} is too old; 20.19 or newer is needed: https://nodejs.org/en/download\n`,
+  );
+  process.exit(1);
+}
+
 /** Commands that stay: they live small. Before anything large is loaded. */
 const words = process.argv.slice(2);
 const command = words.find((word) => !word.startsWith('-'));

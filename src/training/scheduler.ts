@@ -136,7 +136,7 @@ export class Scheduler {
     if (this.state.running) this.finished('failed', facts.nowMs);
     if (this.state.lastEndMs === null && facts.shortage === null) this.want('initial');
     const { pending, notBeforeMs, lastEndMs } = this.state;
-    if (!pending) return none('no trigger');
+    if (!pending) return none(facts.shortage ?? 'no trigger');
     // An owner's request ignores the delay.
     if (facts.nowMs < notBeforeMs && pending !== 'request') return none('waiting after a failure');
     if (pending === 'drift' && lastEndMs !== null && facts.nowMs - lastEndMs < this.settings.betweenDriftMs) {

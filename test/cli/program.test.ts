@@ -33,6 +33,17 @@ describe('the command line', () => {
     expect(ended.status).toBe(1);
   });
 
+  test('says that Node is too old', () => {
+    const old = encodeURIComponent(
+      "Object.defineProperty(process, 'versions', { value: { ...process.versions, node: '20.18.3' } })",
+    );
+    const main = fileURLToPath(new URL('../../src/main.ts', import.meta.url));
+    const preloads = ['--import', 'tsx', '--import', `data:text/javascript,${old}`];
+    const ended = spawnSync(process.execPath, [...preloads, main, '--version'], { encoding: 'utf8' });
+    expect(ended.stderr).toMatch(/^gatecast: Node 20\.18\.3 is too old; 20\.19 or newer is needed: .*\n$/);
+    expect(ended).toMatchObject({ status: 1, stdout: '' });
+  });
+
   test('names a file where a folder is expected', async () => {
     const file = join(temp(), 'file');
     writeFileSync(file, '');

@@ -27,7 +27,7 @@ describe('Scheduler', () => {
     const scheduler = new Scheduler(settings);
     expect(scheduler.next(facts(0, { shortage: 'too few samples' }))).toEqual({
       type: 'none',
-      reason: 'no trigger',
+      reason: 'too few samples',
     });
     expect(scheduler.next(facts(1))).toEqual({ type: 'start', trigger: 'initial' });
     scheduler.finished('promoted', START + HOUR);

@@ -136,8 +136,7 @@ async function check(
     return;
   }
   // Without a config the suggestion is the result, so only the suggestion goes to stdout.
-  if (!options.json) err(`listening for ${options.listen / 1000} s; Ctrl-C ends it early\n`);
-  const result = await hear(config, options, options.listen);
+  const result = await hear(config, options, options.listen, options.json ? () => {} : err);
   if (options.out !== undefined && result.rules > 0) writeNew(options.out, result.suggestion);
   if (options.json) out(jsonText({ ...valid, ...jsonOf(result) }));
   else {
@@ -263,7 +262,12 @@ const jsonOf = ({ heard, refused, topics, suggestion }: Result): object => ({
   suggestion,
 });
 
-async function hear(config: Config | null, flags: Options, listenMs: number): Promise<Result> {
+async function hear(
+  config: Config | null,
+  flags: Options,
+  listenMs: number,
+  err: CommandOutput['err'],
+): Promise<Result> {
   const [{ listenAndSurvey }, { suggestConfig }, { suggestRules }, { terminal }] = await Promise.all([
     import('../shared/listen-survey.ts'),
     import('../../config/suggest/suggest.ts'),
@@ -271,6 +275,7 @@ async function hear(config: Config | null, flags: Options, listenMs: number): Pr
     import('../shared/terminal.ts'),
   ]);
   const login = await withPassword(flags, terminal());
+  err(`listening for ${listenMs / 1000} s; Ctrl-C ends it early\n`);
   const { heard, survey, refused } = await listenAndSurvey({
     options: config === null ? await brokerOf(withBroker(login), 'check') : await loginOf(config, login),
     config,

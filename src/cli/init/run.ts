@@ -124,6 +124,7 @@ async function chooseBroker(
   err('looking for brokers: on this machine, and by mDNS\n');
   const found = await find();
   for (const [at, { url, from }] of found.entries()) err(`  ${at + 1}  ${url}  (${from})\n`);
+  if (terminal.interactive && found.length === 0) err('  none was found\n');
   if (!terminal.interactive) {
     const [only, ...others] = found;
     const local = found.find(({ from }) => from === 'this machine');
