@@ -221,7 +221,8 @@ export class TuningPart implements Part {
         models.configured = model.name;
         this.generation += 1;
         // Not awaited, because a run may be waiting to switch the model, which happens only after this change.
-        const former = this.tuner.stop();
+        // No failure: its alert would roll back the push that ended the run.
+        const former = this.tuner.stop('the config changed during the run');
         this.renewed = this.renewed
           .then(() => former)
           .then(() => {

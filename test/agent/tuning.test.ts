@@ -708,6 +708,8 @@ test('a fine-tuning of the model before cannot switch the model after a config c
   finish(report({ status: 'promote', reason: 'better' }));
   for (let turn = 0; turn < 20; turn++) await new Promise((resolve) => setImmediate(resolve));
   expect(agent.models.current.name).toBe('other');
+  const stopped = { status: 'refused', reason: 'the config changed during the run' };
+  expect(agent.tuning.lastRun).toMatchObject(stopped);
 });
 
 test('a pushed model is judged by its live score, at the latest after three times its probation', async () => {
