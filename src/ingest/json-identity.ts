@@ -2,6 +2,7 @@
  * What tells the elements of a list apart: a member that identifies them (a list of devices), a pair of members, or the name
  * that is their only key. The decision depends only on the message, so that payloads of the same form always give the same streams.
  */
+import { createHash } from 'node:crypto';
 import { couldBeTime } from '../series/time-stamp.ts';
 import { isTimeOfDay, timeIn } from './json-times.ts';
 import { isTree, memberOf, type Tree } from './json-tree.ts';
@@ -18,6 +19,10 @@ datapoint measurand register topic valuetype resourcename tagname pointname item
 asset machine equipment station thing hostname host`.split(/\s+/);
 /** Members that identify only by a text; a number is a reading. */
 const TEXT_KEYS: ReadonlySet<string> = new Set(IDENTITY_KEYS.slice(IDENTITY_KEYS.indexOf('resourcename')));
+/** Members that name a thing, and sometimes tell its state. */
+const PLACES: ReadonlySet<string> = new Set(IDENTITY_KEYS.slice(IDENTITY_KEYS.indexOf('asset')));
+const STATE =
+  /^(?:run(?:ning)?|stop(?:ped|ping)?|idle|stand_?by|ready|busy|(?:in)?active|ok|good|fair|poor|bad|faulty?|fail(?:ed|ure)?|error|warn(?:ing)?|unknown|(?:on|off)line|up|down|open(?:ed)?|closed?|start(?:ed|ing)?|paused?|producing|production|maintenance|setup|(?:en|dis)abled|none|(?:dis)?connected|(?:un)?available|(?:dis)?charging|heating|cooling|(?:un)?healthy)$/i;
 /** Texts that identify the elements of a list, but may describe a single reading of a batch. */
 const LIST_KEYS = ['signal', 'description', 'desc', 'n', 'type', 'kind'];
 /** Objects about the device in an element of a list. */
@@ -149,7 +154,8 @@ function identityCandidates(list: readonly unknown[], listKey: string): Identity
       // identifiers of things come last
       let rank = usual < 0 ? IDENTITY_KEYS.length + (unusual < 0 ? LIST_KEYS.length : unusual) : usual;
       if (own.includes(plain)) rank = (1 + ends.indexOf(plain.slice(singular.length))) / 10;
-      else if (mayBeReading(key, plain)) rank = Number.NaN;
+      else if (mayBeReading(key, plain) || list.some((element) => isState(plain, memberOf(element, key))))
+        rank = Number.NaN;
       if (
         plain === singular &&
         MEASURED.test(plain) &&
@@ -252,7 +258,7 @@ export function batchIdentity(rows: readonly unknown[]): readonly string[] {
   for (const key of Object.keys(first)) {
     const own = IDENTITY_KEYS.indexOf(simple(key));
     if (own < 0 || own >= rank) continue;
-    if (!every((row) => isName(row[key], own < GENERIC_KEYS))) continue;
+    if (!every((row) => isName(simple(key), row[key]))) continue;
     [best, rank] = [key, own];
   }
   const tags = tagsOf(rows);
@@ -264,27 +270,48 @@ export function batchIdentity(rows: readonly unknown[]): readonly string[] {
     Object.keys(first)
       .filter((key) => isOne(key) && every((row) => identity(key, row[key]) !== null))
       .slice(0, MAX_PARTS);
-  const things = having(isThingId, (_, value) => identityOf(value));
+  const things = having(isDeviceNumber, (_, value) => identityOf(value));
   if (things.length > 0) return [...things, ...tags];
   return [...having(isKindOfReading, (key, value) => kindOf(simple(key), value)), ...tags];
 }
 
-/** The name that members of `batchIdentity` give a reading; null without one. */
+/** The name that members of `batchIdentity` give a reading; null without one. A tag has its key, because another may have the same text. */
 export function rowName(row: Tree, members: readonly string[]): string | null {
-  const parts = members.map((key) => identityOf(memberOf(row, key))).filter((part) => part !== null);
+  const parts = members.map((key) => identityOf(row[key])).filter((part) => part !== null);
+  const tags: string[] = [];
+  for (const above of TAGS) {
+    const all = row[above];
+    // of the row, because another may have very many
+    if (!Object.hasOwn(row, above) || !isTree(all)) continue;
+    for (const key of Object.keys(all).sort()) {
+      const part = members.includes(`${above}.${key}`) ? identityOf(all[key]) : null;
+      if (part !== null) tags.push(`${key}=${part}`);
+    }
+  }
+  const tagged = tags.join('-');
+  if (tagged.length > MAX_TAGS_LENGTH)
+    // a name that is too long would lose the reading
+    parts.push(createHash('sha256').update(tagged).digest('hex').slice(0, 8));
+  else if (tagged !== '') parts.push(tagged);
   return parts.length === 0 ? null : parts.join('-');
 }
+
+const TAGS = ['labels', 'tags'] as const;
+const MAX_TAGS_LENGTH = 80;
+/** The last word of tags that describe a reading or a state. */
+const NO_TAG = /(?:quality|status|state|health|version|hash|mode|severity|reason|uptime)$/;
 
 /** The members of `tags` or `labels` in the readings of a batch: as in the line protocol, all together name a series. */
 function tagsOf(rows: readonly unknown[]): readonly string[] {
   const found = new Set<string>();
   for (const row of rows)
     if (isTree(row))
-      for (const above of ['tags', 'labels']) {
+      for (const above of TAGS) {
         const tags = row[above];
         if (!Object.hasOwn(row, above) || !isTree(tags)) continue;
         for (const key of Object.keys(tags)) {
-          if (found.size >= MAX_CANDIDATES || mixingIdentity('', tags[key]) === null) continue;
+          if (found.size >= MAX_CANDIDATES || NO_TAG.test(simple(key))) continue;
+          if (mixingIdentity('', tags[key]) === null) continue;
           found.add(`${above}.${key}`);
         }
       }
@@ -293,13 +320,14 @@ function tagsOf(rows: readonly unknown[]): readonly string[] {
 
 /**
  * The members that tell readings of one time and one name apart, although the name should: their stream would get those of several
- * devices. Empty if there are none.
+ * devices. Empty if there are none. What may number the records says nothing.
  * @param members that name the readings
  */
 export function mixedRows(rows: readonly unknown[], timeKey: string, members: readonly string[]): string[] {
   const groups = new Map<string, Tree[]>();
+  const known = new KnownRows();
   for (const row of rows) {
-    const time = isTree(row) ? timeIn(row, timeKey) : null;
+    const time = isTree(row) ? known.time(row, timeKey) : null;
     // refused for itself
     if (!isTree(row) || time === null || time === undefined) continue;
     const key = JSON.stringify([time, rowName(row, members)]);
@@ -308,19 +336,56 @@ export function mixedRows(rows: readonly unknown[], timeKey: string, members: re
     else group.push(row);
   }
   for (const group of groups.values()) {
-    const fields = group.length < 2 ? [] : Object.keys(group[0] as Tree);
-    for (const field of fields
-      .filter((key) => key !== timeKey && isReading(key, group[0]?.[key]))
-      .slice(0, MAX_PARTS)) {
-      const keys = mixingKeys(
-        group.filter((row) => isReading(field, row[field])),
-        timeKey,
-        new Set([field, ...members]),
-      );
+    const [first] = group;
+    if (first === undefined || group.length < 2) continue;
+    const isRecord = (key: string): boolean =>
+      GENERIC.includes(simple(key)) && group.every((row) => RECORD_ID.test(identityOf(row[key]) ?? '0'));
+    const others = new Set([...members, ...Object.keys(first).filter(isRecord)]);
+    let [fields, whole] = [0, false];
+    for (const field of Object.keys(first)) {
+      if (field === timeKey || !isReading(field, first[field])) continue;
+      fields += 1;
+      if (fields > MAX_PARTS) break;
+      const sharing = group.filter((row) => isReading(field, row[field]));
+      // the same readings need one look
+      if (whole && sharing.length === group.length) continue;
+      whole ||= sharing.length === group.length;
+      const keys = mixingKeys(sharing, timeKey, others, known);
       if (keys.length > 0) return keys;
     }
   }
   return [];
+}
+
+/** What is computed once for each row, because a row may have very many members. */
+export class KnownRows {
+  private readonly times = new Map<Tree, unknown>();
+  private readonly candidates = new Map<Tree, readonly Candidate[]>();
+
+  time(row: Tree, timeKey: string): unknown {
+    if (!this.times.has(row)) this.times.set(row, timeIn(row, timeKey));
+    return this.times.get(row);
+  }
+
+  /** Members that may distinguish, most reliable first. */
+  candidatesOf(row: Tree): readonly Candidate[] {
+    let found = this.candidates.get(row);
+    if (found === undefined) {
+      found = Object.keys(row)
+        .map((key) => ({ key, plain: simple(key) }))
+        .map((one) => ({ ...one, rank: rankOf(one.plain) }))
+        .filter(({ rank }) => rank < Number.POSITIVE_INFINITY)
+        .sort((a, b) => a.rank - b.rank);
+      this.candidates.set(row, found);
+    }
+    return found;
+  }
+}
+
+interface Candidate {
+  readonly key: string;
+  readonly plain: string;
+  readonly rank: number;
 }
 
 const MAX_PARTS = 8;
@@ -344,15 +409,18 @@ const DEVICE_KEYS: ReadonlySet<string> = new Set(
   `uniqueid deviceid devid sensorid meterid nodeid serial serialnumber serialno sn mac macaddress addr eui deveui
 devicename sensorname name device dev sensor meter probe node id _id uid`.split(/\s+/),
 );
-/** Members whose integers name devices or parts of them, and no message or record. */
+/** Identifiers of things, and of no message or record. */
 const THING_ID = new RegExp(
-  `(?:${`device dev sensor meter node asset thing machine equipment unit slave station inverter module panel string battery bms probe tank
-pump valve motor plc controller writer circuit channel port tag point register property component tracker truck vehicle container turbine
-boiler beacon loop line phase zone room rack outlet socket breaker feeder transformer compressor fan chiller`
+  `^(?:${`device dev sensor meter node asset thing machine equipment unit slave station inverter module panel string battery bms probe tank
+pump valve motor plc controller datasetwriter writer circuit channel port tag point register property component tracker truck vehicle
+container turbine boiler beacon loop line phase zone room rack outlet socket breaker feeder transformer compressor fan chiller`
     .split(/\s+/)
-    .join('|')})id$|^serial|^(?:sn|lsid)$`,
+    .join('|')})id$|^serial(?:number|no|num|nr)?$|^(?:sn|lsid)$`,
 );
-const isThingId = (key: string): boolean => THING_ID.test(simple(key));
+/** Those whose integers name devices also in a batch: parts, tested pieces and messages may be numbered one after another. */
+const DEVICE_NUMBER =
+  /^(?:device|dev|sensor|meter|node|machine|slave|station|inverter|plc|controller|datasetwriter|writer|circuit|channel|ls)id$|^serial(?:number|no|num|nr)?$/;
+const isDeviceNumber = (key: string): boolean => DEVICE_NUMBER.test(simple(key));
 const CHANNEL = /^(?:channel|ch|circuit|port|slot|phase|line|eid)$/;
 /** Members that may as well identify single readings, by a number or a long random text. */
 const PLAIN_ID = /^(?:_?id|uid)$/;
@@ -364,24 +432,23 @@ const UUID = /^[0-9a-f]{8}-[0-9a-f]{4}-/i;
  * differ between readings of the same time, in a batch with times also their kind. Empty if all readings can be of one device.
  * @param timeKey null: all have the same time
  * @param fields members that are readings
+ * @param known of one payload and time key
  */
 export function mixingKeys(
   rows: readonly Tree[],
   timeKey: string | null,
   fields: ReadonlySet<string> = new Set(),
+  known = new KnownRows(),
 ): string[] {
   const [first] = rows;
   if (first === undefined || rows.length < 2) return [];
-  const candidates = Object.keys(first)
-    .map((key) => ({ key, plain: simple(key) }))
-    .filter(({ key }) => key !== timeKey && !fields.has(key))
-    .map((one) => ({ ...one, rank: rankOf(one.plain) }))
-    .filter(({ rank }) => rank < (timeKey === null ? LATE : Number.POSITIVE_INFINITY))
-    .sort((a, b) => a.rank - b.rank)
+  const candidates = known
+    .candidatesOf(first)
+    .filter(({ key, rank }) => key !== timeKey && !fields.has(key) && (timeKey !== null || rank < LATE))
     .slice(0, MAX_CANDIDATES);
   const keys: string[] = [];
   const groupOf = (row: Tree): string =>
-    JSON.stringify([timeKey === null ? null : timeIn(row, timeKey), ...keys.map((key) => row[key])]);
+    JSON.stringify([timeKey === null ? null : known.time(row, timeKey), ...keys.map((key) => row[key])]);
   for (const sure of [true, false])
     for (const { key, plain } of candidates) {
       if (keys.includes(key) || (sure && !DEVICE_KEYS.has(plain))) continue;
@@ -412,16 +479,22 @@ const namesDevice = (plain: string, identity: string): boolean =>
 /** The identity of a device or quantity; null for what may be a number or state of a reading. */
 function mixingIdentity(plain: string, value: unknown): string | null {
   if (typeof value === 'number')
-    return THING_ID.test(plain) || CHANNEL.test(plain) ? identityOf(value) : null;
-  if (typeof value !== 'string' || parseSwitch(value) !== null || UUID.test(value)) return null;
+    return DEVICE_NUMBER.test(plain) || CHANNEL.test(plain) ? identityOf(value) : null;
+  if (typeof value !== 'string' || parseSwitch(value) !== null || UUID.test(value) || isState(plain, value))
+    return null;
   return !/[a-z_]/i.test(value) && !/id$|^serial|^sn$|^mac|eui$|^addr$/.test(plain) && !CHANNEL.test(plain)
     ? null
     : identityOf(value);
 }
 
-/** @param generic under a key that may hold a number of the reading */
-const isName = (value: unknown, generic: boolean): boolean =>
-  typeof value === 'string' && identityOf(value) !== null && !(generic && RECORD_ID.test(value.trim()));
+const isName = (plain: string, value: unknown): boolean =>
+  typeof value === 'string' &&
+  identityOf(value) !== null &&
+  !isState(plain, value) &&
+  !(GENERIC.includes(plain) && RECORD_ID.test(value.trim()));
+
+const isState = (plain: string, value: unknown): boolean =>
+  PLACES.has(plain) && typeof value === 'string' && (STATE.test(value.trim()) || NO_KIND.test(value.trim()));
 
 const simple = (key: string): string =>
   key

@@ -83,7 +83,9 @@ interface Columns {
  * @param named the column of the times, if a rule names it
  */
 export function columnsOf(tree: Tree, named: TimeColumn | null = null): Columns | null {
-  for (const found of named === null ? [...timesOf(tree), ...timesBeside(tree)] : [named]) {
+  for (const found of named === null
+    ? [...timesOf(tree), ...timesBeside(tree)].slice(0, MAX_TIMES)
+    : [named]) {
     const columns = columnsWith(tree, found);
     if (columns !== null) return columns;
   }
@@ -119,6 +121,8 @@ type CellsOf = (row: number) => unknown;
 
 const MAX_COLUMN_DEPTH = 3;
 const NO_TIMES: TimeColumn[] = [];
+/** A payload may have very many lists of times, and each is tried with every member. */
+const MAX_TIMES = 8;
 
 /** Divides a member into its columns of this length, and the rest. */
 function partColumns(
@@ -172,6 +176,7 @@ function timesOf(tree: Tree): readonly TimeColumn[] {
     const times = tree[key];
     if (Array.isArray(times) && times.length > 0 && times.some((time) => isTimeMember(key, time)))
       found = [...found, { key, times }];
+    if (found.length === MAX_TIMES) break;
   }
   return found;
 }
@@ -185,6 +190,7 @@ function timesBeside(tree: Tree): readonly TimeColumn[] {
     for (const column of timesOf(beside))
       if (column.times.length > 1 && columnsWith(beside, column) === null)
         found = [...found, { ...column, within }];
+    if (found.length >= MAX_TIMES) break;
   }
   return found;
 }

@@ -700,7 +700,11 @@ describe('names of the readings of a batch', () => {
         { name: 'cpu', tags: { host: 'gw', cpu: 'cpu1' }, timestamp: t, fields: { idle: 80 } },
         { name: 'mem', tags: { host: 'gw' }, timestamp: t, fields: { used: 5 } },
       ],
-      { 'cpu-cpu0-gw.fields.idle': 90, 'cpu-cpu1-gw.fields.idle': 80, 'mem-gw.fields.used': 5 },
+      {
+        'cpu-cpu=cpu0-host=gw.fields.idle': 90,
+        'cpu-cpu=cpu1-host=gw.fields.idle': 80,
+        'mem-host=gw.fields.used': 5,
+      },
     ],
     [
       'the number of a thing (OPC UA)',
@@ -747,19 +751,59 @@ describe('names of the readings of a batch', () => {
     }
   });
 
+  const batch = (...rows: object[]): object[] => rows.map((row, n) => ({ ts: t + n, ...row, v: n }));
+  const long = Object.fromEntries(
+    ['container_image', 'container_name', 'engine_host'].map((key) => [key, key.repeat(4)]),
+  );
+  it.each<[string, object[], string[]]>([
+    ['reports', batch({ reportId: 1 }, { reportId: 2 }), ['reportId', 'v', 'reportId', 'v']],
+    ['checkpoints', batch({ checkpointId: 1 }), ['checkpointId', 'v']],
+    ['tested pieces', batch({ unitId: 1001 }, { unitId: 1002 }), ['unitId', 'v', 'unitId', 'v']],
+    ['a sequence', batch({ sn: 1 }, { sn: 2 }), ['sn', 'v', 'sn', 'v']],
+    ['a port', batch({ serialErrors: 1 }), ['serialErrors', 'v']],
+    ['states', batch({ machine: 'running' }, { machine: 'stopped' }), ['v', 'v']],
+    ['a reason', batch({ station: 'periodic' }), ['v']],
+    [
+      'records of one time',
+      batch({ ts: t, _id: '507f1f77bcf86cd799439011' }, { ts: t, _id: '507f1f77bcf86cd799439012' }),
+      ['v', 'v'],
+    ],
+    ['records with digits', batch({ ts: t, id: '5001' }, { ts: t, id: '5002' }), ['v', 'v']],
+    ['a state in tags', batch({ tags: { quality: 'good' } }, { tags: { server_status: 'up' } }), ['v', 'v']],
+    [
+      'equal texts of two tags',
+      batch({ ts: t, tags: { inlet: 'f1' } }, { ts: t, tags: { outlet: 'f1' } }),
+      ['inlet=f1.v', 'outlet=f1.v'],
+    ],
+    ['very long tags', batch({ tags: long }), ['60dd6629.v']],
+  ])('are not taken from %s', (_, rows, names) => {
+    for (const [payload, above] of [
+      [rows, ''],
+      [{ list: rows }, 'list.'],
+    ] as const) {
+      const { samples, rejects } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+      expect([samples.map(([stream]) => stream), rejects]).toEqual([
+        names.map((name) => `m/${above}${name}`),
+        [],
+      ]);
+    }
+  });
+
   it('are refused if several devices would share one, and not if they send different fields', () => {
     const rows = (one: object, two: object) => [
-      { id: '101', ts: t, ...one },
-      { id: '102', ts: t, ...two },
+      { channel: 1, ts: t, ...one },
+      { channel: 2, ts: t, ...two },
     ];
     for (const payload of [rows({ val: 20 }, { val: 3 }), { vals: rows({ val: 20 }, { val: 3 }) }]) {
       const found = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
       expect([found.samples, found.rejects]).toEqual([[], ['no-identity']]);
-      expect(found.details[0]).toContain('name: "{topic}/{/id}/{field}"');
+      expect(found.details[0]).toContain('name: "{topic}/{/channel}/{field}"');
     }
     const apart = [JSON.stringify({ vals: rows({ t: 20 }, { h: 50 }) })];
     expect(routed('{ match: m }', [['m', apart[0] ?? '']]).samples).toEqual([
+      ['m/vals.channel', 1],
       ['m/vals.t', 20],
+      ['m/vals.channel', 2],
       ['m/vals.h', 50],
     ]);
   });
@@ -1410,6 +1454,15 @@ describe('what is nearly JSON', () => {
     const twice = Array(2).fill(`{"date":"2026-11-29","v":1,${members}}`).join();
     for (const rule of ['{ match: s, fields: [v] }', '{ match: s }'])
       expect(computed(() => routed(rule, [['s', `[${twice}]`]])).ms).toBeLessThan(1000);
+    // each row has very many members, and many that may identify it; many lists of times beside many members
+    const spellings = Array.from({ length: 32 }, (_, n) => `"${spelt(n)}":"x"`).join();
+    const numbers = (count: number) => Array.from({ length: count }, (_, n) => `"n${n}":1`).join();
+    const row = `{"date":"2026-11-29",${spellings},${numbers(12_000)}}`;
+    const lists = Array.from({ length: 330 }, (_, n) => `"a${n}_timestamp":[${NOW}${',0'.repeat(n + 2)}]`);
+    const spent = (text: string) => computed(() => routed('{ match: s }', [['s', text]])).ms;
+    const plain = Math.max(spent(`{${numbers(24_000)}}`), 10);
+    expect(spent(`{"d":[${row},${row}]}`) / plain).toBeLessThan(8);
+    expect(spent(`{${lists.join()},${numbers(12_000)}}`) / plain).toBeLessThan(8);
   });
 });
 

@@ -6,7 +6,7 @@
 
 import { parseTime } from '../../series/time-stamp.ts';
 import type { Decoder, DecoderSettings, DecodeSink, PayloadFormat } from '../decoder.ts';
-import { batchIdentity, identityOf, mixedRows, mixingKeys, rowName } from '../json-identity.ts';
+import { batchIdentity, identityOf, KnownRows, mixedRows, mixingKeys, rowName } from '../json-identity.ts';
 import {
   aroundAnyKey,
   compilePath,
@@ -210,10 +210,11 @@ export function jsonDecoder(settings: DecoderSettings, options: JsonOptions = {}
   /** The members that a stream name needs, because the batch has readings of one field from several devices; empty if it has not. */
   const mixedBy = ({ records, timeKey }: Batch): readonly string[] => {
     if (fields === undefined || identity.length > 0 || records.length < 2) return [];
+    const known = new KnownRows();
     for (const { name, path, many } of fields) {
       if (many) continue;
       const rows = records.filter(isTree).filter((record) => isReading(name, lookUp(record, path)));
-      const keys = mixingKeys(rows, timeKey, fieldKeys);
+      const keys = mixingKeys(rows, timeKey, fieldKeys, known);
       if (keys.length > 0) return keys;
     }
     return [];
