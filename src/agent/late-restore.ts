@@ -14,8 +14,8 @@ import type { Restorable } from './restore.ts';
 /** An agent with no more streams restores all of them before it connects. */
 const AT_ONCE = 256;
 /**
- * Also with no more of these, whose states are rebuilt from thousands of samples: on a slow board it would not be ready before the
- * service manager ends it, again and again.
+ * More streams than these, whose states are rebuilt from thousands of samples, wait in any case: on a slow board the agent would not be
+ * ready before the service manager ends it, again and again.
  */
 const REBUILT_AT_ONCE = 16;
 /** Most time of a turn, ms; a stream with many samples may take longer. New readings wait meanwhile. */
@@ -108,11 +108,14 @@ export class LateRestore {
   /** Queues streams for a later restore. @returns those that must be restored at once */
   defer(streams: readonly KnownStream[]): readonly KnownStream[] {
     const { atOnce = AT_ONCE, startOf } = this.parts;
-    const areFew = (): boolean =>
-      streams.filter((stream) => startOf(stream).state === 'rebuilt').length <= REBUILT_AT_ONCE;
-    if (streams.length <= atOnce && areFew()) return streams;
-    for (const stream of streams) this.put(stream);
-    return this.takeLinked([]);
+    let later = streams;
+    if (streams.length <= atOnce) {
+      later = streams.filter((stream) => startOf(stream).state === 'rebuilt');
+      if (later.length <= REBUILT_AT_ONCE) return streams;
+    }
+    for (const stream of later) this.put(stream);
+    const now = streams.filter(({ spec }) => !this.has(spec.name));
+    return [...now, ...this.takeLinked(now.map(({ spec }) => spec))];
   }
 
   /** Adds a stream, or replaces its entry. @param start of its replay, if known */

@@ -759,15 +759,28 @@ describe('the work of a restore', () => {
   });
 });
 
-test('states that must be rebuilt do not delay the start of an agent with few streams', () => {
-  const deferred = (streams: number, state: 'saved' | 'rebuilt'): number => {
+test('states that must be rebuilt do not delay the start of an agent with few streams, and the others are restored at once', () => {
+  const deferred = (rebuilt: number, saved: number): number[] => {
     const late = new LateRestore({
       store: { failedReads: 0, sliceStart: () => Number.NEGATIVE_INFINITY, since: () => [] },
-      startOf: () => ({ state, fromMs: [START] }),
+      startOf: ({ spec }) => ({ state: Number(spec.name) < rebuilt ? 'rebuilt' : 'saved', fromMs: [START] }),
       replayFromMs: () => START,
     });
-    late.defer(Array.from({ length: streams }, (_, i) => ({ spec: testSpec(`${i}`), firstMs: START })));
-    return late.size;
+    const streams = Array.from({ length: rebuilt + saved }, (_, i) => ({
+      // The last stream sees the first, so both are restored together.
+      spec: testSpec(`${i}`, i === 199 ? { covariates: [{ kind: 'stream', name: '0' }] } : {}),
+      firstMs: START,
+    }));
+    const names = late.defer(streams).map(({ spec }) => spec.name);
+    expect(new Set(names).size).toBe(names.length);
+    return [names.length, late.size];
   };
-  expect([deferred(16, 'rebuilt'), deferred(17, 'rebuilt'), deferred(256, 'saved')]).toEqual([0, 17, 0]);
+  expect([deferred(16, 0), deferred(17, 0), deferred(0, 256), deferred(17, 180), deferred(0, 257)]).toEqual([
+    [16, 0],
+    [0, 17],
+    [256, 0],
+    [180, 17],
+    [2, 255],
+  ]);
+  expect(deferred(17, 183)).toEqual([184, 16]);
 });
