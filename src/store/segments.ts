@@ -48,6 +48,8 @@ interface Segment {
 interface OpenSegment {
   readonly file: Segment;
   readonly fd: number;
+  /** Whether the system counts the links of the file: some file systems report none. */
+  readonly countsLinks: boolean;
   syncedBytes: number;
   folderSynced: boolean;
   /** Number of running syncs; the file is closed after the last one. */
@@ -136,13 +138,13 @@ export class Segments {
     this.open ??= this.create();
     const { fd, file } = this.open;
     try {
-      if (fstatSync(fd).nlink === 0) throw new Error(`${file.path} was removed`);
+      if (isRemoved(this.open)) throw new Error(`${file.path} was removed`);
       writeAll(fd, frame, file.bytes);
     } catch (error) {
       try {
         // A partial frame would be reported as damage.
         ftruncateSync(fd, file.bytes);
-        if (fstatSync(fd).nlink === 0) this.abandon();
+        if (isRemoved(this.open)) this.abandon();
       } catch {
         this.abandon();
       }
@@ -220,7 +222,9 @@ export class Segments {
     const path = join(this.dir, `samples-${number}-${randomBytes(6).toString('hex')}.journal`);
     const { O_CREAT, O_EXCL, O_WRONLY } = constants;
     const fd = openPrivate(path, O_CREAT | O_EXCL | O_WRONLY);
+    let countsLinks: boolean;
     try {
+      countsLinks = fstatSync(fd).nlink > 0;
       writeAll(fd, MAGIC, 0);
     } catch (error) {
       closeSync(fd);
@@ -229,7 +233,7 @@ export class Segments {
     }
     const file = { path, number, bytes: MAGIC.length, rows: 0 };
     this.files.push(file);
-    return { file, fd, syncedBytes: 0, folderSynced: false, syncs: 0, closing: false };
+    return { file, fd, countsLinks, syncedBytes: 0, folderSynced: false, syncs: 0, closing: false };
   }
 
   /** Copies damaged parts to separate files. Ignores errors, so that the rest can be read on a full disk. */
@@ -245,6 +249,8 @@ export class Segments {
     }
   }
 }
+
+const isRemoved = ({ fd, countsLinks }: OpenSegment): boolean => countsLinks && fstatSync(fd).nlink === 0;
 
 interface JournalFile {
   readonly path: string;
