@@ -197,7 +197,7 @@ export class TuningPart implements Part {
   /** Stops a running fine-tuning; an interrupted run is repeated after the next start. */
   async stop(): Promise<void> {
     this.cancel();
-    await this.tuner.stop();
+    await this.tuner.stop('the agent stopped during the run');
     await this.renewed;
     this.keepScores();
   }
@@ -221,7 +221,6 @@ export class TuningPart implements Part {
         models.configured = model.name;
         this.generation += 1;
         // Not awaited, because a run may be waiting to switch the model, which happens only after this change.
-        // No failure: its alert would roll back the push that ended the run.
         const former = this.tuner.stop('the config changed during the run');
         this.renewed = this.renewed
           .then(() => former)

@@ -197,13 +197,13 @@ export class GroupTuner {
     return slots.get(group, configured).current;
   }
 
-  /** Ends the current run without a result. @param reason to report; left out: the next tuner reports that the agent ended */
-  async stop(reason?: string): Promise<void> {
+  /** Ends the current run without a result. This is no failure: its alert would roll back a push that ended the run. */
+  async stop(reason: string): Promise<void> {
     this.stopped = true;
     await this.work.end();
     await this.busy;
     const { status } = this.last;
-    if (reason !== undefined && (status === 'running' || status === 'paused'))
+    if (status === 'running' || status === 'paused')
       this.tell({ ...this.last, status: 'refused', reason, endedMs: this.parts.facts().nowMs });
   }
 

@@ -627,7 +627,10 @@ test('stopping the agent ends the run at once, and the next start repeats it', a
   await agent.close();
   const started: TuningInput[] = [];
   const again = await setUp({ dir, start: worker(async () => report({}), started) });
-  expect(again.tuning.lastRun).toMatchObject({ status: 'failed', reason: 'the agent ended during the run' });
+  expect(again.tuning.lastRun).toMatchObject({
+    status: 'refused',
+    reason: 'the agent stopped during the run',
+  });
   again.tuning.start();
   await again.until('the run', () => started.length === 1, HOUR);
 });

@@ -365,11 +365,11 @@ describe('GroupTuner', () => {
     }));
     tuner.tick();
     await expect.poll(() => reports.at(-1)?.status).toBe('running');
-    await tuner.stop();
+    await tuner.stop('stopped');
     expect(killed).toBe(true);
     expect(saved()?.scheduler).toMatchObject({ pending: 'request', failures: 0 });
     tuner.tick();
-    expect(reports.at(-1)!.status).toBe('running');
+    expect(reports.at(-1)).toMatchObject({ status: 'refused', reason: 'stopped' });
   });
 
   it('does not start before a stream has enough history', () => {
