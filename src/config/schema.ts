@@ -212,7 +212,7 @@ const http = z.strictObject({
       .max(16, 'has more than 16 entries')
       .default(['127.0.0.1', '::1']),
     'restart',
-    'Addresses of the proxies whose `user_header` is accepted. The proxy must remove this header from the requests of its clients.',
+    'Addresses of the proxies whose `user_header` and `X-Forwarded-For` are accepted. The proxy must remove this header from the requests of its clients.',
   ),
   frame_ancestors: note(
     z.array(text('an origin', checkOrigin)).max(16, 'has more than 16 entries').default([]),

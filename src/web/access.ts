@@ -4,6 +4,7 @@
  */
 import { createHash, randomBytes, timingSafeEqual } from 'node:crypto';
 import type { IncomingMessage } from 'node:http';
+import { isIPv6 } from 'node:net';
 import type { Clock } from '../system/clock.ts';
 import { isLoopback } from './headers.ts';
 
@@ -12,7 +13,7 @@ export interface AccessOptions {
   readonly token: (() => string | null) | null;
   /** Header with the user name, lower case; null: no proxy login. */
   readonly userHeader: string | null;
-  /** Addresses whose `userHeader` is trusted. */
+  /** Addresses whose `userHeader` and `X-Forwarded-For` are trusted. */
   readonly trustedProxies: readonly string[];
   readonly clock: Pick<Clock, 'monotonic'>;
 }
@@ -21,12 +22,28 @@ const COOKIE = 'gatecast_session';
 const SESSION_MS = 12 * 3_600_000;
 const MOST_SESSIONS = 32;
 const MINUTE_MS = 60_000;
-/** Wrong tokens per minute from one address, and from all, after which further ones are refused without a check. */
+/** Wrong logins of one client per minute, after which further ones are answered as too many. */
 const MOST_WRONG = 10;
-const MOST_WRONG_OF_ALL = 200;
+/** Most wrong logins remembered. */
+const MOST_KEPT = 1000;
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const plainAddress = (address = ''): string => address.replace(/^::ffff:/, '');
+
+/** The first 64 bits of an IPv6 address, because one client has as many addresses as it likes; any other address as it is. */
+function network(address: string): string {
+  if (!isIPv6(address)) return address.slice(0, 64);
+  const [head, tail] = address
+    .replace(/%.*/, '')
+    .split('::')
+    .map((part) => part.split(':'));
+  const missing = 8 - (head?.length ?? 0) - (tail?.length ?? 0);
+  const groups = [...(head ?? []), ...Array<string>(Math.max(0, missing)).fill('0'), ...(tail ?? [])];
+  return groups
+    .slice(0, 4)
+    .map((group) => Number.parseInt(group || '0', 16))
+    .join(':');
+}
 
 interface Session {
   readonly untilMs: number;
@@ -36,8 +53,8 @@ interface Session {
 
 export class Access {
   private readonly sessions = new Map<string, Session>();
-  /** Requests of the last minute that brought a wrong token: when, and from where. */
-  private wrong = new Map<IncomingMessage, { readonly ms: number; readonly address: string }>();
+  /** Wrong logins of the last minute, oldest first. */
+  private wrong: { readonly ms: number; readonly client: string }[] = [];
 
   constructor(private readonly options: AccessOptions) {}
 
@@ -53,7 +70,7 @@ export class Access {
     const named = this.options.userHeader === null ? undefined : headers[this.options.userHeader];
     if (typeof named === 'string' && named !== '' && this.isProxy(request)) return named.slice(0, 200);
     const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
-    if (bearer !== undefined) return this.check(request, bearer) === 'right' ? 'token' : null;
+    if (bearer !== undefined) return this.isRight(bearer) ? 'token' : null;
     const token = this.options.token?.() ?? null;
     const session = this.sessions.get(cookieOf(request) ?? '');
     if (token === null || session === undefined || session.untilMs < this.options.clock.monotonic())
@@ -72,8 +89,7 @@ export class Access {
   /** @returns the `Set-Cookie` of a new session, or the reason for the refusal */
   logIn(request: IncomingMessage, token: string): { readonly cookie: string } | 'wrong' | 'too-many' {
     const nowMs = this.options.clock.monotonic();
-    const result = this.check(request, token);
-    if (result !== 'right') return result;
+    if (!this.isRight(token)) return this.isOften(request, nowMs) ? 'too-many' : 'wrong';
     for (const [id, { untilMs }] of this.sessions) if (untilMs < nowMs) this.sessions.delete(id);
     const [oldest] = this.sessions.keys();
     if (oldest !== undefined && this.sessions.size >= MOST_SESSIONS) this.sessions.delete(oldest);
@@ -88,18 +104,25 @@ export class Access {
     return this.cookie(request, '', 0);
   }
 
-  private check(request: IncomingMessage, token: string): 'right' | 'wrong' | 'too-many' {
-    const nowMs = this.options.clock.monotonic();
-    const address = plainAddress(request.socket.remoteAddress);
-    for (const [one, { ms }] of this.wrong) if (nowMs - ms >= MINUTE_MS) this.wrong.delete(one);
-    // One request may be checked more than once.
-    const before = [...this.wrong].filter(([one]) => one !== request);
-    const own = before.filter(([, one]) => one.address === address);
-    if (own.length >= MOST_WRONG || before.length >= MOST_WRONG_OF_ALL) return 'too-many';
+  /** A right token is accepted whatever came before: nobody can lock its owner out, and its length protects it. */
+  private isRight(token: string): boolean {
     const wanted = this.options.token?.() ?? null;
-    if (wanted !== null && timingSafeEqual(digest(token), digest(wanted))) return 'right';
-    this.wrong.set(request, { ms: nowMs, address });
-    return 'wrong';
+    return wanted !== null && timingSafeEqual(digest(token), digest(wanted));
+  }
+
+  /** Counts a wrong login. @returns whether the client had too many within a minute */
+  private isOften(request: IncomingMessage, nowMs: number): boolean {
+    const client = this.clientOf(request);
+    this.wrong = [...this.wrong.filter(({ ms }) => nowMs - ms < MINUTE_MS), { ms: nowMs, client }].slice(
+      -MOST_KEPT,
+    );
+    return this.wrong.filter((one) => one.client === client).length > MOST_WRONG;
+  }
+
+  private clientOf(request: IncomingMessage): string {
+    const hops = request.headers['x-forwarded-for'];
+    const last = typeof hops === 'string' && this.isProxy(request) ? hops.split(',').at(-1)?.trim() : '';
+    return network(plainAddress(last || request.socket.remoteAddress));
   }
 
   private cookie(request: IncomingMessage, id: string, seconds: number): string {
