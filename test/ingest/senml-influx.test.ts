@@ -51,6 +51,7 @@ describe('the SenML decoder (RFC 8428)', () => {
     expect(sniff('t', Buffer.from(object))?.kind).toBe('senml');
     // also without base fields; `e` alone may be anything
     expect(values(decode(senml, '{"e":[{"n":"t","v":2}]}'))).toEqual({ t: 2 });
+    expect(values(decode(senml, '{"ver":1,"n":"x","v":3,"e":[{"n":"t","v":2}]}'))).toEqual({ t: 2 });
     expect(sniff('t', Buffer.from('{"e":[1,2]}'))?.kind).toBe('json');
   });
 
@@ -75,6 +76,8 @@ describe('the SenML decoder (RFC 8428)', () => {
     ['[{"n":"a","v":1,"must_":1}]', 'bad-payload'],
     ['[{"bver":11,"n":"a","v":1}]', 'bad-payload'],
     ['[{"bt":"x","n":"a","v":1}]', 'bad-payload'],
+    ['{"ver":99,"e":[{"n":"a","v":1}]}', 'bad-payload'],
+    ['{"must_":1,"e":[{"n":"a","v":1}]}', 'bad-payload'],
     ['[{"n":"a","vs":"x"}]', 'no-number'],
   ])('rejects %s as %s', (payload, reason) => expect(reasons(decode(senml, payload))).toEqual([reason]));
 });

@@ -3,6 +3,7 @@
 import type { Config } from '../../config/index.ts';
 import { createRouter } from '../../config/index.ts';
 import type { SuggestedRule } from '../../config/suggest/rules.ts';
+import { excerpt } from '../../ingest/rejects.ts';
 import type { Survey } from '../../ingest/survey.ts';
 import { Heard } from '../shared/heard.ts';
 import type { Recorded } from '../shared/listen-survey.ts';
@@ -49,10 +50,16 @@ export const findingsText = (findings: readonly FamilyFinding[]): string =>
   ]);
 
 /** Topics with numbers that no rule of the config reads: settings, counters of a family, unknown layouts. */
-export function notReadText(config: Config, survey: Survey): string {
+export function notRead(config: Config, survey: Survey): string[] {
   const router = createRouter(config);
-  const topics = survey.topics().filter(({ topic }) => router.rulesOf(topic).length === 0);
+  return survey
+    .topics()
+    .map(({ topic }) => topic)
+    .filter((topic) => router.rulesOf(topic).length === 0);
+}
+
+export function notReadText(topics: readonly string[]): string {
   if (topics.length === 0) return '';
-  const names = topics.slice(0, 5).map(({ topic }) => topic);
+  const names = topics.slice(0, 5).map((topic) => excerpt(topic));
   return `not read: ${many(topics.length, 'topic')} without a known measurement: ${names.join(', ')}${topics.length > 5 ? ', …' : ''}\n`;
 }

@@ -33,7 +33,7 @@ import {
   SYSTEM_CONFIG,
 } from './config-file.ts';
 import { CREDENTIAL_PATH, keepCredential } from './credential.ts';
-import { findingsOf, findingsText, notReadText, tryOut } from './findings.ts';
+import { findingsOf, findingsText, notRead, notReadText, tryOut } from './findings.ts';
 import type { InitFlags } from './init.ts';
 import { hasService, startService } from './service.ts';
 
@@ -75,8 +75,9 @@ export async function init(flags: InitFlags, output: InitOutput): Promise<void> 
   const tried = tryOut(made, heard.recording);
   const findings = findingsOf(rules, tried, first);
   const rejects = tried.rejects();
+  const unread = notRead(made, heard.survey);
   if (!flags.json) {
-    out(`${findingsText(findings)}${notReadText(made, heard.survey)}\n`);
+    out(`${findingsText(findings)}${notReadText(unread)}\n`);
     for (const { topic, reason, detail, count } of rejects.slice(0, 20))
       out(`rejected: ${topic}: ${reason} (${count}) ${detail}\n`);
   }
@@ -97,6 +98,7 @@ export async function init(flags: InitFlags, output: InitOutput): Promise<void> 
         findings,
         streams: tried.streams().map(({ stream, unit, count }) => ({ stream, unit, count })),
         rejects,
+        not_read: unread,
       }),
     );
   await offerStart(path, flags, err, terminal, existing === null ? WHAT_FOLLOWS : '');

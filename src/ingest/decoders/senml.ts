@@ -60,14 +60,17 @@ function senmlDecoder({ fields }: DecoderSettings): Decoder {
 /** The records of a draft of SenML, as those of the RFC; null for anything else. */
 function draftRecords(json: unknown): readonly unknown[] | null {
   if (!isTree(json) || !Array.isArray(json.e)) return null;
-  const { e, ver: _version, ...base } = json;
-  const records = (e as unknown[]).map((record) => {
+  // the object is no record: other members of it are no value
+  const base = Object.fromEntries(
+    Object.entries(json).filter(([key]) => BASES.some((one) => one === key) || key.endsWith('_')),
+  );
+  const records = (json.e as unknown[]).map((record) => {
     if (!isTree(record)) return record;
     // in the drafts, a value that is a boolean or a text
     const { bv: vb, sv: vs, ...rest } = record;
     return { ...rest, ...(vb === undefined ? {} : { vb }), ...(vs === undefined ? {} : { vs }) };
   });
-  return [base, ...records];
+  return [{ ...base, ...(json.ver === undefined ? {} : { bver: json.ver }) }, ...records];
 }
 
 /** Applies the base fields of a record to `base`. Returns the problem, or null. */

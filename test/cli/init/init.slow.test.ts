@@ -192,6 +192,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     const result = JSON.parse(said.out) as {
       streams: { stream: string; unit: string | null }[];
       rejects: object[];
+      not_read: string[];
     };
     const units = Object.fromEntries(result.streams.map(({ stream, unit }) => [stream, unit ?? '-']));
     const wanted = Object.entries(CASES).flatMap(([family, { streams }]) =>
@@ -202,6 +203,7 @@ describe.skipIf(!hasMosquitto)('gatecast init on a real broker with a login', ()
     );
     expect(units).toEqual(Object.fromEntries(wanted));
     expect(result.rejects).toEqual([]);
+    expect(result.not_read).toContain('N/c0619ab1/heartbeat');
     const steps = loadConfig(file('json.yaml')).streams.map(({ interval }) => formatDuration(interval ?? 0));
     expect(new Set(steps)).toEqual(new Set(['5m', '1h']));
   });
