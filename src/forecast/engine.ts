@@ -34,7 +34,7 @@ import type { LeadScore, NetworkScore } from './track.ts';
 import { warmUp } from './warm-up.ts';
 
 /** Version of everything `Stream.persist` writes; part of the hash that guards a snapshot. */
-const STATE_FORMAT = 24;
+const STATE_FORMAT = 25;
 
 interface StreamLists {
   /** By horizon. */

@@ -8,7 +8,7 @@ const RECENT_RATE = 0.2;
 /** A recent loss counts as too high beyond this multiple of the usual loss ... */
 const FAR_ABOVE_USUAL = 8;
 /** ... and this multiple of the lowest recent loss of the others. */
-const CLEARLY_ABOVE_OTHERS = 2;
+export const CLEARLY_ABOVE_OTHERS = 2;
 
 /**
  * Weight of the newest loss in the mean of the recent ones.

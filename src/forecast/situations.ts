@@ -125,6 +125,11 @@ export class Situations {
     this.prepare(step);
   }
 
+  /** Whether the stream has just jumped. */
+  get hasJumped(): boolean {
+    return this.since < SINCE[CALM - 1];
+  }
+
   /** Whether the stream had jumped when the forecast of step `step` was made. */
   isAfterJump(step: number): boolean {
     return this.origins[step % this.origins.length] !== CALM;

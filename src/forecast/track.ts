@@ -195,7 +195,7 @@ export class Track {
         const from = Number.isNaN(this.scratch.row[3 * c]) ? BLEND : 3 * c;
         this.scratch.missed[c] = lossAt(this.scratch.row, from, y);
       }
-      this.worth.learn(j, this.scratch.missed, since);
+      this.worth.learn(j, this.scratch.missed, since, this.situations.isAfterJump(this.step - k));
       const without = lossAt(this.scratch.row, BLEND, y);
       this.pool(j, y, since);
       if (this.step - k >= this.trialFrom) this.try(j, y, without);
@@ -448,7 +448,7 @@ export class Track {
     own: Float64Array | null = null,
   ): void {
     const { atKnots, weights } = this.scratch;
-    this.worth.weigh(candidates, atKnots, weights, this.known);
+    this.worth.weigh(candidates, atKnots, weights, this.known, this.situations.hasJumped);
     this.discount(candidates);
     this.mix(candidates, out);
     if (own !== null) this.discountOwn(own, out);

@@ -6,13 +6,16 @@
  * machine): forecasts of its old level would be published for days. So the losses of the last few steps are tracked
  * too. A candidate that loses far more than it used to, and clearly more than another candidate does now, loses
  * weight at once, also at all longer leads: their own losses are known only when those leads have passed.
+ *
+ * Just after a jump (a tank has been filled) another candidate may be best, and such steps are few. So the losses of forecasts made
+ * then are averaged separately too. In such forecasts a candidate that lost clearly more than another then loses weight.
  */
 
 import type { ArrayBlock } from '../series/array-block.ts';
 import type { LeadKnots } from '../series/lead-knots.ts';
 import type { StateIo } from '../series/state-io.ts';
 import { ADAPTER, C, GRU, RECURRENCE, shareAsBelow } from './candidates.ts';
-import { recentRate, setbackOf } from './setback.ts';
+import { CLEARLY_ABOVE_OTHERS, recentRate, setbackOf } from './setback.ts';
 
 const MEMORY = 1000;
 /** Exponent of the loss ratio, once a candidate has enough losses. */
@@ -27,10 +30,15 @@ const ADAPTER_MOST = 4;
 /** The losses of the recurrence are multiplied by this: it must be clearly better, because a season may be found by chance. */
 const HANDICAP = 1.05;
 
+/** After this many forecasts that were made after a jump, half of what they take from a candidate (as a power) counts. */
+const HALF_KNOWN = 160;
+
 /** Indices of the recent losses and of the count in a row; the running losses come first. */
 const RECENT = C;
 const COUNT = 2 * C;
-const ROW = 2 * C + 1;
+const AFTER_JUMP = COUNT + 1;
+const COUNT_AFTER_JUMP = AFTER_JUMP + C;
+const ROW = COUNT_AFTER_JUMP + 1;
 
 /** Scratch buffers for the weights of one step; streams may share them. */
 interface WeightsScratch {
@@ -40,7 +48,10 @@ interface WeightsScratch {
 }
 
 export class Weights {
-  /** [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it. */
+  /**
+   * [knots, ROW]: running loss of each candidate, the same over the last few steps, and how many went into it; then that of
+   * forecasts made after a jump, and how many.
+   */
   private readonly state: Float32Array;
   /** [C] largest setback of each candidate since the newest lasting change, at any lead. */
   private readonly held: Float32Array;
@@ -65,8 +76,9 @@ export class Weights {
   /**
    * @param missed [C] losses of the candidates' forecasts for the newest reading, at a knot
    * @param since how many of these forecasts have been made since the newest lasting change
+   * @param afterJump whether they were made just after a jump
    */
-  learn(knot: number, missed: Float64Array, since = Infinity): void {
+  learn(knot: number, missed: Float64Array, since = Infinity, afterJump = false): void {
     const { state } = this;
     const base = knot * ROW;
     state[base + COUNT] = Math.min(MEMORY, state[base + COUNT] + 1);
@@ -77,6 +89,13 @@ export class Weights {
       state[at] += (missed[c] - state[at]) * rate;
       state[at + RECENT] += (missed[c] - state[at + RECENT]) * newest;
     }
+    if (!afterJump) return;
+    const count = Math.min(MEMORY, state[base + COUNT_AFTER_JUMP] + 1);
+    state[base + COUNT_AFTER_JUMP] = count;
+    for (let c = 0; c < C; c++) {
+      const at = base + AFTER_JUMP + c;
+      state[at] += (missed[c] - state[at]) / count;
+    }
   }
 
   /**
@@ -84,18 +103,20 @@ export class Weights {
    * @param atKnots [knots, C] scratch
    * @param out [leads, C]; those of a lead sum to 1
    * @param known longest lead whose forecasts since the newest lasting change have met a reading
+   * @param afterJump whether the stream has just jumped
    */
   weigh(
     candidates: readonly (object | null)[],
     atKnots: Float64Array,
     out: Float64Array,
     known = Infinity,
+    afterJump = false,
   ): void {
     const { knots } = this.knots;
     const hasNetwork = candidates[GRU] !== null;
     this.scratch.setback.fill(1);
     for (let j = 0; j < knots.length; j++) {
-      const best = this.rate(j, candidates, knots[j] <= known);
+      const best = this.rate(j, candidates, knots[j] <= known, afterJump);
       const trust = Math.min(1, this.state[j * ROW + COUNT] / ENOUGH);
       let sum = 0;
       for (let c = 0; c < C; c++) {
@@ -117,12 +138,21 @@ export class Weights {
    * @param known whether forecasts of this lead have met a reading since the newest lasting change
    * @returns the lowest loss
    */
-  private rate(knot: number, candidates: readonly (object | null)[], known: boolean): number {
+  private rate(
+    knot: number,
+    candidates: readonly (object | null)[],
+    known: boolean,
+    afterJump: boolean,
+  ): number {
     const { state, held } = this;
     const base = knot * ROW;
-    let leastRecent = Infinity;
-    for (let c = 0; c < C; c++)
-      if (candidates[c] !== null) leastRecent = Math.min(leastRecent, state[base + RECENT + c]);
+    const jumps = afterJump ? state[base + COUNT_AFTER_JUMP] : 0;
+    let [leastRecent, leastAfterJump] = [Infinity, Infinity];
+    for (let c = 0; c < C; c++) {
+      if (candidates[c] === null) continue;
+      leastRecent = Math.min(leastRecent, state[base + RECENT + c]);
+      leastAfterJump = Math.min(leastAfterJump, state[base + AFTER_JUMP + c]);
+    }
     let best = Infinity;
     for (let c = 0; c < C; c++) {
       const usual = state[base + c];
@@ -135,6 +165,11 @@ export class Weights {
         this.scratch.setback[c] = Math.max(this.scratch.setback[c], this.scratch.setback[GRU]);
       held[c] = Math.max(held[c], this.scratch.setback[c]);
       this.scratch.losses[c] = usual * this.scratch.setback[c] * (c === RECURRENCE ? HANDICAP : 1);
+      if (jumps > 0) {
+        const ratio = state[base + AFTER_JUMP + c] / (CLEARLY_ABOVE_OTHERS * leastAfterJump);
+        if (ratio > 1 && leastAfterJump > 0)
+          this.scratch.losses[c] *= ratio ** (jumps / (jumps + HALF_KNOWN));
+      }
       if (candidates[c] !== null) best = Math.min(best, this.scratch.losses[c]);
     }
     return best;

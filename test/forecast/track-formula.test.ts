@@ -348,22 +348,28 @@ describe('Weights', () => {
       n: 0,
       usual: new Array<number>(C).fill(0),
       recent: new Array<number>(C).fill(0),
+      jumps: 0,
+      afterJump: new Array<number>(C).fill(0),
     }));
     const out = new Float64Array(LEADS * C);
     for (let t = 0; t < 400; t++) {
+      const hasJumped = t % 7 < 2;
       for (const j of KNOTS.keys()) {
         const far = t % 90 > 80 ? 12 : 1;
         const lost = Float64Array.from(
           { length: C },
-          (_, c) => (c === NAIVE ? 1 : far) * (1 + 0.1 * c + chance()),
+          (_, c) =>
+            (c === NAIVE ? 1 : far) * (hasJumped && c === SEASONAL ? 0.3 : 1) * (1 + 0.1 * c + chance()),
         );
-        weights.learn(j, lost);
+        weights.learn(j, lost, Infinity, hasJumped);
         const s = state[j]!;
         s.n++;
         for (let c = 0; c < C; c++) {
           s.usual[c]! += (lost[c]! - s.usual[c]!) / s.n;
           s.recent[c]! += (lost[c]! - s.recent[c]!) * Math.max(0.2, 1 / s.n);
         }
+        if (hasJumped) s.jumps++;
+        for (let c = 0; c < C && hasJumped; c++) s.afterJump[c]! += (lost[c]! - s.afterJump[c]!) / s.jumps;
       }
       if (t % 5 !== 0 && t % 90 < 78) continue;
       const has = (c: number): boolean => (t % 3 === 0 ? c !== GRU && c !== ADAPTER : c !== RECURRENCE);
@@ -371,17 +377,27 @@ describe('Weights', () => {
         Array.from({ length: C }, (_, c) => (has(c) ? {} : null)),
         scratch.atKnots,
         out,
+        Infinity,
+        hasJumped,
       );
       const set = new Array<number>(C).fill(1);
       const rows: number[][] = [];
       for (const [j, k] of KNOTS.entries()) {
-        const { n, usual, recent } = state[j]!;
+        const { n, usual, recent, jumps, afterJump } = state[j]!;
+        const known = hasJumped ? jumps / (jumps + 160) : 0;
         const trust = Math.min(1, n / 96);
         const least = Math.min(...recent.filter((_, c) => has(c)));
         for (let c = 0; c < C; c++)
           set[c] = Math.max(set[c]!, Math.min(recent[c]! / (8 * usual[c]!), recent[c]! / (2 * least)));
         set[ADAPTER] = Math.max(set[ADAPTER]!, set[GRU]!);
-        const losses = usual.map((one, c) => one * set[c]! * (c === RECURRENCE ? 1.05 : 1));
+        const leastAfterJump = Math.min(...afterJump.filter((_, c) => has(c)));
+        const losses = usual.map(
+          (one, c) =>
+            one *
+            Math.max(1, afterJump[c]! / (2 * leastAfterJump)) ** known *
+            set[c]! *
+            (c === RECURRENCE ? 1.05 : 1),
+        );
         const best = Math.min(...losses.filter((_, c) => has(c)));
         const prior = (c: number): number => {
           if (!has(GRU)) return 1;
