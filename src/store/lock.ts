@@ -46,12 +46,12 @@ export function lockDataDir(dir: string): DataDirLock {
   writePid(pidFile);
   return {
     isHeld: () => {
-      if (fileAt(lockFile) === file) return true;
       let next: (() => void) | null;
       try {
+        if (fileAt(lockFile) === file) return true;
         next = holdFile(lockFile);
       } catch {
-        // It cannot be made now: by another agent neither.
+        // It cannot be looked at or made now: by another agent neither.
         return true;
       }
       if (next === null) return false;

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockDataDir } from '../../src/store/lock.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -22,6 +22,16 @@ it('refuses a second holder and names the first one', () => {
   );
   lock.release();
   lockDataDir(dir).release();
+});
+
+it('counts as held while its file cannot be looked at', () => {
+  const file = join(temp(), 'agent.lock');
+  const lock = lockDataDir(dirname(file));
+  rmSync(file);
+  symlinkSync(file, file);
+  expect(lock.isHeld()).toBe(true);
+  rmSync(file);
+  lock.release();
 });
 
 it('is taken again when its file is removed or replaced, unless another agent was faster', () => {
