@@ -22,7 +22,7 @@ import { type NamedSample, type SampleTime, sliceEnd, sliceStart } from './readi
 import { RejectCounts } from './reject-counts.ts';
 import { readSnapshot, readSnapshotStart, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
-import { isAfterGap, trimRows, trimSize, trimSlice } from './trimming.ts';
+import { type Gap, recentGap, trimRows, trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
 
 export type { StoreFault } from './database-connection.ts';
@@ -54,11 +54,10 @@ const MAX_PENDING = 200_000;
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
 const ROWS_KEY = 'store.rows';
 const STEADY_MS = 30_000;
-const HOUR_MS = 3_600_000;
-/** Time after a start, or after a jump of the clock, in which an operator or a time server can put it right, ms. */
-const DOUBT_MS = 24 * HOUR_MS;
+/** Time after a long time without samples in which an operator or a time server can put a wrong clock right, ms. */
+const DOUBT_MS = 86_400_000;
 /** Longest time without samples that says nothing about the clock, ms. */
-const LONG_GAP_MS = 7 * 24 * HOUR_MS;
+const LONG_GAP_MS = 7 * 86_400_000;
 /** Delay before reading an unreadable journal again, ms. */
 const LOAD_AGAIN_MS = 15_000;
 /** Longest time between writes of refused-reading counts and anomalies, ms, for a gateway that stores little. */
@@ -66,7 +65,6 @@ const EXTRAS_MS = 600_000;
 
 export class SqliteStore implements Store {
   private readonly path: string;
-  private readonly startedMs: number;
   private readonly waiting: Waiting;
   private readonly connection: DatabaseConnection;
   private readonly rejects = new RejectCounts();
@@ -79,9 +77,8 @@ export class SqliteStore implements Store {
   private deletedForSpace = 0;
   /** Most rows while the disk is full: as many as there were then, however much the saved states grow. */
   private maxRows = Number.POSITIVE_INFINITY;
-  /** The clock since the start or its last jump: when that was (monotonic), wall clock less monotonic one, and whether it was a jump, ms. */
-  private steady: { readonly sinceMs: number; readonly offsetMs: number; readonly jumped: boolean } | null =
-    null;
+  /** A long time without samples, and when it was noticed (monotonic, ms). */
+  private gap: (Gap & { readonly sinceMs: number }) | null = null;
   private refusedRows = 0;
   private damagedParts = 0;
   private dropping = false;
@@ -94,7 +91,6 @@ export class SqliteStore implements Store {
 
   private constructor(private readonly options: SqliteStoreOptions) {
     this.path = join(options.dir, DATABASE_FILE);
-    this.startedMs = options.clock.monotonic();
     this.waiting = new Waiting(options.dir, options.maxPending ?? MAX_PENDING);
     this.connection = new DatabaseConnection({
       path: this.path,
@@ -394,23 +390,14 @@ export class SqliteStore implements Store {
     this.connection.end(this.waiting.unwritten);
   }
 
-  /**
-   * Whether the clock may be wrong, so that the age of samples says nothing: for a day after it jumped; and for a day after a start if no
-   * sample is as new as the clock says, or if only those are that a wrong clock has left.
-   */
+  /** Whether the clock may be wrong, so that the age of samples says nothing: for a day after a long time without samples was noticed. */
   private doubts(db: Database, nowMs: number): boolean {
     const monotonicMs = this.options.clock.monotonic();
-    const offsetMs = nowMs - monotonicMs;
-    const tenthMs = this.options.retentionMs / 10;
-    this.steady ??= { sinceMs: this.startedMs, offsetMs, jumped: false };
-    if (Math.abs(offsetMs - this.steady.offsetMs) > Math.max(HOUR_MS, tenthMs)) {
-      // Soon after the start, the clock of a gateway without a battery is set.
-      const jumped = monotonicMs - this.startedMs > HOUR_MS;
-      this.steady = { sinceMs: monotonicMs, offsetMs, jumped };
-    }
-    const { sinceMs, jumped } = this.steady;
-    if (monotonicMs - sinceMs >= DOUBT_MS) return false;
-    return jumped || isAfterGap(db, nowMs, this.options.retentionMs, Math.max(LONG_GAP_MS, tenthMs));
+    const gap = recentGap(db, nowMs, Math.max(LONG_GAP_MS, this.options.retentionMs / 10));
+    // One that begins after the last one's end is another: the clock may have gone wrong again.
+    const known = gap !== null && gap.fromMs < (this.gap?.endMs ?? gap.fromMs) ? this.gap : null;
+    this.gap = gap && { ...gap, sinceMs: known?.sinceMs ?? monotonicMs };
+    return this.gap !== null && monotonicMs - this.gap.sinceMs < DOUBT_MS;
   }
 
   private keepRows(db: Database): void {

@@ -34,19 +34,23 @@ function trimAge(db: Database, limits: Limits, nowMs: number): number {
   return deleteBefore(db, Math.min(cutoff, sliceEnd(db, Number.NEGATIVE_INFINITY)));
 }
 
-/** Whether there is a gap longer than `gapMs` between the rows since `nowMs - retentionMs`, or from the newest to `nowMs`, with rows before it. */
-export function isAfterGap(db: Database, nowMs: number, retentionMs: number, gapMs: number): boolean {
+export interface Gap {
+  /** Newest row before it, ms. */
+  readonly fromMs: number;
+  /** First row after it, or now, ms. */
+  readonly endMs: number;
+}
+
+/** The newest time longer than `gapMs` without rows, if it ended at most `gapMs` before `nowMs`. Two steps in the index, whatever the table holds. */
+export function recentGap(db: Database, nowMs: number, gapMs: number): Gap | null {
   const before = db.prepare('SELECT max(time) FROM sample WHERE time < ?').pluck();
-  const from = db.prepare('SELECT min(time) FROM sample WHERE time >= ?').pluck();
-  const firstMs = safeInteger(nowMs - retentionMs);
-  for (let atMs = safeInteger(nowMs) + 1; atMs > firstMs; ) {
-    const previous = before.get(atMs) as number | null;
-    if (previous === null) return false;
-    if (atMs - previous > gapMs) return true;
-    // Skips what is within one gap: the next step begins at its oldest row.
-    atMs = from.get(safeInteger(atMs - gapMs)) as number;
-  }
-  return false;
+  const newest = before.get(safeInteger(nowMs + 1)) as number | null;
+  if (newest === null) return null;
+  const firstMs = safeInteger(nowMs - gapMs);
+  if (newest < firstMs) return { fromMs: newest, endMs: nowMs };
+  const endMs = db.prepare('SELECT min(time) FROM sample WHERE time >= ?').pluck().get(firstMs) as number;
+  const fromMs = before.get(endMs) as number | null;
+  return fromMs === null || endMs - fromMs <= gapMs ? null : { fromMs, endMs };
 }
 
 /**

@@ -311,17 +311,27 @@ describe('limits', () => {
       }
     });
 
-    it('deletes nothing for a day after the clock jumps a year ahead, nor after it is put right', () => {
+    it('deletes nothing for a day after the clock jumps a year ahead, each time, and keeps the retention when it is put right', () => {
       const gateway = start(filled(), T0 + 20 * DAY);
       gateway.run(2);
-      gateway.clock.jump(year);
-      expect(gateway.run(23)).toBe(0);
-      gateway.clock.jump(-year);
-      expect(gateway.run(23)).toBe(0);
-      expect(gateway.run(2)).toBeGreaterThan(46);
-      expect(oldest(gateway)).toBe(20 * 24);
+      for (const _ of [1, 2]) {
+        gateway.clock.jump(year);
+        expect(gateway.run(23)).toBe(0);
+        gateway.clock.jump(-year);
+        expect(gateway.run(1)).toBeGreaterThan(22);
+        expect(oldest(gateway)).toBe(20 * 24);
+      }
       gateway.clock.jump(-year);
       expect(gateway.run(26)).toBe(0);
+    });
+
+    it.each([1, 3, 7])('keeps a retention of %i days where the machine is suspended each night', (days) => {
+      const gateway = start(filled(), T0 + 20 * DAY, { retentionMs: days * DAY });
+      for (let night = 0; night < 4; night++) {
+        gateway.run(16);
+        expect(oldest(gateway)).toBeLessThanOrEqual(days * 24);
+        gateway.clock.jump(8 * HOUR);
+      }
     });
 
     it('deletes nothing for a day after a start years ahead, also after further ones', () => {
@@ -343,6 +353,24 @@ describe('limits', () => {
       const gateway = start(filled(), T0 + 20 * DAY + year);
       expect(gateway.run(23)).toBe(0);
       expect(gateway.run(1)).toBe(480);
+    });
+
+    it('keeps the retention from seven days after a gap where the gateway runs eight hours a day, also after a second jump', () => {
+      let dir = filled();
+      const removed: number[] = [];
+      for (let day = 30; day < 39; day++) {
+        const gateway = start(dir, T0 + day * DAY);
+        removed.push(gateway.run(8));
+        dir = crashed(dir);
+      }
+      // The 10 days off and 7 more have passed, and all since is older.
+      expect(removed.map((rows) => rows > 0)).toEqual([...Array<boolean>(7).fill(false), true, true]);
+      const gateway = start(dir, T0 + 39 * DAY + year);
+      expect(gateway.run(20)).toBe(0);
+      gateway.run(8);
+      expect(oldest(gateway)).toBeLessThan(48);
+      gateway.clock.jump(year);
+      expect(gateway.run(23)).toBe(0);
     });
 
     it('keeps the size', () => {
