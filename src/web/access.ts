@@ -22,13 +22,16 @@ const COOKIE = 'gatecast_session';
 const SESSION_MS = 12 * 3_600_000;
 const MOST_SESSIONS = 32;
 const MINUTE_MS = 60_000;
-/** Wrong logins of one client per minute, after which further ones are answered as too many. */
+/** Wrong tokens of one client per minute, after which further ones are answered as too many. */
 const MOST_WRONG = 10;
-/** Most wrong logins remembered. */
+/** Most wrong tokens remembered. */
 const MOST_KEPT = 1000;
 
 const digest = (text: string): Buffer => createHash('sha256').update(text).digest();
 const plainAddress = (address = ''): string => address.replace(/^::ffff:/, '');
+/** Some proxies add the port: `192.0.2.1:5678`, `[2001:db8::1]:80`. Each connection has another one. */
+const withoutPort = (hop: string): string =>
+  /^\[(.*)\](:\d+)?$/.exec(hop)?.[1] ?? hop.replace(/^([\d.]+):\d+$/, '$1');
 
 /** The first 64 bits of an IPv6 address, because one client has as many addresses as it likes; any other address as it is. */
 function network(address: string): string {
@@ -53,7 +56,7 @@ interface Session {
 
 export class Access {
   private readonly sessions = new Map<string, Session>();
-  /** Wrong logins of the last minute, oldest first. */
+  /** Wrong tokens of the last minute, oldest first. */
   private wrong: { readonly ms: number; readonly client: string }[] = [];
 
   constructor(private readonly options: AccessOptions) {}
@@ -69,7 +72,7 @@ export class Access {
     const { headers } = request;
     const named = this.options.userHeader === null ? undefined : headers[this.options.userHeader];
     if (typeof named === 'string' && named !== '' && this.isProxy(request)) return named.slice(0, 200);
-    const bearer = /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
+    const bearer = bearerOf(request);
     if (bearer !== undefined) return this.isRight(bearer) ? 'token' : null;
     const token = this.options.token?.() ?? null;
     const session = this.sessions.get(cookieOf(request) ?? '');
@@ -86,10 +89,16 @@ export class Access {
     return isLoopback(plainAddress(socket.remoteAddress)) && !isForwarded;
   }
 
+  /** Call once per request: counts a wrong token of a program. @returns whether its client sent too many within a minute */
+  sendsTooMany(request: IncomingMessage): boolean {
+    if (this.options.token === null || bearerOf(request) === undefined) return false;
+    return this.user(request) === null && this.isOften(request);
+  }
+
   /** @returns the `Set-Cookie` of a new session, or the reason for the refusal */
   logIn(request: IncomingMessage, token: string): { readonly cookie: string } | 'wrong' | 'too-many' {
+    if (!this.isRight(token)) return this.isOften(request) ? 'too-many' : 'wrong';
     const nowMs = this.options.clock.monotonic();
-    if (!this.isRight(token)) return this.isOften(request, nowMs) ? 'too-many' : 'wrong';
     for (const [id, { untilMs }] of this.sessions) if (untilMs < nowMs) this.sessions.delete(id);
     const [oldest] = this.sessions.keys();
     if (oldest !== undefined && this.sessions.size >= MOST_SESSIONS) this.sessions.delete(oldest);
@@ -110,8 +119,9 @@ export class Access {
     return wanted !== null && timingSafeEqual(digest(token), digest(wanted));
   }
 
-  /** Counts a wrong login. @returns whether the client had too many within a minute */
-  private isOften(request: IncomingMessage, nowMs: number): boolean {
+  /** Counts a wrong token. @returns whether the client had too many within a minute */
+  private isOften(request: IncomingMessage): boolean {
+    const nowMs = this.options.clock.monotonic();
     const client = this.clientOf(request);
     this.wrong = [...this.wrong.filter(({ ms }) => nowMs - ms < MINUTE_MS), { ms: nowMs, client }].slice(
       -MOST_KEPT,
@@ -122,7 +132,7 @@ export class Access {
   private clientOf(request: IncomingMessage): string {
     const hops = request.headers['x-forwarded-for'];
     const last = typeof hops === 'string' && this.isProxy(request) ? hops.split(',').at(-1)?.trim() : '';
-    return network(plainAddress(last || request.socket.remoteAddress));
+    return network(plainAddress(last ? withoutPort(last) : request.socket.remoteAddress));
   }
 
   private cookie(request: IncomingMessage, id: string, seconds: number): string {
@@ -134,6 +144,9 @@ export class Access {
     return this.options.trustedProxies.includes(plainAddress(socket.remoteAddress));
   }
 }
+
+const bearerOf = ({ headers }: IncomingMessage): string | undefined =>
+  /^Bearer (\S+)$/.exec(headers.authorization ?? '')?.[1];
 
 const cookieOf = ({ headers }: IncomingMessage): string | undefined =>
   new RegExp(`(?:^|;\\s*)${COOKIE}=([\\w-]+)`).exec(headers.cookie ?? '')?.[1];

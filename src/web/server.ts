@@ -150,6 +150,7 @@ export class PageServer {
       return { ...text(405, 'Only GET and HEAD are allowed.'), headers: { Allow: 'GET, HEAD' } };
     if (isPost && !isSameOrigin(request))
       return problem(403, 'FORBIDDEN', 'The request was sent from another site.');
+    if (this.options.access.sendsTooMany(request)) return tooMany();
     const isOpen = ASSETS.has(url.pathname) || OPEN.has(url.pathname);
     return isOpen || this.options.access.mayRead(request)
       ? null
@@ -249,11 +250,7 @@ export class PageServer {
     };
     if (path === '/api/login') {
       const opened = access.logIn(request, textOf('token') ?? '');
-      if (opened === 'too-many')
-        return {
-          ...problem(429, 'BUSY', 'Too many wrong tokens; wait a minute.'),
-          headers: { 'Retry-After': '60' },
-        };
+      if (opened === 'too-many') return tooMany();
       if (opened === 'wrong') return problem(403, 'LOGIN', 'The token is wrong.');
       return { ...json(200, { user: 'token' }), headers: { 'Set-Cookie': opened.cookie } };
     }
@@ -356,6 +353,10 @@ const text = (code: number, message: string): Reply => ({
 });
 const problem = (code: number, name: string, message: string, hint = ''): Reply =>
   json(code, { error: { code: name, message, hint } });
+const tooMany = (): Reply => ({
+  ...problem(429, 'BUSY', 'Too many wrong tokens; wait a minute.'),
+  headers: { 'Retry-After': '60' },
+});
 const noStream = (): Reply => problem(404, 'STREAM_UNKNOWN', 'There is no stream with this name.');
 /** Codes of failures that may soon be over. */
 const UNAVAILABLE: ReadonlySet<string> = new Set(['BUSY', 'SITE_UNREACHABLE']);
