@@ -96,7 +96,7 @@ export class GroupTuner {
   private readonly work: TuningRun<TuningInput>;
   private stopped = false;
   private waiting = '';
-  private busy: Promise<void> | null = null;
+  private busy: Promise<unknown> | null = null;
   private last: RunReport;
   /** Monotonic time before which a failed switch is not retried, ms. */
   private switchFrom = Number.NEGATIVE_INFINITY;
@@ -191,9 +191,10 @@ export class GroupTuner {
       });
     const { current } = slots.get(group, configured);
     slots.rollback(group, configured, reason);
-    this.busy = this.leave(current, reason);
-    await this.busy;
-    if (this.last.status === 'failed') throw new GatecastError('TRAINING_FAILED', this.last.reason);
+    const switched = this.leave(current, reason);
+    this.busy = switched;
+    const failure = await switched;
+    if (failure !== null) throw new GatecastError('TRAINING_FAILED', failure);
     return slots.get(group, configured).current;
   }
 
@@ -317,15 +318,19 @@ export class GroupTuner {
     return watch(scores(), sinceMs, nowMs, { ...PROBATION_DEFAULTS, champion: before() });
   }
 
-  /** Switches to the model that the slots name, and deletes `from` if unused. */
-  private async leave(from: string, reason: string): Promise<void> {
+  /** Switches to the model that the slots name, and deletes `from` if unused. @returns why it failed; null if it did not */
+  private async leave(from: string, reason: string): Promise<string | null> {
     const { slots, group, configured, switchTo } = this.parts;
     try {
       await switchTo(slots.get(group, configured).current);
       // A model that is kept was not left for its forecasts: it ran because the switch had failed, or the other could not be read.
       this.tell({ ...this.last, status: this.tidy(from) ? 'rolled-back' : 'promoted', reason });
+      return null;
     } catch (error) {
-      this.tell({ ...this.last, status: 'failed', reason: errorText(error) });
+      const failure = errorText(error);
+      // One that a config change or the agent's stop ends is no failure: the next start switches.
+      if (!this.stopped) this.tell({ ...this.last, status: 'failed', reason: failure });
+      return failure;
     } finally {
       this.busy = null;
     }

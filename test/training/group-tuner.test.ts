@@ -290,6 +290,25 @@ describe('GroupTuner', () => {
     expect(switched).toEqual(['other']);
   });
 
+  it('reports no failure if the agent is stopped while it switches back, but tells who asked for it', async () => {
+    let fail: (error: Error) => void = () => {};
+    const { tuner, reports } = stage(promoting, {
+      switchTo: () =>
+        new Promise<void>((_, reject) => {
+          fail = reject;
+        }),
+    });
+    registry.save(modelFiles('other', 3));
+    slots.stage('default', 'base', 'other');
+    slots.promote('default', 'base', START, 'better');
+    const asked = expect(tuner.rollback('requested')).rejects.toMatchObject({ code: 'TRAINING_FAILED' });
+    const stopped = tuner.stop('stopped');
+    fail(new Error('the config changed'));
+    await Promise.all([asked, stopped]);
+    expect(reports).toEqual([]);
+    expect(slots.get('default', 'base').current).toBe('base');
+  });
+
   it('confirms a model on probation, or rolls it back and removes it', async () => {
     const good = stage(promoting);
     good.tuner.tick();
