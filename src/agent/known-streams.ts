@@ -9,8 +9,15 @@ import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 
 const MARGIN_MS = 3_600_000;
 
-/** Data to restore a stream in the router; `firstMs`: no sample is older; and its name. */
-type Row = readonly [topic: string, field: string, unit: string | null, firstMs: number, name?: string];
+/** Data to restore a stream in the router; `firstMs`: no sample is older; and its name, or `FORMER` and the name it had. */
+type Row = readonly [
+  topic: string,
+  field: string,
+  unit: string | null,
+  firstMs: number,
+  name?: string,
+  formerName?: string,
+];
 
 /** Instead of the name of a stream that the config no longer reads. */
 const FORMER = '';
@@ -24,7 +31,8 @@ const isRow = (row: unknown): row is Row =>
   typeof row[0] === 'string' &&
   typeof row[1] === 'string' &&
   (row[2] === null || typeof row[2] === 'string') &&
-  typeof row[3] === 'number';
+  typeof row[3] === 'number' &&
+  (row[5] === undefined || typeof row[5] === 'string');
 
 export interface KnownStream {
   readonly spec: StreamSpec;
@@ -34,7 +42,10 @@ export interface KnownStream {
 
 export class KnownStreams {
   private readonly rows = new Map<string, Row>();
-  /** Streams that the config no longer reads, by source. If it does again, they return with their next reading, and their stored ones. */
+  /**
+   * Streams that the config no longer reads, by name. If it does again, they return with their next reading, and their stored ones, unless
+   * those are mixed with the readings of another source that had the name since.
+   */
   private readonly former = new Map<string, Row>();
   private isRestored = false;
   private changed = false;
@@ -89,21 +100,18 @@ export class KnownStreams {
     const streams: KnownStream[] = [];
     this.rows.clear();
     for (const row of rows) {
-      const [topic, field, unit, firstMs, name] = row;
+      const [topic, field, unit, firstMs, name, formerName = name] = row;
       const found = name === FORMER ? null : router.adopt({ topic, field });
       if ((found?.spec.name ?? FORMER) !== name) this.changed = true;
-      const source = sourceOf(row);
-      this.former.delete(source);
       if (found === null) {
-        this.former.set(source, [topic, field, unit, firstMs, FORMER]);
-        const [oldest = source] = this.former.keys();
-        if (this.former.size > MOST_FORMER) this.former.delete(oldest);
+        if (formerName !== undefined) this.setAside(row, formerName);
         continue;
       }
       const spec = { ...found.spec, unit: found.spec.unit ?? unit };
       this.rows.set(spec.name, [topic, field, unit, firstMs, spec.name]);
       streams.push({ spec, firstMs });
     }
+    for (const name of this.rows.keys()) this.former.delete(name);
     this.gone = rows.flatMap(([, , , , name = FORMER]) =>
       name === FORMER || this.rows.has(name) ? [] : [name],
     );
@@ -115,13 +123,27 @@ export class KnownStreams {
    * @returns since when it has stored samples, ms; null if the config did not read it before
    */
   add({ spec, source: { topic, field } }: DiscoveredStream, firstMs: number): number | null {
-    const source = sourceOf([topic, field, null, 0]);
-    const formerMs = this.former.get(source)?.[3] ?? null;
-    this.former.delete(source);
+    const former = this.former.get(spec.name);
+    const isSame = former !== undefined && former[0] === topic && former[1] === field;
+    const formerMs = isSame ? former[3] : null;
+    this.former.delete(spec.name);
     // While the interval is learnt, earlier readings may follow.
     this.rows.set(spec.name, [topic, field, spec.unit, formerMs ?? firstMs - MARGIN_MS, spec.name]);
     this.changed = true;
     return formerMs;
+  }
+
+  /** A stream that `add` returned with its stored samples, and that cannot be taken up now, returns with them the next time. */
+  returnLater(stream: string): void {
+    const row = this.rows.get(stream);
+    if (row !== undefined) this.setAside(row, stream);
+  }
+
+  private setAside([topic, field, unit, firstMs]: Row, name: string): void {
+    this.former.delete(name);
+    this.former.set(name, [topic, field, unit, firstMs, FORMER, name]);
+    const [oldest = name] = this.former.keys();
+    if (this.former.size > MOST_FORMER) this.former.delete(oldest);
   }
 
   /** Excludes samples before `firstMs` from learning. */

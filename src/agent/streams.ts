@@ -266,6 +266,7 @@ export class AgentStreams implements Part {
     this.readMissedList();
     const found = streams.filter(({ spec }) => !this.known.has(spec.name));
     if (found.length === 0) return;
+    const returned: string[] = [];
     try {
       const anew: NewStream[] = [];
       for (const stream of found) {
@@ -274,12 +275,14 @@ export class AgentStreams implements Part {
         if (firstMs === null) anew.push(stream);
         else {
           // The config reads it again: it is restored as after a start.
+          returned.push(spec.name);
           this.board.announce(spec.name, spec.unit, spec.device);
           this.waitAgain([{ spec, firstMs }]);
         }
       }
       await this.takeUp(anew);
     } catch (error) {
+      for (const name of returned) this.known.returnLater(name);
       for (const { spec } of found) this.leave(spec.name);
       throw error;
     }

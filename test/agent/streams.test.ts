@@ -1,6 +1,6 @@
 /** What happens to streams while the agent runs, with a real engine, router and store. */
 import { join } from 'node:path';
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { AgentStreams } from '../../src/agent/streams.ts';
 import { validateConfig } from '../../src/config/index.ts';
 import { Engine } from '../../src/forecast/engine.ts';
@@ -134,6 +134,43 @@ test.each(['', ', after a restart'])(
     expect(agent.streams.firstMs('a')).toBeLessThan(START);
   },
 );
+
+test('a stream that returns under its name does not take the readings of a source that had it since', async () => {
+  const agent = await open(tempFolder());
+  const kitchenIs = (place: string) => configOf({ match: `sensors/${place}`, name: 'kitchen' });
+  await agent.reconfigure(kitchenIs('x'));
+  await agent.speak(['x'], 100);
+  await agent.reconfigure(kitchenIs('z'));
+  agent.clock.advance(2 * 3_600_000);
+  await agent.speak(['z'], 100);
+  agent.clock.advance(2 * 3_600_000);
+  const backMs = agent.clock.now();
+  await agent.reconfigure(kitchenIs('x'));
+  await agent.speak(['x'], 5);
+  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  expect(agent.seen('kitchen')).toBeLessThan(10);
+  expect(agent.streams.firstMs('kitchen')).toBeGreaterThan(backMs - 2 * 3_600_000);
+});
+
+test('a stream that returns keeps its readings if another, found with it, cannot be taken up', async () => {
+  const agent = await open(tempFolder());
+  await agent.speak(['a'], 100);
+  await agent.reconfigure(configOf({ match: 'others/{place}' }));
+  await agent.reconfigure(configOf());
+  const add = vi.spyOn(agent.engine, 'add').mockImplementation(() => {
+    throw new Error('no memory');
+  });
+  const firstMs = agent.clock.now();
+  const found = ['a', 'b'].flatMap((place) => [
+    ...agent.streams.router.message(`sensors/${place}`, Buffer.from('20'), firstMs).discovered,
+  ]);
+  const together = agent.streams.discovered(found.map((one) => ({ ...one, firstMs })));
+  await expect(together).rejects.toThrow('no memory');
+  add.mockRestore();
+  await agent.speak(['a', 'b'], 1);
+  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  expect(agent.seen('a')).toBeGreaterThan(90);
+});
 
 test('a reset stream starts afresh, keeps its samples, and does not learn from them again after a restart', async () => {
   const dir = tempFolder();
