@@ -17,6 +17,8 @@ export const UPSERT_META =
 
 /** Meta key for the name of the last committed batch. */
 const BATCH_KEY = 'store.batch';
+/** Meta key for the number of stored rows. */
+export const ROWS_KEY = 'store.rows';
 /** Meta key for how much of each journal file the database contains. */
 const APPLIED_KEY = 'store.journal';
 
@@ -28,24 +30,31 @@ interface WrittenBatch {
   readonly refused: number;
 }
 
+/** Data besides the rows, for the last part of a batch. */
+interface Extras {
+  readonly rejects: RejectCounts;
+  readonly anomalies: AnomalyBuffer;
+  /** A new name for this batch. */
+  readonly batch: string;
+}
+
 /**
  * Call inside a transaction. Changes nothing outside the database, so that the transaction may fail.
- * @param batch a new name for this batch
- * @param known ids known so far
+ * @param known ids and number of stored rows, known so far
+ * @param last a number: only as many of the oldest rows
  */
 export function insertBatch(
   db: Database,
   waiting: Waiting,
-  { rejects, anomalies }: { readonly rejects: RejectCounts; readonly anomalies: AnomalyBuffer },
-  batch: string,
-  known: readonly (number | undefined)[],
+  known: { readonly ids: readonly (number | undefined)[]; readonly rows: number },
+  last: Extras | number,
 ): WrittenBatch {
   const insert = db.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
   const replace = db.prepare(
     'UPDATE sample SET value = ?, mark = ? WHERE time = ? AND stream = ? AND mark & ? <> 0',
   );
   const setMeta = db.prepare(UPSERT_META);
-  const ids = known.slice();
+  const ids = known.ids.slice();
   const idOf = (number: number): number => {
     const id = ids[number] ?? insertStream(db, waiting.nameOf(number));
     ids[number] = id;
@@ -62,17 +71,23 @@ export function insertBatch(
       return 1;
     }
   };
-  waiting.forEach((number, timeMs, value, mark) => {
-    const id = idOf(number);
-    if (run(insert, timeMs, id, value, mark) > 0) added++;
-    else if (!isRefused(mark)) run(replace, value, mark, timeMs, id, OUT_OF_RANGE);
-  });
+  waiting.forEach(
+    (number, timeMs, value, mark) => {
+      const id = idOf(number);
+      if (run(insert, timeMs, id, value, mark) > 0) added++;
+      else if (!isRefused(mark)) run(replace, value, mark, timeMs, id, OUT_OF_RANGE);
+    },
+    typeof last === 'number' ? last : undefined,
+  );
+  // In the page that changes anyway.
+  setMeta.run(ROWS_KEY, String(known.rows + added - refused));
+  if (typeof last === 'number') return { ids, added: added - refused, refused };
   for (const { number, span } of waiting.marks) writeMark(db, idOf(number), span);
   for (const [key, value] of waiting.meta) run(setMeta, key, value);
   const idOfName = (stream: string): number => insertStream(db, stream);
-  rejects.write(db, batch, readMeta(db, BATCH_KEY), idOfName);
-  anomalies.write(db, idOfName);
-  setMeta.run(BATCH_KEY, batch);
+  last.rejects.write(db, last.batch, readMeta(db, BATCH_KEY), idOfName);
+  last.anomalies.write(db, idOfName);
+  setMeta.run(BATCH_KEY, last.batch);
   setMeta.run(APPLIED_KEY, JSON.stringify(waiting.segments.applied()));
   return { ids, added: added - refused, refused };
 }

@@ -46,8 +46,8 @@ interface ConnectionOptions {
   readonly onFault: (fault: StoreFault) => void;
   /** Called after every opening of a database: at start, after a fault, and as a replacement of a damaged one. */
   readonly onOpen: (db: Database) => void;
-  /** The disk is full: deletes the oldest rows, if needed, and returns their number. */
-  readonly deleteOldest: (db: Database, hasReserve: boolean) => number;
+  /** The disk is full: deletes a share of the rows, the oldest, in transactions that need little space; if `mayDelete` is false, none. */
+  readonly deleteOldest: (db: Database, mayDelete: boolean) => void;
   /** Rows deleted because the disk was full, since the start. */
   readonly deleted: () => number;
   /** How long all writes must succeed before an outage or a full disk counts as over, ms. */
@@ -62,6 +62,11 @@ const UNREADABLE_MS = 60_000;
 const CHECK_MS = [500, 500] as const;
 /** Meta key for the path of a damaged database whose data is being copied: an interrupted copy is repeated. */
 const SALVAGE_KEY = 'store.salvage';
+/** Meta key for the text that makes the file and its log larger, and its size: below the free pages that are given back. */
+const ROOM_KEY = 'store.room';
+const ROOM_BYTES = 2 ** 19;
+/** SQLite's largest number of pages. */
+const ANY_PAGES = 0xfffffffe;
 
 export class DatabaseConnection {
   private readonly reserve: Reserve;
@@ -122,17 +127,23 @@ export class DatabaseConnection {
     }
   }
 
-  /** Runs `action`, reopening the database if necessary. On failure handles the fault and retries once. Returns whether it succeeded. */
-  run(action: (db: Database) => void): boolean {
+  /**
+   * Runs `action`, reopening the database if necessary. On failure handles the fault and retries once. Returns whether it succeeded.
+   * @param mayDelete whether old rows may be deleted for it on a full disk
+   */
+  run(action: (db: Database) => void, mayDelete = false): boolean {
     this.closeIfMoved();
     for (let attempt = 0; attempt < 2; attempt++) {
-      if (this.database === null && this.options.clock.monotonic() < this.retryAt) return false;
+      if (this.options.clock.monotonic() < this.retryAt) return false;
       if (this.suspect !== null && !this.isMovedAside()) return false;
       try {
-        action(this.database ?? this.openNow());
+        const db = this.database ?? this.openNow();
+        if (this.full) this.limitGrowth(db);
+        action(db);
+        if (this.full) this.checkpoint(db);
         return true;
       } catch (error) {
-        if (!this.failed(error)) return false;
+        if (!this.failed(error, mayDelete)) return false;
       }
     }
     return false;
@@ -178,6 +189,7 @@ export class DatabaseConnection {
     if (!this.reserve.take()) return;
     if (this.full) this.report('disk-free', `the disk has room again; ${this.deletedText}`);
     this.full = false;
+    this.database?.pragma(`max_page_count = ${ANY_PAGES}`);
   }
 
   /** Call after a successful journal write: it counts towards the end of an outage. */
@@ -194,16 +206,17 @@ export class DatabaseConnection {
   }
 
   /** Handles a fault of the database; returns whether an immediate retry makes sense. */
-  failed(error: unknown): boolean {
+  failed(error: unknown, mayDelete = false): boolean {
     if (isDamage(error)) {
       this.close();
       this.suspect ??= { reason: errorText(error), check: new ReadCheck(this.options.path) };
       if (this.isMovedAside()) return true;
-    } else if (isDiskFull(error) && this.makeRoom()) return true;
+    } else if (isDiskFull(error) && this.makeRoom(mayDelete)) return true;
     else if (this.suspect === null) this.waitLonger();
     this.degraded(error);
-    // After a failed sync the cached pages of this connection may differ from the file.
-    this.close();
+    // After a failed sync the cached pages of this connection may differ from the file. On a full disk it stays open: SQLite would
+    // remove the log, and could not make it again if something else takes the space.
+    if (!isDiskFull(error)) this.close();
     return false;
   }
 
@@ -331,21 +344,57 @@ export class DatabaseConnection {
 
   /**
    * On a full disk: frees the reserve, checkpoints the WAL and lets the oldest rows be deleted. New rows then use the freed pages, and
-   * the file need not grow.
+   * the file need not grow. Returns whether there is more room now.
    */
-  private makeRoom(): boolean {
+  private makeRoom(mayDelete: boolean): boolean {
     if (this.database === null) return false;
     this.steadySince = null;
     if (!this.full) this.report('disk-full', 'the oldest samples are deleted to make room for new ones');
     this.full = true;
     const hasReserve = this.reserve.release();
+    const before = this.options.deleted();
     try {
-      this.database.pragma('wal_checkpoint(TRUNCATE)');
-      const removed = this.options.deleteOldest(this.database, hasReserve);
-      if (removed > 0) this.database.pragma('wal_checkpoint(TRUNCATE)');
-      return hasReserve || removed > 0;
+      // Not truncated: the log needs its space for the deletion.
+      this.database.pragma('wal_checkpoint(RESTART)');
+      if (hasReserve) this.takeRoom(this.database);
     } catch {
-      return false;
+      // The deletion needs less.
+    }
+    try {
+      this.options.deleteOldest(this.database, mayDelete && !hasReserve);
+    } catch {
+      // What was deleted until then counts.
+    }
+    return hasReserve || this.options.deleted() > before;
+  }
+
+  /** Takes a part of the reserve's space for free pages and the log, before something else takes it all. */
+  private takeRoom(db: Database): void {
+    try {
+      db.prepare(UPSERT_META).run(ROOM_KEY, ' '.repeat(ROOM_BYTES));
+    } finally {
+      db.prepare('DELETE FROM meta WHERE key = ?').run(ROOM_KEY);
+      this.checkpoint(db);
+    }
+  }
+
+  /**
+   * Lets the file grow by half of the free space: the log could not be written back to a file that has no room to grow, and so never
+   * be used again.
+   */
+  private limitGrowth(db: Database): void {
+    const pages = db.pragma('page_count', { simple: true }) as number;
+    const pageBytes = db.pragma('page_size', { simple: true }) as number;
+    const more = Math.floor(this.reserve.freeBytes() / 2 / pageBytes);
+    db.pragma(`max_page_count = ${Math.min(ANY_PAGES, pages + more)}`);
+  }
+
+  /** On a full disk, after a write: writes the log back to the file, so that its space is used again. Never throws. */
+  checkpoint(db: Database): void {
+    try {
+      db.pragma('wal_checkpoint(PASSIVE)');
+    } catch {
+      // The next write shows it.
     }
   }
 

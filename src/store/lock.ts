@@ -62,7 +62,7 @@ export function lockDataDir(dir: string): DataDirLock {
       return true;
     },
     release: () => {
-      rmSync(pidFile, { force: true });
+      if (isOwn(pidFile)) rmSync(pidFile, { force: true });
       held();
     },
   };
@@ -81,9 +81,14 @@ function writePid(pidFile: string): void {
   }
 }
 
+/** Another agent has written its own after the file of the lock was removed. */
+const isOwn = (pidFile: string): boolean => holder(pidFile) === named(process.pid);
+
+const named = (pid: number): string => ` (process ${pid})`;
+
 function holder(pidFile: string): string {
   try {
-    return ` (process ${Number.parseInt(readFileSync(pidFile, 'utf8'), 10)})`;
+    return named(Number.parseInt(readFileSync(pidFile, 'utf8'), 10));
   } catch {
     return '';
   }

@@ -58,11 +58,18 @@ export class PendingRows {
   forEach(
     visit: (stream: number, timeMs: number, value: number, mark: number, index: number) => void,
     from = 0,
+    to = this.count,
   ): void {
-    for (let i = from; i < this.count; i++) {
+    for (let i = from; i < to; i++) {
       const at = (this.head + i) % this.times.length;
       visit(this.streams[at], this.times[at], this.values[at], this.marks[at], i);
     }
+  }
+
+  /** Forgets the oldest rows, which are stored elsewhere. */
+  shift(rows: number): void {
+    this.head = (this.head + rows) % this.times.length;
+    this.count -= rows;
   }
 
   clear(): void {

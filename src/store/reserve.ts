@@ -18,8 +18,7 @@ export class Reserve {
   take(): boolean {
     try {
       if (existsSync(this.path)) return true;
-      const { bavail, bsize } = statfsSync(dirname(this.path));
-      if (bavail * bsize < 4 * RESERVE_BYTES) return false;
+      if (this.freeBytes() < 4 * RESERVE_BYTES) return false;
       const fd = openPrivate(this.path, constants.O_CREAT | constants.O_EXCL | constants.O_WRONLY);
       try {
         const piece = Buffer.alloc(PIECE_BYTES);
@@ -33,6 +32,12 @@ export class Reserve {
       this.release();
       return false;
     }
+  }
+
+  /** Free space of the disk. Throws the system's error. */
+  freeBytes(): number {
+    const { bavail, bsize } = statfsSync(dirname(this.path));
+    return bavail * bsize;
   }
 
   /** Frees the reserve; returns whether it existed. */

@@ -13,7 +13,15 @@ import type { Clock } from '../system/clock.ts';
 import { bytesWrittenByThread } from '../system/facts.ts';
 import { AnomalyBuffer, readAnomalies, readNewestAnomalies, type StoredAnomaly } from './anomalies.ts';
 import { type BackupFile, backupDatabase } from './backup.ts';
-import { insertBatch, insertStream, readApplied, readMeta, SELECT_ID, UPSERT_META } from './batch.ts';
+import {
+  insertBatch,
+  insertStream,
+  ROWS_KEY,
+  readApplied,
+  readMeta,
+  SELECT_ID,
+  UPSERT_META,
+} from './batch.ts';
 import type { Database } from './database.ts';
 import { DatabaseConnection, type StoreFault } from './database-connection.ts';
 import type { MarkSpan } from './marks.ts';
@@ -52,7 +60,8 @@ const BATCH_ROWS = 2048;
 const MAX_PENDING = 200_000;
 /** Counting rows reads the whole table, so for a bigger file the count in `meta` is used. */
 const COUNT_BELOW_BYTES = 32 * 2 ** 20;
-const ROWS_KEY = 'store.rows';
+/** Most rows counted before a tenth of them is deleted. */
+const COUNT_ROWS = 100 * BATCH_ROWS;
 const STEADY_MS = 30_000;
 /** Time after a long time without samples in which an operator or a time server can put a wrong clock right, ms. */
 const DOUBT_MS = 86_400_000;
@@ -77,6 +86,10 @@ export class SqliteStore implements Store {
   private deletedForSpace = 0;
   /** Most rows while the disk is full: as many as there were then, however much the saved states grow. */
   private maxRows = Number.POSITIVE_INFINITY;
+  /** Most rows of a transaction while the disk is full: fewer after a failure, because the log may have no more room. */
+  private partRows = BATCH_ROWS;
+  /** Whether nothing was written since rows were deleted for space: then no more are. */
+  private awaitsWrite = false;
   /** A long time without samples, and when it was noticed (monotonic, ms). */
   private gap: (Gap & { readonly sinceMs: number }) | null = null;
   private refusedRows = 0;
@@ -98,11 +111,13 @@ export class SqliteStore implements Store {
       steadyMs: options.steadyMs ?? STEADY_MS,
       onFault: options.onFault,
       onOpen: (db) => this.opened(db),
-      deleteOldest: (db, hasReserve) => {
-        // The reserve holds the next batch, after which as many old rows are deleted.
-        const removed = hasReserve ? 0 : this.deleteOldest(db, Math.ceil(this.rows / 10));
-        this.maxRows = Math.max(BATCH_ROWS, this.rows);
-        return removed;
+      deleteOldest: (db, mayDelete) => {
+        if (this.connection.failing) this.partRows = Math.max(64, this.partRows / 2);
+        try {
+          if (mayDelete && !this.awaitsWrite) this.deleteTenth(db);
+        } finally {
+          this.maxRows = Math.max(BATCH_ROWS, this.rows);
+        }
       },
       deleted: () => this.deletedForSpace,
     });
@@ -193,31 +208,24 @@ export class SqliteStore implements Store {
     const settled = this.connection.run((db) => {
       this.load(db);
       this.measured(() => {
-        const batch = randomUUID();
-        const { ids, added, refused } = db.transaction(() =>
-          insertBatch(
-            db,
-            this.waiting,
-            { rejects: this.rejects, anomalies: this.anomalies },
-            batch,
-            this.ids,
-          ),
-        )();
-        // Committed: the code from here on must not fail.
-        this.ids = ids;
-        this.rows += added;
+        // A full disk has no room for the log of many rows.
+        while (this.connection.isFull && this.waiting.rows > this.partRows) {
+          this.insert(db, this.partRows);
+          this.waiting.shift(this.partRows);
+          this.deleteOldest(db, this.rows - this.maxRows);
+        }
+        this.insert(db, { rejects: this.rejects, anomalies: this.anomalies, batch: randomUUID() });
         this.rejects.settled();
         this.anomalies.settled();
         this.waiting.settled();
         this.dropping = false;
-        if (refused > 0) this.reportRefused(refused);
       });
       this.settledAt = this.options.clock.monotonic();
-    });
+    }, true);
     if (!settled) return false;
     this.connection.succeeded();
     this.connection.run((db) => {
-      this.rows -= trimSize(db, this.options.maxBytes);
+      this.rows = Math.max(0, this.rows - trimSize(db, this.options.maxBytes));
       if (this.connection.isFull) this.deleteOldest(db, this.rows - this.maxRows);
     });
     return true;
@@ -267,6 +275,12 @@ export class SqliteStore implements Store {
   saveSnapshots(snapshots: readonly StreamSnapshot[]): boolean {
     if (snapshots.length === 0) return true;
     this.flush();
+    // A full disk has no room for the log of many states.
+    const parts = this.connection.isFull ? snapshots.map((one) => [one]) : [snapshots];
+    return parts.every((part) => this.savePart(part));
+  }
+
+  private savePart(snapshots: readonly StreamSnapshot[]): boolean {
     return this.connection.run((db) => {
       this.measured(() =>
         db.transaction(() => {
@@ -359,7 +373,7 @@ export class SqliteStore implements Store {
     this.connection.run((db) => {
       this.measured(() => {
         removed = trimSlice(db, this.options, this.doubts(db, nowMs) ? null : nowMs);
-        this.rows -= removed;
+        this.rows = Math.max(0, this.rows - removed);
         if (removed > 0) this.keepRows(db);
       });
     });
@@ -480,12 +494,40 @@ export class SqliteStore implements Store {
     this.options.onFault({ kind: 'row-refused', message: `the database refuses ${rows} rows` });
   }
 
-  /** Deletes the oldest rows because the disk is full. */
-  private deleteOldest(db: Database, rows: number): number {
-    const removed = trimRows(db, rows);
-    this.rows -= removed;
-    this.deletedForSpace += removed;
-    return removed;
+  /** Inserts waiting rows in one transaction. Once it is committed, nothing here may fail. */
+  private insert(db: Database, last: Parameters<typeof insertBatch>[3]): void {
+    const known = { ids: this.ids, rows: this.rows };
+    const { ids, added, refused } = db.transaction(() => insertBatch(db, this.waiting, known, last))();
+    this.ids = ids;
+    this.rows += added;
+    this.awaitsWrite = false;
+    if (this.connection.isFull) this.connection.checkpoint(db);
+    if (refused > 0) this.reportRefused(refused);
+  }
+
+  private deleteTenth(db: Database): void {
+    // The known number may be too low after a crash of a former version.
+    const count = db.prepare('SELECT count(*) FROM (SELECT 1 FROM sample LIMIT ?)').pluck();
+    const found = count.get(COUNT_ROWS) as number;
+    this.rows = Math.max(this.rows, found);
+    const before = this.deletedForSpace;
+    try {
+      this.deleteOldest(db, Math.ceil(found / 10));
+    } finally {
+      this.awaitsWrite = this.deletedForSpace > before;
+    }
+  }
+
+  /** Deletes the oldest rows because the disk is full: in parts, whose log is small and used again. */
+  private deleteOldest(db: Database, rows: number): void {
+    for (let left = rows; left > 0; ) {
+      const removed = trimRows(db, Math.min(left, this.partRows));
+      if (removed === 0) return;
+      left -= removed;
+      this.rows -= removed;
+      this.deletedForSpace += removed;
+      this.connection.checkpoint(db);
+    }
   }
 
   private opened(db: Database): void {

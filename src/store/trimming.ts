@@ -65,17 +65,12 @@ export function trimSize(db: Database, maxBytes: number): number {
   return end === Number.POSITIVE_INFINITY ? 0 : deleteBefore(db, end);
 }
 
-/** Deletes the oldest `rows` rows. Returns rows removed. */
+/** Deletes the oldest `rows` rows, unless these are all. Returns rows removed. */
 export function trimRows(db: Database, rows: number): number {
   const key = db.prepare('SELECT time, stream FROM sample ORDER BY time, stream LIMIT 1 OFFSET ?').raw();
-  let removed = 0;
-  while (removed < rows) {
-    const end = key.get(Math.min(SLICE_ROWS, rows - removed)) as [number, number] | undefined;
-    // The last row of all stays.
-    if (end === undefined) break;
-    removed += db.prepare('DELETE FROM sample WHERE (time, stream) < (?, ?)').run(...end).changes;
-  }
-  return removed;
+  const end = key.get(rows) as [number, number] | undefined;
+  if (end === undefined) return 0;
+  return db.prepare('DELETE FROM sample WHERE (time, stream) < (?, ?)').run(...end).changes;
 }
 
 /** Deletes rows of forgotten streams, one time span per call; a cursor records the progress. */

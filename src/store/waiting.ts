@@ -106,9 +106,12 @@ export class Waiting {
     this.metaJournalled = false;
   }
 
-  /** Oldest first. */
-  forEach(visit: (number: number, timeMs: number, value: number, mark: number) => void): void {
-    this.rowsHeld.forEach(visit);
+  /** Oldest first. @param most rows visited */
+  forEach(
+    visit: (number: number, timeMs: number, value: number, mark: number) => void,
+    most = this.rows,
+  ): void {
+    this.rowsHeld.forEach(visit, 0, Math.min(most, this.rows));
   }
 
   /** Loads what earlier processes left in the journal; returns as `Segments.load`. */
@@ -172,6 +175,12 @@ export class Waiting {
     this.journalled = 0;
     this.marksJournalled = 0;
     this.metaJournalled = this.metaHeld.size === 0;
+  }
+
+  /** Call when the database contains the oldest rows. The journal keeps them until `settled`, with the marks beside them. */
+  shift(rows: number): void {
+    this.rowsHeld.shift(rows);
+    this.journalled = Math.max(0, this.journalled - rows);
   }
 
   /** Call when the database contains everything and is synced. Never throws. */

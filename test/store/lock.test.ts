@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { readdirSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockDataDir } from '../../src/store/lock.ts';
@@ -47,7 +47,11 @@ it('is taken again when its file is removed or replaced, unless another agent wa
   expect([lock.isHeld(), other.isHeld()]).toEqual([false, true]);
   lock.release();
   expect(() => lockDataDir(dir)).toThrowError(expect.objectContaining({ code: 'LOCKED' }));
+  const pidFile = join(dir, 'agent.pid');
+  writeFileSync(pidFile, '1\n');
   other.release();
+  // It is of a third agent then.
+  expect(readFileSync(pidFile, 'utf8')).toBe('1\n');
 });
 
 it('ends with its process: kill -9 releases it, although the pid file remains', async () => {

@@ -13,7 +13,7 @@ import {
 } from 'node:fs';
 import { join } from 'node:path';
 import Sqlite from 'better-sqlite3';
-import { describe, expect, it, vi } from 'vitest';
+import { describe, expect, it, onTestFinished, vi } from 'vitest';
 import { openDatabase, openReadOnly, quarantine, ReadCheck } from '../../src/store/database.ts';
 import { openReader } from '../../src/store/reading.ts';
 import { salvage } from '../../src/store/salvage.ts';
@@ -465,6 +465,11 @@ describe('faults', () => {
     settleOnFullDisk(20_000);
     expect(store.stats()).toMatchObject({ samples: 20_000, deletedForSpace: 1 });
     expect(existsSync(join(dir, 'gatecast.db-reserve'))).toBe(false);
+    // The reserve became free pages and a log, so that the store needs no more space from now on.
+    const reader = openReadOnly(join(dir, 'gatecast.db'));
+    expect(reader.pragma('freelist_count', { simple: true })).toBeGreaterThan(400);
+    reader.close();
+    expect(statSync(join(dir, 'gatecast.db-wal')).size).toBeGreaterThan(400_000);
     store.saveSnapshots(states.map((one) => ({ ...one, stream: `${one.stream}b` })));
     store.append(sample('a', 20_001));
     store.settle();
@@ -486,6 +491,106 @@ describe('faults', () => {
     store.settle();
     expect(store.stats()).toMatchObject({ samples: 18_002, deletedForSpace: 2004 });
     expect(faults.at(-1)?.message).toMatch(/^the disk has room again; 2004 of the oldest samples/);
+  });
+
+  /** A full disk on which the log has room for `logRows` rows, and transactions for `rows`. */
+  function fullDisk(logRows: number, rows: number) {
+    const disk = { rows };
+    const full = (): never => {
+      throw new Sqlite.SqliteError('database or disk is full', 'SQLITE_FULL');
+    };
+    let used = 0;
+    const { prepare, pragma } = Sqlite.prototype;
+    vi.spyOn(Sqlite.prototype, 'pragma').mockImplementation(function (
+      this: Sqlite.Database,
+      source,
+      options,
+    ) {
+      const answer: unknown = pragma.call(this, source, options);
+      if (source.startsWith('wal_checkpoint')) used = 0;
+      return answer;
+    });
+    vi.spyOn(Sqlite.prototype, 'prepare').mockImplementation(function (
+      this: Sqlite.Database,
+      source: string,
+    ) {
+      const statement = prepare.call(this, source) as Sqlite.Statement<unknown[]>;
+      const run = statement.run.bind(statement);
+      if (source.startsWith('INSERT OR IGNORE INTO sample'))
+        statement.run = (...values) => (++used > disk.rows ? full() : run(...values));
+      if (source.startsWith('DELETE FROM sample'))
+        statement.run = (...values) => {
+          this.exec('SAVEPOINT deletion');
+          const result = run(...values);
+          used += result.changes;
+          if (used > logRows) this.exec('ROLLBACK TO deletion');
+          this.exec('RELEASE deletion');
+          return used > logRows ? full() : result;
+        };
+      return statement;
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    return disk;
+  }
+
+  it('deletes and writes in parts where a full disk has little room for the log, and counts each', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    for (let i = 0; i < 60_000; i++) store.append(sample('a', i));
+    store.settle();
+    rmSync(join(dir, 'gatecast.db-reserve'));
+    for (let i = 60_000; i < 75_000; i++) store.append(sample('a', i));
+    fullDisk(3000, 3000);
+    expect(store.settle()).toBe(true);
+    // A tenth, and as many as came.
+    expect(store.stats()).toMatchObject({ samples: 54_000, deletedForSpace: 21_000 });
+    expect(store.samples('a', 0).next().value).toMatchObject({ value: 21_000 });
+    expect(count(store)).toBe(54_000);
+  });
+
+  it('deletes no more while that does not help, counts what it deleted, and keeps the log', () => {
+    const dir = temp();
+    const { store, clock } = open(dir);
+    for (let i = 0; i < 10_000; i++) store.append(sample('a', i));
+    store.settle();
+    rmSync(join(dir, 'gatecast.db-reserve'));
+    store.append(sample('a', 10_000));
+    const disk = fullDisk(20_000, 0);
+    for (let attempt = 0; attempt < 5; attempt++) {
+      expect(store.settle()).toBe(false);
+      expect(store.stats()).toMatchObject({ samples: 9001, deletedForSpace: 1000 });
+      clock.advance(20_000);
+    }
+    expect(existsSync(join(dir, 'gatecast.db-wal'))).toBe(true);
+    disk.rows = 20_000;
+    expect(store.settle()).toBe(true);
+    expect(store.stats()).toMatchObject({ samples: 9000, deletedForSpace: 1001 });
+    expect(count(store)).toBe(9000);
+  });
+
+  it('knows how many rows a large database has after a power cut, and deletes also where an older version did not', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    const db = new Sqlite(join(dir, 'gatecast.db'));
+    db.prepare('INSERT INTO meta (key, value) VALUES (?, ?)').run('large', ' '.repeat(2 ** 25));
+    for (let i = 0; i < 10_000; i++) store.append(sample('a', i));
+    store.settle();
+    const copy = crashed(dir);
+    expect(open(copy).store.stats().samples).toBe(10_000);
+    db.exec("DELETE FROM meta WHERE key = 'store.rows'");
+    db.close();
+    const former = crashed(dir);
+    const again = open(former);
+    expect(again.store.stats().samples).toBe(0);
+    rmSync(join(former, 'gatecast.db-reserve'));
+    again.store.append(sample('a', 10_000));
+    vi.spyOn(Sqlite.prototype, 'transaction').mockImplementationOnce(() => {
+      throw new Sqlite.SqliteError('database or disk is full', 'SQLITE_FULL');
+    });
+    onTestFinished(() => void vi.restoreAllMocks());
+    expect(again.store.settle()).toBe(true);
+    expect(again.store.stats()).toMatchObject({ samples: 9000, deletedForSpace: 1001 });
+    expect(count(again.store)).toBe(9000);
   });
 
   it('says at its end how many samples it deleted and could not write', () => {
