@@ -19,7 +19,7 @@ function asset(type: string, source: string): Asset {
 
 /** Part of the page, which is painted without waiting for another file. */
 const STYLES = `${uplotStyles}${styles}`;
-const STARTER = /<script type="module">(.+)<\/script>/.exec(html)?.[1] ?? '';
+const STARTER = /<script type="module">(.+?)<\/script>/s.exec(html)?.[1] ?? '';
 
 const hashOf = (text: string): string => `sha256-${createHash('sha256').update(text).digest('base64')}`;
 /** The styles and the script within the page, for the header that allows these and no others. */

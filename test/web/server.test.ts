@@ -71,7 +71,9 @@ describe('routes', () => {
   test('the page and its files, with ETag and security headers', async () => {
     const { url } = await start();
     const { body: page } = await raw(url, '/');
-    const linked = [...page.matchAll(/(?:href|src)="([^":]+\.(?:css|js))"/g)].map(([, path]) => `/${path}`);
+    const linked = [...page.matchAll(/(?:(?:href|src)="|import\('\.\/)([^":']+\.(?:css|js))["']/g)].map(
+      ([, path]) => `/${path}`,
+    );
     expect(linked).toEqual(['/page.js']);
     for (const path of ['/', ...new Set(linked)]) {
       const { code, headers, body } = await raw(url, path);
