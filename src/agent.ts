@@ -33,7 +33,7 @@ import { startTime } from './system/clock.ts';
 
 /** A worker of a site takes its readings from there. */
 const takesSensors = ({ site }: Config): boolean => site === undefined || site.role.includes('bridge');
-const NO_SENSORS = { router: { filters: () => [] } };
+const NO_SENSORS = { filters: () => [] };
 
 /** Loads the part, and with it the NATS clients, only if the config has a site. */
 async function createSite(context: Context, parts: Omit<SiteParts, 'settings'>): Promise<SitePart | null> {

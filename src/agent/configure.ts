@@ -46,7 +46,7 @@ export class Configurer {
 
   private async go(
     wanted: Config,
-    { dryRun = false, connect = !dryRun }: ConfigureOptions,
+    { dryRun = false, connect = !dryRun, onTrial = false }: ConfigureOptions,
   ): Promise<ConfigResult> {
     const former = this.parts.running.config;
     const diff = diffConfig(former, wanted);
@@ -56,7 +56,7 @@ export class Configurer {
       this.parts.log.warn('config change takes effect after a restart', { restart: diff.restart.join(' ') });
     if (changed.length === 0) return result;
     const next = takeHot(former, wanted);
-    const { changes, errors } = await this.prepare(next, former, changed, { dryRun, connect });
+    const { changes, errors } = await this.prepare(next, former, changed, { dryRun, connect, onTrial });
     if (errors.length > 0 || dryRun) {
       await this.discard(changes);
       if (errors.length > 0)

@@ -21,8 +21,8 @@ import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 interface LinkParts extends Pick<Context, 'config' | 'clock' | 'log'> {
   readonly store: MetaStore & { flush(): unknown };
   readonly outputs: Pick<Outputs, 'birth' | 'will' | 'farewell'>;
-  /** The router with the filters of the sensors. */
-  readonly streams: { readonly router: Pick<Router, 'filters'> };
+  /** The filters of the sensors. */
+  readonly streams: Pick<Router, 'filters'>;
   /** Parts that receive messages, in this order; the pipeline takes all remaining ones. */
   readonly parts: () => readonly Part[];
   /** Acknowledges a redelivered message as soon as its samples are safe. */
@@ -136,7 +136,7 @@ export class Link implements Part {
   private wanted(): Subscription[] {
     const { config, streams, parts } = this.parts;
     const wanted = subscriptionsFor(
-      streams.router.filters(),
+      streams.filters(),
       config().mqtt.qos === 0 ? 0 : 1,
       parts().flatMap((part) => part.filters?.() ?? []),
     );

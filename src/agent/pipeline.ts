@@ -10,7 +10,7 @@ import type { ForecastEngine } from '../forecast/engine-contract.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Incoming } from '../mqtt/connection.ts';
 import type { Outputs } from '../outputs/outputs.ts';
-import { assumedArrivalMs } from '../series/admission.ts';
+import { assumedArrivalMs, type SampleOutcome } from '../series/admission.ts';
 import { ASSIGNED_TIME, LATE, OUT_OF_RANGE } from '../series/quality.ts';
 import type { Sample } from '../series/sample.ts';
 import type { Durability } from '../store/sqlite-store.ts';
@@ -43,6 +43,8 @@ export interface PipelineParts extends InboxParts {
   readonly late?: Pick<LateRestore, 'dueInMs' | 'outcome'>;
   /** Restores some of them. `pace` yields to other tasks and reports progress. */
   readonly restoreSome?: (pace: RestorePace) => Promise<void>;
+  /** What becomes of a reading that only the config before a push on probation reads; null: the running one reads it, too. */
+  readonly outcomeBefore?: (sample: Sample) => SampleOutcome | null;
   readonly discovered: (streams: readonly NewStream[]) => Promise<void>;
   readonly forecasts: (forecasts: readonly Forecast[], nowMs: number) => void;
   /** @param omitted failures for the same reason that were not reported since the last report */
@@ -88,6 +90,7 @@ export function createPipeline(
     },
     former: streams.former,
     late: streams.late,
+    outcomeBefore: (sample) => streams.outcomeBefore(sample),
     restoreSome: (pace) => streams.restoreSome(pace),
     storeFails: (failing) => link.storeFailing(failing),
     discovered: async (found) => {
@@ -351,7 +354,7 @@ export class Pipeline implements Part {
     for (const { acknowledge } of taken) if (acknowledge !== null) this.acknowledgements.add(acknowledge);
     for (const sample of hold.inBacklog ? inTimeOrder(taken) : samplesOf(taken)) {
       const timed = withArrival(sample);
-      const outcome = late?.outcome(timed) ?? engine.push(timed);
+      const outcome = late?.outcome(timed) ?? this.parts.outcomeBefore?.(timed) ?? engine.push(timed);
       const mark = sample.assigned === true ? ASSIGNED_TIME : 0;
       if (outcome === 'accepted') {
         this.samples++;

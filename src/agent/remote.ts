@@ -42,7 +42,7 @@ interface AgentRemoteParts extends Omit<Context, 'session'> {
   readonly models: AgentModels;
   readonly tuning: Pick<TuningPart, 'problem' | 'judge'>;
   readonly link: Link;
-  readonly streams: Pick<AgentStreams, 'router' | 'late' | 'lastReadings'>;
+  readonly streams: Pick<AgentStreams, 'filters' | 'late' | 'lastReadings' | 'beginTrial' | 'endTrial'>;
   readonly alerts: Pick<Alerts, 'harmful'>;
 }
 
@@ -111,6 +111,10 @@ export class AgentRemote implements Part {
       host: {
         configure,
         restart,
+        trialEnded: () => {
+          parts.streams.endTrial();
+          parts.resubscribe();
+        },
         vitals: () => this.vitals(),
         restoring: () => this.restoring(),
         clockIsSet: () => isClockSet(clock.now()),
@@ -132,6 +136,8 @@ export class AgentRemote implements Part {
       .lastReadings()
       .reduce((newest, { lastObservedMs }) => Math.max(newest, lastObservedMs ?? 0), 0);
     this.restoring();
+    const { before } = this.parts.session.opened;
+    if (before !== null) this.parts.streams.beginTrial(before);
     this.remote.start(this.parts.session.opened.hash);
   }
 
@@ -209,7 +215,7 @@ export class AgentRemote implements Part {
 
   /** Whether a rule reads the topic, too. Computed once for each config: a flood of pushes must not pay for it. */
   private mayComeTwice(topic: string): boolean {
-    const filters = this.parts.streams.router.filters();
+    const filters = this.parts.streams.filters();
     if (filters !== this.coveredBy) {
       this.coveredBy = filters;
       this.covered = new Set([...this.layers.keys()].filter((one) => isCovered(one, filters)));

@@ -12,6 +12,8 @@ import type { StreamView } from '../forecast/engine-contract.ts';
 import { EXPECTED_REJECTS, excerpt } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
+import { refusal, type SampleOutcome } from '../series/admission.ts';
+import type { Sample } from '../series/sample.ts';
 import { type StreamSpec, stateSettings } from '../series/spec.ts';
 import type { SqliteStore } from '../store/sqlite-store.ts';
 import { isClockSet } from '../system/clock.ts';
@@ -24,7 +26,7 @@ import { chartPast } from './history.ts';
 import type { NewStream } from './inbox.ts';
 import { type KnownStream, KnownStreams } from './known-streams.ts';
 import { LateRestore } from './late-restore.ts';
-import type { Change, Context, Part } from './part.ts';
+import type { Change, ConfigureOptions, Context, Part } from './part.ts';
 import { type Restorable, type RestorePace, RestoreStopped, restoreStreams, startOf } from './restore.ts';
 
 interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' | 'log'> {
@@ -38,6 +40,8 @@ interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' |
 /** Buckets of history used to rebuild a stream with changed settings. */
 const REBUILD_BUCKETS = 4096;
 const DAY_MS = 86_400_000;
+const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
+const ANY_VALUE = { min: null, max: null };
 
 export class AgentStreams implements Part {
   readonly name = 'streams';
@@ -47,6 +51,9 @@ export class AgentStreams implements Part {
   readonly late: LateRestore;
   /** Replaced by a config change: do not keep a copy. */
   router: Router;
+  /** Router of the config before a push on probation; null: there is none. */
+  private routerBefore: Router | null = null;
+  private readFilters: readonly string[] | null = null;
   /** Data about a stream from earlier runs. */
   readonly former: FormerStreams;
   /** Drops counted by earlier routers. */
@@ -89,6 +96,10 @@ export class AgentStreams implements Part {
 
   /** Applies the rules to a message; refusals are logged, rate-limited for each reason. */
   message(...[topic, ...message]: Parameters<Router['message']>): Routed {
+    const before = this.routerBefore?.message(topic, ...message) ?? null;
+    // Not counted as read by no rule.
+    if (before !== null && before.samples.length > 0 && this.router.rulesOf(topic).length === 0)
+      return { ...NOTHING, samples: before.samples, rest: before.rest };
     const routed = this.router.message(topic, ...message);
     for (const { reason, detail } of routed.rejects)
       this.warnings.say(reason, (omitted) =>
@@ -99,7 +110,41 @@ export class AgentStreams implements Part {
           omitted,
         }),
       );
-    return routed;
+    if (before === null) return routed;
+    const { samples, rejects, discovered, requests, rest } = routed;
+    const read = new Set(samples.map(({ stream }) => stream));
+    const others = before.samples.filter(({ stream }) => !this.known.has(stream) && !read.has(stream));
+    return { samples: [...samples, ...others], rejects, discovered, requests, rest: rest ?? before.rest };
+  }
+
+  /** MQTT filters of the running config, and during a probation also of the config before. */
+  filters(): readonly string[] {
+    this.readFilters ??=
+      this.routerBefore === null
+        ? this.router.filters()
+        : [...this.router.filters(), ...this.routerBefore.filters()];
+    return this.readFilters;
+  }
+
+  /** A pushed config is on probation: what only `config` reads is stored, so that a rollback misses no reading. */
+  beginTrial(config: Config): void {
+    this.readBefore(createRouter(config));
+  }
+
+  endTrial(): void {
+    this.readBefore(null);
+  }
+
+  /** What becomes of a reading that only the config before a push on probation reads; null: it is of another stream. */
+  outcomeBefore(sample: Sample): SampleOutcome | null {
+    if (this.routerBefore === null || this.known.has(sample.stream)) return null;
+    return refusal(sample, ANY_VALUE, null) ?? 'accepted';
+  }
+
+  private readBefore(router: Router | null): void {
+    // A bridge sends its readings to the site, which knows only the streams of the running config.
+    this.routerBefore = this.parts.config().site === undefined ? router : null;
+    this.readFilters = null;
   }
 
   /** Messages and values refused since the start, by reason; a reload keeps the counts. */
@@ -327,7 +372,7 @@ export class AgentStreams implements Part {
   }
 
   /** Streams with unchanged settings are not touched; others keep their state if it still fits. */
-  prepare(next: Config): Change {
+  prepare(next: Config, _running?: Config, { onTrial = false }: ConfigureOptions = {}): Change {
     const router = createRouter(next);
     let before: ReadonlyMap<string, StreamSpec> = new Map();
     let kept: readonly KnownStream[] = [];
@@ -336,6 +381,7 @@ export class AgentStreams implements Part {
         before = new Map(this.specs().map((spec) => [spec.name, spec]));
         kept = this.known.restore(router);
         this.droppedBefore = sumCounts(this.droppedBefore, this.router.dropped());
+        this.readBefore(this.routerBefore ?? (onTrial ? this.router : null));
         this.router = router;
         this.engine.showProvenance(next.publish.provenance);
         const names = new Set(kept.map(({ spec }) => spec.name));

@@ -18,6 +18,8 @@ export interface RemoteStart {
   readonly life: PushLifecycle;
   /** Whether the config is a candidate. */
   readonly onTrial: boolean;
+  /** Config that a rollback restores; null: none is on trial. */
+  readonly before: Config | null;
   /** null: none. */
   readonly problem: string | null;
 }
@@ -52,8 +54,9 @@ export function openRemote(folder: Folder, file: LocalFile, local: Config, now: 
     const tried = attempt(file, layers, order);
     if (!('reason' in tried)) {
       const good = attempt(file, life.current().layers, order);
-      life.goesBackTo('reason' in good ? effectiveConfig(file, {}, order).hash : good.hash);
-      return { ...tried, life, onTrial: true, problem: damage };
+      const before = 'reason' in good ? effectiveConfig(file, {}, order) : good;
+      life.goesBackTo(before.hash);
+      return { ...tried, life, onTrial: true, before: before.config, problem: damage };
     }
     life.rollBack([problem('', tried.reason)]);
     life.rolledBack();
@@ -62,12 +65,12 @@ export function openRemote(folder: Folder, file: LocalFile, local: Config, now: 
   const found = attempt(file, layers, order);
   if (!('reason' in found)) {
     if (life.isDamaged) life.fileAlone(DAMAGED, found.hash);
-    return { ...found, life, onTrial: false, problem: damage };
+    return { ...found, life, onTrial: false, before: null, problem: damage };
   }
   const alone = effectiveConfig(file, {}, order);
   const reason = `the remote layers are invalid on the local file, which applies alone: ${found.reason}`;
   life.fileAlone(reason, alone.hash);
-  return { config: alone.config, hash: alone.hash, life, onTrial: false, problem: damage };
+  return { config: alone.config, hash: alone.hash, life, onTrial: false, before: null, problem: damage };
 }
 
 /** The layers of the next start, without counting a start; for read-only commands. */

@@ -44,8 +44,10 @@ interface Host {
   configure(
     wanted: Config,
     /** `connect`: test a changed broker or credential on a second connection. */
-    options: { readonly dryRun: boolean; readonly connect: boolean },
+    options: { readonly dryRun: boolean; readonly connect: boolean; readonly onTrial?: boolean },
   ): Promise<Applied>;
+  /** The probation is over, or the config before it runs again. */
+  trialEnded(): void;
   /** Restarts the agent, which then calls `PushLifecycle.recover`. */
   restart(reason: string): void;
   vitals(): AgentVitals;
@@ -348,10 +350,10 @@ export class RemoteConfig {
     await this.apply(effective, life.push?.needs ?? 'hot');
   }
 
-  private async change(config: Config): Promise<Applied> {
+  private async change(config: Config, onTrial: boolean): Promise<Applied> {
     this.changing = true;
     try {
-      return await this.parts.host.configure(config, { dryRun: false, connect: false });
+      return await this.parts.host.configure(config, { dryRun: false, connect: false, onTrial });
     } finally {
       this.changing = false;
     }
@@ -361,7 +363,7 @@ export class RemoteConfig {
     const { life, host } = this.parts;
     if (needs === 'restart') return host.restart('a remote config needs it');
     const before = host.vitals();
-    const { errors, stopping } = await this.change(effective.config);
+    const { errors, stopping } = await this.change(effective.config, true);
     // The next start uses the new config.
     if (stopping) return;
     if (errors.length > 0) return this.goBack(hostProblems(errors));
@@ -427,6 +429,7 @@ export class RemoteConfig {
     } else if (verdict.passed) {
       life.commit(verdict.notes);
       this.trial = null;
+      host.trialEnded();
       log.info('push committed', { version: life.push?.version ?? null });
       this.wait.tidy();
       this.report();
@@ -443,11 +446,12 @@ export class RemoteConfig {
     const { layers } = life.current();
     const target = this.candidates.evaluate(layers);
     if (needs === 'restart' || 'problems' in target) return host.restart('a remote config is rolled back');
-    const { errors, restart, stopping } = await this.change(target.config);
+    const { errors, restart, stopping } = await this.change(target.config, false);
     // The next start rolls back.
     if (stopping) return;
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
     life.rolledBack();
+    host.trialEnded();
     life.runs(target.hash);
     this.wait.tidy();
     this.report();

@@ -13,7 +13,7 @@ test('while the store fails, all subscriptions are at QoS 0: an acknowledgement 
     log: silentLogger,
     store: { getMeta: () => null, setMeta: () => {}, flush: () => {} },
     outputs: { birth: () => [], will: () => null, farewell: () => [] } as never,
-    streams: { router: { filters: () => ['sensors/#'] } },
+    streams: { filters: () => ['sensors/#'] },
     parts: () => [requests],
     pipeline: () => ({ receive: () => true }),
   });

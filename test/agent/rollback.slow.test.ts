@@ -1,9 +1,11 @@
 /** Pushes that silence the streams of a running agent, on a real broker, end in the config before. */
 import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import { cleanupsOfTest } from '../support/cleanups.ts';
 import { hasMosquitto } from '../support/mosquitto.ts';
 import { gatewaysOfTest, SECONDS } from '../support/remote-agent.ts';
+import { openStore } from '../support/stores.ts';
 import { sleep, waitFor } from '../support/wait.ts';
 
 const cleanups = cleanupsOfTest();
@@ -20,11 +22,20 @@ describe.skipIf(!hasMosquitto)('a push that silences the streams', () => {
     await one.push(1, { patch: { streams: { s: { match: 'nowhere/{n}' } } }, probation: '4s' });
     await one.start();
     await one.untilReported('probation', 1);
+    const fromMs = Date.now();
     await one.untilReported('rolled_back', 1);
+    const toMs = Date.now();
     expect(one.reported()).toMatchObject({ code: 500, effective_hash: good });
     expect(one.reported().errors[0]?.text).toContain('1 of 1 streams have no forecasts');
     const before = one.forecasts();
     await waitFor('forecasts again', () => one.forecasts() > before);
+    await one.stop();
+    const store = openStore(join(dirname(one.file), 'data'));
+    const stored = new Set([...store.samples('s/a', 0)].map(({ timeMs }) => timeMs));
+    store.close();
+    const during = one.fed.filter((ms) => ms > fromMs && ms < toMs);
+    expect(during.length).toBeGreaterThan(0);
+    expect(during.filter((ms) => !stored.has(ms))).toEqual([]);
     // The file is the owner's.
     expect(readFileSync(one.file, 'utf8')).toBe(one.text);
   });

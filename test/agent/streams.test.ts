@@ -46,12 +46,14 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
       const atMs = clock.now();
       for (const place of places) {
         const payload = Buffer.from(String(20 + Math.sin((atMs - START) / 5000)));
-        const { samples, discovered } = streams.router.message(`sensors/${place}`, payload, atMs);
+        const { samples, discovered } = streams.message(`sensors/${place}`, payload, atMs);
         if (discovered.length > 0)
           await streams.discovered(discovered.map((found) => ({ ...found, firstMs: atMs })));
         for (const reading of samples) {
           const sample = { ...reading, timeMs: atMs };
-          if (engine.push(sample) === 'accepted') store.append(sample);
+          const { late } = streams;
+          const outcome = late.outcome(sample) ?? streams.outcomeBefore(sample) ?? engine.push(sample);
+          if (outcome === 'accepted') store.append(sample);
         }
       }
       clock.advance(1000);
@@ -61,9 +63,9 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
     return last;
   };
   /** As a config change does. @returns names of the streams that changed and of those that were removed */
-  const reconfigure = async (next: ReturnType<typeof configOf>) => {
+  const reconfigure = async (next: ReturnType<typeof configOf>, onTrial = false) => {
     const before = streams.specs();
-    const change = streams.prepare(next);
+    const change = streams.prepare(next, undefined, { onTrial });
     change.apply?.();
     await change.settle?.();
     const after = streams.specs();
@@ -132,6 +134,37 @@ test.each(['', ', after a restart'])(
     expect(agent.seen('a')).toBeGreaterThan(190);
     expect(agent.seen('b')).toBeLessThan(10);
     expect(agent.streams.firstMs('a')).toBeLessThan(START);
+  },
+);
+
+test.each(['', ', also one that the agent starts with'])(
+  'a push on probation%s misses no reading of the streams that it no longer reads',
+  async (start) => {
+    const dir = tempFolder();
+    const narrow = configOf({ match: 'sensors/b', name: 'b' });
+    let agent = await open(dir);
+    await agent.speak(['a', 'b'], 100);
+    if (start === '') await agent.reconfigure(narrow, true);
+    else {
+      agent.close();
+      agent = await open(dir, narrow, agent.clock.now());
+      agent.streams.beginTrial(configOf());
+    }
+    expect(agent.streams.filters()).toContain('sensors/+');
+    await agent.speak(['a', 'b', 'new'], 20);
+    expect(agent.streams.specs().map(({ name }) => name)).toEqual(['b']);
+    expect(agent.streams.dropped()).toEqual({});
+    await agent.reconfigure(configOf());
+    await agent.speak(['a', 'b'], 1);
+    agent.streams.endTrial();
+    while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+    expect(['a', 'b', 'new'].map(agent.count)).toEqual([121, 121, 20]);
+    expect(agent.seen('a')).toBeGreaterThan(115);
+    await agent.reconfigure(narrow, true);
+    agent.streams.endTrial();
+    expect(agent.streams.filters()).toEqual(['sensors/b']);
+    await agent.speak(['a', 'b'], 1);
+    expect(['a', 'b'].map(agent.count)).toEqual([121, 122]);
   },
 );
 

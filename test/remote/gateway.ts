@@ -196,6 +196,7 @@ export class Gateway {
         restoring: () => this.restoring,
         clockIsSet: () => this.clockIsSet,
         report: (reported, retain) => this.reports.push({ reported, retain }),
+        trialEnded: () => {},
         judgeModel: (elapsedMs, lengthMs) => this.judgeModel(elapsedMs, lengthMs),
       },
     });

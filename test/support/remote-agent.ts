@@ -71,9 +71,12 @@ async function gateway(
   };
   cleanups.push(stop);
   let at = 0;
+  /** Times of the readings of `s/a`. */
+  const fed: number[] = [];
   const feeding = setInterval(() => {
     at += 1;
-    watcher.client.publish('s/a', JSON.stringify({ v: 20 + Math.sin(at / 7), t: Date.now() }));
+    fed.push(Date.now());
+    watcher.client.publish('s/a', JSON.stringify({ v: 20 + Math.sin(at / 7), t: fed.at(-1) }));
   }, 250);
   cleanups.push(async () => clearInterval(feeding));
   const reports = (): Reported[] =>
@@ -92,5 +95,5 @@ async function gateway(
     });
   const forecasts = (): number => watcher.on('gatecast/cellar/forecast/s/a').length;
   await start();
-  return { broker, watcher, file, text, start, stop, reported, push, untilReported, forecasts };
+  return { broker, watcher, file, text, start, stop, reported, push, untilReported, forecasts, fed };
 }
