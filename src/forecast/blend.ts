@@ -52,10 +52,6 @@ export class Blend {
   private adapter: Adapter | null;
   private covariates: () => Covariates | null;
   private readonly young: Young;
-  private readonly finish = (out: Float64Array): void => {
-    this.young.mix(this.features, out, this.parts.scratch.young);
-    this.track.states.leaveGap(out, this.features.experts.history);
-  };
 
   constructor(
     private readonly features: Features,
@@ -142,7 +138,12 @@ export class Blend {
     const candidates = quantiles.map((one, c) =>
       (ofNetwork(c) ? network : c !== RECURRENCE || recurs) ? one : null,
     );
-    this.track.combine(candidates, limit, out, this.finish, own ? this.parts.scratch.own : null);
+    // A function of its own for each stream would stay in memory.
+    const finish = (mixed: Float64Array): void => {
+      this.young.mix(features, mixed, this.parts.scratch.young);
+      this.track.states.leaveGap(mixed, features.experts.history);
+    };
+    this.track.combine(candidates, limit, out, finish, own ? this.parts.scratch.own : null);
     return network && (!heard || own);
   }
 

@@ -108,7 +108,7 @@ export class Engine implements ForecastEngine {
     this.search = new CovariateSearch(this.byName, this.shares.covariates);
     this.packAbove = packAbove;
     this.watch = watch;
-    this.batches = new StepBatches(model);
+    this.batches = new StepBatches(model, this.shares.pools.arrays);
     this.warmUpSteps = warmUpSteps;
   }
 
@@ -553,7 +553,7 @@ export class Engine implements ForecastEngine {
   async adopt(model: Model): Promise<void> {
     const before = { model: this.model, batches: this.batches };
     this.model = model;
-    this.batches = new StepBatches(model);
+    this.batches = new StepBatches(model, this.shares.pools.arrays);
     const fresh = new Map<Stream, Float32Array>();
     try {
       const byLeads = new Map<number, Stream[]>();

@@ -11,7 +11,7 @@ import { CovariateBook } from './covariate-book.ts';
 import { type BlockSize, type Neighbours, type PartsLayout, StreamParts } from './parts.ts';
 import { Relatives } from './relatives.ts';
 import { type Scratch, Scratches } from './scratch.ts';
-import { MAX_BATCH } from './step-batches.ts';
+import { MAX_BATCH, StepArrays } from './step-batches.ts';
 
 /** Copies the numbers that are not in arrays of the block to an array of the block, and back. */
 class LooseNumbers implements StateIo {
@@ -212,11 +212,12 @@ function sizeOf(spec: StreamSpec, layout: PartsLayout, scratch: Scratch): BlockS
 
 /**
  * The pools by layout; streams hold their pool, which ends with the last of them. Engines may share them, if they step one after the
- * other: then few sets of objects serve all of their streams.
+ * other: then few sets of objects, and one of input arrays, serve all of their streams.
  */
 export class PartsPools {
   /** Whether the engines together have enough streams that each of them packs. */
   isCrowded = false;
+  readonly arrays = new StepArrays();
   private readonly pools = new Map<string, WeakRef<PartsPool>>();
   private readonly scratches = new Scratches();
 

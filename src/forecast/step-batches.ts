@@ -1,4 +1,4 @@
-/** The loaded step graphs of one model, one graph per horizon, with the input arrays of their runs. */
+/** The loaded step graphs of one model, one graph per horizon, and the input arrays of their runs. */
 import { GatecastError } from '../errors.ts';
 import type { Stepper } from '../model/stepper.ts';
 import { AHEAD, I } from '../series/features.ts';
@@ -9,58 +9,71 @@ export const MAX_BATCH = 64;
 
 export interface StepBatch {
   readonly stepper: Stepper;
-  /** [MAX_BATCH or fewer, inputs] */
+  /** At least [n, inputs]. */
   readonly x: Float32Array;
-  /** [state rows, the same, hidden] */
+  /** At least [state rows, n, hidden]. */
   readonly h: Float32Array;
 }
 
-export class StepBatches {
-  private readonly byLeads = new Map<number, Promise<StepBatch>>();
+/** Input arrays of a run. Engines that step one after the other may share them: the arrays of 64 streams take 400 kB. */
+export class StepArrays {
+  private x = new Float32Array(0);
+  private h = new Float32Array(0);
 
-  constructor(private readonly model: Model | null) {}
+  /** Arrays of at least these lengths, until the next call. */
+  of(x: number, h: number): Pick<StepBatch, 'x' | 'h'> {
+    if (this.x.length < x) this.x = new Float32Array(x);
+    if (this.h.length < h) this.h = new Float32Array(h);
+    return { x: this.x, h: this.h };
+  }
+}
+
+export class StepBatches {
+  private readonly byLeads = new Map<number, Promise<Stepper>>();
+
+  constructor(
+    private readonly model: Model | null,
+    private readonly arrays = new StepArrays(),
+  ) {}
 
   /**
    * The batch for `n` rows, at most MAX_BATCH. Throws MODEL_INVALID if the model cannot build a matching graph; the next call
    * tries again.
    */
   async of(leads: number, n: number): Promise<StepBatch> {
-    const known = await this.byLeads.get(leads);
-    if (known !== undefined && known.x.length >= n * known.stepper.inputs) return known;
-    const made = this.make(leads, n, known?.stepper);
-    this.byLeads.set(leads, made);
-    made.catch(() => this.byLeads.delete(leads));
-    return made;
-  }
-
-  private async make(leads: number, n: number, loaded: Stepper | undefined): Promise<StepBatch> {
     const { model } = this;
     if (model === null) throw new GatecastError('INTERNAL', 'A step was requested without a model.');
-    const stepper = loaded ?? (await model.stepper(leads));
-    const inputs = I + leads * AHEAD;
-    if (stepper.inputs !== inputs || stepper.leads !== leads) {
-      await stepper.release();
-      throw new GatecastError(
-        'MODEL_INVALID',
-        `The step graph takes ${stepper.inputs} inputs for ${stepper.leads} leads; ${inputs} for ${leads} are expected.`,
-      );
+    let loading = this.byLeads.get(leads);
+    if (loading === undefined) {
+      loading = load(model, leads);
+      this.byLeads.set(leads, loading);
+      loading.catch(() => this.byLeads.delete(leads));
     }
+    const stepper = await loading;
+    // Powers of two, so that a growing number of streams seldom needs other arrays.
     const rows = Math.min(MAX_BATCH, 2 ** Math.ceil(Math.log2(n)));
-    return {
-      stepper,
-      x: new Float32Array(rows * inputs),
-      h: new Float32Array(rows * model.stateRows * model.hidden),
-    };
+    return { stepper, ...this.arrays.of(rows * stepper.inputs, rows * model.stateRows * model.hidden) };
   }
 
   /** Frees the sessions. */
   async release(): Promise<void> {
-    const batches = [...this.byLeads.values()];
+    const all = [...this.byLeads.values()];
     this.byLeads.clear();
-    for (const batch of batches) {
+    for (const loading of all) {
       // A session that failed to load needs no release.
-      const made = await batch.catch(() => null);
-      await made?.stepper.release();
+      const stepper = await loading.catch(() => null);
+      await stepper?.release();
     }
   }
+}
+
+async function load(model: Model, leads: number): Promise<Stepper> {
+  const stepper = await model.stepper(leads);
+  const inputs = I + leads * AHEAD;
+  if (stepper.inputs === inputs && stepper.leads === leads) return stepper;
+  await stepper.release();
+  throw new GatecastError(
+    'MODEL_INVALID',
+    `The step graph takes ${stepper.inputs} inputs for ${stepper.leads} leads; ${inputs} for ${leads} are expected.`,
+  );
 }

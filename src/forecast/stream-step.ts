@@ -71,7 +71,6 @@ export class StreamStep {
   private readonly path: Float64Array;
   /** The forecast for the newest bucket, in the stream's unit. */
   private readonly expected = { point: 0, error: 0, low: 0, high: 0 };
-  private readonly limit = (out: Float64Array): void => this.limitAll(out);
 
   constructor(
     private settings: StepSettings,
@@ -215,7 +214,7 @@ export class StreamStep {
   ): boolean {
     const { blend, path, observed } = this;
     if (blend === null) throw new Error('forecast() called on a step without forecasts');
-    const network = blend.forecast(raw, rawOwn, offset, observed, this.limit, out);
+    const network = blend.forecast(raw, rawOwn, offset, observed, (all) => this.limitAll(all), out);
     if (observed || Number.isNaN(path[0])) {
       for (let k = 0; k < path.length; k++) path[k] = out[k * Q + MEDIAN];
     }

@@ -5,7 +5,7 @@ import { CovariateBook } from '../../src/forecast/covariate-book.ts';
 import { digitsFor } from '../../src/forecast/digits.ts';
 import { Engine } from '../../src/forecast/engine.ts';
 import type { Forecast } from '../../src/forecast/forecast.ts';
-import { MAX_BATCH, StepBatches } from '../../src/forecast/step-batches.ts';
+import { MAX_BATCH, StepArrays, StepBatches } from '../../src/forecast/step-batches.ts';
 import { StreamStep } from '../../src/forecast/stream-step.ts';
 import { MEDIAN, Q } from '../../src/quantiles.ts';
 import { StreamSource } from '../../src/series/covariate-sources.ts';
@@ -171,12 +171,21 @@ describe('StepBatches', () => {
     const inputs = I + 3 * AHEAD;
     const small = await batches.of(3, 3);
     expect([small.x.length, small.h.length]).toEqual([4 * inputs, 4 * 4]);
-    expect(await batches.of(3, 4)).toBe(small);
+    expect((await batches.of(3, 4)).x).toBe(small.x);
     const large = await batches.of(3, 5);
     expect(large.x.length).toBe(8 * inputs);
     expect(large.stepper).toBe(small.stepper);
     expect((await batches.of(3, MAX_BATCH)).x.length).toBe(MAX_BATCH * inputs);
+    expect((await batches.of(3, 1)).x).toHaveLength(MAX_BATCH * inputs);
     expect(stepper).toHaveBeenCalledTimes(1);
+  });
+
+  it('shares its arrays with engines that step before or after', async () => {
+    const arrays = new StepArrays();
+    const large = await new StepBatches(fakeModel(), arrays).of(3, MAX_BATCH);
+    const small = await new StepBatches(fakeModel(), arrays).of(3, 1);
+    expect(small.x).toBe(large.x);
+    expect(small.h).toBe(large.h);
   });
 
   it('can be released while a session fails to load', async () => {
