@@ -3,7 +3,7 @@
  * message.
  */
 import type { Router } from '../ingest/router.ts';
-import type { DiscoveredStream } from '../ingest/rule.ts';
+import type { DiscoveredStream, StreamSource } from '../ingest/rule.ts';
 import type { StreamSpec } from '../series/spec.ts';
 import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 
@@ -51,6 +51,8 @@ export class KnownStreams {
   private changed = false;
   /** Names of streams that the last `restore` dropped or renamed. */
   gone: readonly string[] = [];
+  /** Names that the last `restore` gave to a renamed stream, and that may have stored states and samples of another source. */
+  taken: ReadonlySet<string> = new Set();
   private readonly list: StoredValue<readonly Row[]>;
 
   constructor(store: MetaStore) {
@@ -73,18 +75,21 @@ export class KnownStreams {
     return this.rows.get(stream)?.[3] ?? null;
   }
 
-  /** Keeps only streams that the config still reads, according to `router`; the others are removed from the list. */
-  restore(router: Pick<Router, 'adopt'>): KnownStream[] {
+  /**
+   * Keeps only streams that the config still reads, according to `router`; the others are removed from the list. A renamed stream is a new
+   * one: the samples before `nowMs` are of whatever had the name, unless it gets its former name back.
+   */
+  restore(router: Pick<Router, 'adopt'>, nowMs = 0): KnownStream[] {
     const rows = this.isRestored ? [...this.rows.values()] : this.list.read();
     this.isRestored = true;
-    return this.adopt(rows, router);
+    return this.adopt(rows, router, nowMs);
   }
 
   /**
    * Reads a list that could not be read before, and adds the streams that were found meanwhile.
    * @returns the streams of the list; null if it still cannot be read
    */
-  readMissed(router: Pick<Router, 'adopt' | 'forget'>): KnownStream[] | null {
+  readMissed(router: Pick<Router, 'adopt' | 'forget'>, nowMs: number): KnownStream[] | null {
     const stored = this.list.read();
     if (this.isUnread) return null;
     const sources = new Set(stored.map(sourceOf));
@@ -93,14 +98,15 @@ export class KnownStreams {
       if (name !== undefined) router.forget(name);
     this.changed ||= found.length > 0;
     const foundNames = new Set(found.map(([, , , , name]) => name));
-    return this.adopt([...stored, ...found], router).filter(({ spec }) => !foundNames.has(spec.name));
+    return this.adopt([...stored, ...found], router, nowMs).filter(({ spec }) => !foundNames.has(spec.name));
   }
 
-  private adopt(rows: readonly Row[], router: Pick<Router, 'adopt'>): KnownStream[] {
+  private adopt(rows: readonly Row[], router: Pick<Router, 'adopt'>, nowMs: number): KnownStream[] {
     const streams: KnownStream[] = [];
+    const taken = new Set<string>();
     this.rows.clear();
     for (const row of rows) {
-      const [topic, field, unit, firstMs, name, formerName = name] = row;
+      const [topic, field, unit, sinceMs, name, formerName = name] = row;
       const found = name === FORMER ? null : router.adopt({ topic, field });
       if ((found?.spec.name ?? FORMER) !== name) this.changed = true;
       if (found === null) {
@@ -108,10 +114,18 @@ export class KnownStreams {
         continue;
       }
       const spec = { ...found.spec, unit: found.spec.unit ?? unit };
+      let firstMs = sinceMs;
+      if (name !== undefined && name !== spec.name) {
+        const ownMs = this.formerMs(spec.name, found.source);
+        if (ownMs === null) taken.add(spec.name);
+        firstMs = ownMs ?? nowMs;
+        this.setAside(row, name);
+      }
       this.rows.set(spec.name, [topic, field, unit, firstMs, spec.name]);
       streams.push({ spec, firstMs });
     }
     for (const name of this.rows.keys()) this.former.delete(name);
+    this.taken = taken;
     this.gone = rows.flatMap(([, , , , name = FORMER]) =>
       name === FORMER || this.rows.has(name) ? [] : [name],
     );
@@ -123,14 +137,24 @@ export class KnownStreams {
    * @returns since when it has stored samples, ms; null if the config did not read it before
    */
   add({ spec, source: { topic, field } }: DiscoveredStream, firstMs: number): number | null {
-    const former = this.former.get(spec.name);
-    const isSame = former !== undefined && former[0] === topic && former[1] === field;
-    const formerMs = isSame ? former[3] : null;
+    const formerMs = this.formerMs(spec.name, { topic, field });
+    // While the interval is learnt, earlier readings may follow; but none of another source.
+    const newMs = this.isFormer(spec.name) ? firstMs : firstMs - MARGIN_MS;
     this.former.delete(spec.name);
-    // While the interval is learnt, earlier readings may follow.
-    this.rows.set(spec.name, [topic, field, spec.unit, formerMs ?? firstMs - MARGIN_MS, spec.name]);
+    this.rows.set(spec.name, [topic, field, spec.unit, formerMs ?? newMs, spec.name]);
     this.changed = true;
     return formerMs;
+  }
+
+  /** Whether a stream had this name that the config no longer reads. */
+  isFormer(name: string): boolean {
+    return this.former.has(name);
+  }
+
+  /** Since when a source that had the name before has stored samples, ms; null if it had not, or if another one had the name since. */
+  private formerMs(name: string, { topic, field }: StreamSource): number | null {
+    const former = this.former.get(name);
+    return former !== undefined && former[0] === topic && former[1] === field ? former[3] : null;
   }
 
   /** A stream that `add` returned with its stored samples, and that cannot be taken up now, returns with them the next time. */

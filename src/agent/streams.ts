@@ -86,7 +86,8 @@ export class AgentStreams implements Part {
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);
     this.board = new Board((stream, beforeMs, most) => {
       const view = engine.streams().find(({ spec }) => spec.name === stream);
-      return view ? chartPast(store, view, beforeMs, most) : [];
+      const firstMs = this.known.firstMs(stream) ?? 0;
+      return view ? chartPast(store, view, beforeMs, most).filter(({ timeMs }) => timeMs >= firstMs) : [];
     });
   }
 
@@ -180,7 +181,8 @@ export class AgentStreams implements Part {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
     this.engine.showProvenance(this.parts.config().publish.provenance);
-    const known = this.known.restore(this.router);
+    const known = this.known.restore(this.router, clock.now());
+    for (const name of this.known.taken) this.store.dropSnapshots(name);
     if (this.known.isUnread)
       this.log.warn('the streams of earlier runs are unknown until the database is read');
     for (const { spec } of known) this.board.announce(spec.name, spec.unit, spec.device);
@@ -210,8 +212,9 @@ export class AgentStreams implements Part {
     // Opens the database again, and reads the journal, which may have the newest list.
     if (!this.known.isUnread || !this.store.settle()) return;
     const before = this.specs();
-    const missed = this.known.readMissed(this.router);
+    const missed = this.known.readMissed(this.router, this.parts.clock.now());
     if (missed === null) return;
+    for (const name of this.known.taken) this.store.dropSnapshots(name);
     for (const { name } of before) {
       if (this.known.has(name)) this.checkpoints.add(name, 'new', 0);
       else this.leave(name);
@@ -316,9 +319,12 @@ export class AgentStreams implements Part {
       const anew: NewStream[] = [];
       for (const stream of found) {
         const { spec } = stream;
+        const hadOther = this.known.isFormer(spec.name);
         const firstMs = this.known.add(stream, stream.firstMs);
-        if (firstMs === null) anew.push(stream);
-        else {
+        if (firstMs === null) {
+          anew.push(stream);
+          if (hadOther) this.store.dropSnapshots(spec.name);
+        } else {
           // The config reads it again: it is restored as after a start.
           returned.push(spec.name);
           this.board.announce(spec.name, spec.unit, spec.device);
@@ -376,22 +382,28 @@ export class AgentStreams implements Part {
     const router = createRouter(next);
     let before: ReadonlyMap<string, StreamSpec> = new Map();
     let kept: readonly KnownStream[] = [];
+    let taken: ReadonlySet<string> = new Set();
     return {
       apply: () => {
         before = new Map(this.specs().map((spec) => [spec.name, spec]));
-        kept = this.known.restore(router);
+        kept = this.known.restore(router, this.parts.clock.now());
+        ({ taken } = this.known);
         this.droppedBefore = sumCounts(this.droppedBefore, this.router.dropped());
         this.readBefore(this.routerBefore ?? (onTrial ? this.router : null));
         this.router = router;
         this.engine.showProvenance(next.publish.provenance);
         const names = new Set(kept.map(({ spec }) => spec.name));
-        for (const name of before.keys()) if (!names.has(name)) this.leave(name);
+        for (const name of before.keys()) {
+          if (!names.has(name)) this.leave(name);
+          else if (taken.has(name)) this.drop(name);
+        }
       },
       settle: async () => {
-        const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, before.get(spec.name)));
+        const formerOf = (name: string) => (taken.has(name) ? undefined : before.get(name));
+        const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, formerOf(spec.name)));
         for (const stream of changed) {
           if (this.late.has(stream.spec.name)) this.late.put(stream);
-          else await this.changeOrStartAnew(stream, before.get(stream.spec.name));
+          else await this.changeOrStartAnew(stream, formerOf(stream.spec.name));
         }
         await this.restoreOrStartAnew(this.late.takeLinked(this.specs()));
         this.endLateRestore();
@@ -474,11 +486,15 @@ export class AgentStreams implements Part {
 
   /** Removes the stream from everything that forecasts. */
   private leave(stream: string): void {
+    this.drop(stream);
+    this.router.forget(stream);
+    this.known.remove(stream);
+  }
+
+  private drop(stream: string): void {
     this.engine.remove(stream);
     this.late.delete(stream);
     this.checkpoints.remove(stream);
-    this.router.forget(stream);
-    this.known.remove(stream);
     this.board.forget(stream);
   }
 

@@ -13,22 +13,20 @@ import { openStore, tempFolder } from '../support/stores.ts';
 
 const START = Date.UTC(2025, 0, 1);
 
-const configOf = (rule: Record<string, unknown> = {}) =>
+const configOf = (...rules: readonly Record<string, unknown>[]) =>
   validateConfig({
     node: 'n',
     mqtt: { url: 'mqtt://broker' },
     timezone: 'UTC',
     lateness: '0s',
-    streams: [
-      {
-        match: 'sensors/{place}',
-        payload: 'number',
-        interval: '1s',
-        horizon: '10s',
-        name: '{place}',
-        ...rule,
-      },
-    ],
+    streams: (rules.length === 0 ? [{}] : rules).map((rule) => ({
+      match: 'sensors/{place}',
+      payload: 'number',
+      interval: '1s',
+      horizon: '10s',
+      name: '{place}',
+      ...rule,
+    })),
   });
 
 /** An agent's streams on `dir`, as after a start. */
@@ -173,9 +171,10 @@ test('a stream that returns under its name does not take the readings of a sourc
   const kitchenIs = (place: string) => configOf({ match: `sensors/${place}`, name: 'kitchen' });
   await agent.reconfigure(kitchenIs('x'));
   await agent.speak(['x'], 100);
+  agent.streams.checkpoints.saveAll(() => 0);
   await agent.reconfigure(kitchenIs('z'));
-  agent.clock.advance(2 * 3_600_000);
   await agent.speak(['z'], 100);
+  expect(agent.seen('kitchen')).toBeLessThan(105);
   agent.clock.advance(2 * 3_600_000);
   const backMs = agent.clock.now();
   await agent.reconfigure(kitchenIs('x'));
@@ -184,6 +183,37 @@ test('a stream that returns under its name does not take the readings of a sourc
   expect(agent.seen('kitchen')).toBeLessThan(10);
   expect(agent.streams.firstMs('kitchen')).toBeGreaterThan(backMs - 2 * 3_600_000);
 });
+
+test.each(['', ', at a restart'])(
+  'a renamed stream uses no readings and states of another that had the name%s',
+  async (restart) => {
+    const dir = tempFolder();
+    const named = (x: string, z: string) =>
+      configOf({ match: 'sensors/x', name: x }, { match: 'sensors/z', name: z });
+    const former = named('x', 'z');
+    const swapped = named('z', 'y');
+    let agent = await open(dir, former);
+    await agent.speak(['x', 'z'], 100);
+    agent.streams.checkpoints.saveAll(() => 0);
+    const change = async (config: typeof former) => {
+      if (restart === '') await agent.reconfigure(config);
+      else {
+        agent.close();
+        agent = await open(dir, config, agent.clock.now());
+      }
+    };
+    await change(swapped);
+    await agent.speak(['x', 'z'], 20);
+    expect([agent.seen('z'), agent.seen('y')]).toEqual([20, 20]);
+    expect(agent.count('z')).toBe(120);
+    expect(agent.streams.firstMs('z')).toBeGreaterThan(START + 90_000);
+    // It gets its name back, which no other had meanwhile.
+    await change(former);
+    await agent.speak(['x', 'z'], 1);
+    expect(agent.seen('x')).toBeGreaterThan(99);
+    expect(agent.seen('z')).toBeLessThan(5);
+  },
+);
 
 test('a stream that returns keeps its readings if another, found with it, cannot be taken up', async () => {
   const agent = await open(tempFolder());
