@@ -4,7 +4,7 @@
  * small-sample factor of Harvey, Leybourne and Newbold 1997). Pure: losses in, verdict out.
  */
 
-/** Losses of one stream on the holdout, in a unit comparable between streams; NaN at origins without a score. */
+/** Losses of one stream on the holdout, in a unit of its own; NaN at origins without a score. */
 export interface StreamLosses {
   readonly stream: string;
   /** [origins] each; the same origins for all four, in time order. */
@@ -36,13 +36,19 @@ export const GATE_DEFAULTS: Omit<GateOptions, 'overlap'> = {
   mostHarmed: 0.25,
 };
 
+/**
+ * A stream's loss counts as changed by at most this factor. Otherwise one stream that the champion forecasts almost without error, such
+ * as a panel at night, would outweigh all others.
+ */
+const MOST_CHANGE = 2;
+
 export interface Verdict {
   readonly promote: boolean;
   /** Shown to the owner. */
   readonly reason: string;
   /** Mean losses over streams and origins. */
   readonly losses: Readonly<Record<'candidate' | 'champion' | 'naive' | 'seasonal', number>>;
-  /** Reduction of the loss, as a share of the champion's. */
+  /** Reduction of the loss, as a share of the champion's; geometric mean over the streams, so that no stream's unit matters. */
   readonly gain: number;
   /** One-sided: probability of such a gain if there is none. */
   readonly pValue: number;
@@ -59,9 +65,11 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
     naive: mean(series.naive),
     seasonal: mean(series.seasonal),
   };
-  const difference = series.champion.map((loss, t) => loss - series.candidate[t]);
-  const origins = difference.length;
-  const gain = losses.champion > 0 ? 1 - losses.candidate / losses.champion : 0;
+  const compared = streams.flatMap(inLogarithms);
+  const { candidate, champion } = meansByOrigin(compared);
+  const difference = champion.map((loss, t) => loss - candidate[t]);
+  const origins = series.champion.length;
+  const gain = compared.length > 0 ? 1 - Math.exp(mean(compared.map((one) => one.change))) : 0;
   const pValue = pairedTest(difference, options.overlap);
   const harmed = harmedStreams(streams, options.harm);
   const verdict = (promote: boolean, reason: string): Verdict => ({
@@ -84,10 +92,7 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
     return verdict(false, 'the candidate produced values that are not finite');
   if (!(gain > 0)) {
     const by = gain < 0 ? `worse by ${percent(-gain)}` : 'no better';
-    return verdict(
-      false,
-      `${by} than the champion (${figure(losses.candidate)} against ${figure(losses.champion)})`,
-    );
+    return verdict(false, `${by} than the champion`);
   }
   if (harmed.length > options.mostHarmed * streams.length) {
     return verdict(
@@ -135,6 +140,20 @@ export function normalCdf(x: number): number {
   return x >= 0 ? 1 - tail : tail;
 }
 
+/**
+ * A stream's losses in the unit in which candidate minus champion is the logarithm of their ratio, `change`, if every origin is scored.
+ * Empty where the champion has no loss: there is no ratio.
+ */
+function inLogarithms(one: StreamLosses): (StreamLosses & { readonly change: number })[] {
+  const [before, after] = [finiteMean(one.champion), finiteMean(one.candidate)];
+  if (!(before > 0)) return [];
+  const most = Math.log(MOST_CHANGE);
+  const change = Math.max(-most, Math.min(most, Math.log(after / before)));
+  const unit = change === 0 ? before : (after - before) / change;
+  const scaled = (losses: Float64Array): Float64Array => losses.map((loss) => loss / unit);
+  return [{ ...one, candidate: scaled(one.candidate), champion: scaled(one.champion), change }];
+}
+
 /** Mean over the streams scored at an origin; origins without a score are skipped. */
 function meansByOrigin(streams: readonly StreamLosses[]) {
   const out = {
@@ -178,6 +197,5 @@ function finiteMean(x: Float64Array): number {
 }
 
 const percent = (share: number) => `${(100 * share).toFixed(1)} %`;
-const figure = (loss: number) => loss.toPrecision(3);
 const some = (names: readonly string[]) =>
   `${names.slice(0, 3).join(', ')}${names.length > 3 ? ', ...' : ''}`;

@@ -86,6 +86,30 @@ describe('judge', () => {
     expect(judge([losses('a', 1, 1.6, { champion: 2, naive: 1.2 })], options).promote).toBe(true);
   });
 
+  it('is not decided by one stream whose naive forecast has almost no error', () => {
+    // A panel at night: in units of its naive loss, its losses are 60 times those of the others.
+    const gains = [losses('a', 1, 0.9), losses('b', 2, 0.92), losses('c', 3, 0.95)];
+    const night = losses('night', 4, 1.05);
+    const units = [1, 60, 1e9].map((unit) => ({
+      ...night,
+      candidate: night.candidate.map((x) => x * unit),
+      champion: night.champion.map((x) => x * unit),
+    }));
+    const verdicts = units.map((one) => judge([...gains, one], options));
+    for (const { promote, gain, pValue } of verdicts) {
+      expect(promote).toBe(true);
+      expect(gain).toBeCloseTo(verdicts[0].gain, 9);
+      expect(pValue).toBeCloseTo(verdicts[0].pValue, 9);
+    }
+    // The same holds for a stream whose loss is a thousand times the champion's: it is one stream that is worse.
+    const lost = { ...night, candidate: night.champion.map((x) => x * 1000) };
+    expect(judge([...gains, ...gains, ...gains, ...gains, lost], options)).toMatchObject({
+      promote: true,
+      harmed: ['night'],
+    });
+    expect(judge([losses('a', 1, 0.9), lost], options).promote).toBe(false);
+  });
+
   it('refuses if the holdout is too short', () => {
     expect(judge([losses('a', 1, 0.5, {}, 10)], options).reason).toMatch(/only 10 origins/);
     expect(judge([], options)).toMatchObject({ promote: false, origins: 0 });
