@@ -2,6 +2,7 @@
  * The connection to NATS, and the streams, buckets and object stores of a site. The only file that loads the NATS clients, and only when it is called:
  * a gateway without a site never does.
  */
+import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
 import type { KV } from '@nats-io/kv';
 import type { ObjectStore } from '@nats-io/obj';
@@ -204,13 +205,29 @@ async function connectionOptions(config: SiteConfig, name: string): Promise<Conn
     options.user = user;
     if (password_file !== undefined) options.pass = new TextDecoder().decode(fileBytes(password_file)).trim();
   }
-  if (tls !== undefined)
-    options.tls = {
-      ...(tls.ca_file !== undefined && { caFile: tls.ca_file }),
-      ...(tls.cert_file !== undefined && { certFile: tls.cert_file }),
-      ...(tls.key_file !== undefined && { keyFile: tls.key_file }),
+  // Without these options the client would send the login to a server that offers no TLS.
+  if (tls !== undefined || servers.some((url) => url.startsWith('tls:'))) {
+    const files = {
+      ...(tls?.ca_file !== undefined && { caFile: tls.ca_file }),
+      ...(tls?.cert_file !== undefined && { certFile: tls.cert_file }),
+      ...(tls?.key_file !== undefined && { keyFile: tls.key_file }),
     };
+    // The client passes this on to Node. It gives Node no name for a server with an IP address: the name would be `localhost`.
+    const checks = {
+      checkServerIdentity: (_name: string, certificate: PeerCertificate) =>
+        identityError(servers, certificate),
+    };
+    options.tls = { ...files, ...checks };
+  }
   return options;
+}
+
+/** Why the certificate is that of none of the servers in the config; undefined: it is one of them. */
+function identityError(servers: readonly string[], certificate: PeerCertificate): Error | undefined {
+  const errors = servers.map((url) =>
+    checkServerIdentity(new URL(url).hostname.replace(/^\[|\]$/g, ''), certificate),
+  );
+  return errors.includes(undefined) ? undefined : errors[0];
 }
 
 const fileBytes = (path: string): Uint8Array =>
