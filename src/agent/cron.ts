@@ -8,6 +8,8 @@ import { zoneOffset } from '../series/calendar.ts';
 const MINUTE_MS = 60_000;
 /** A longer time between two calls means that the clock was set. */
 const MOST_MINUTES = 60;
+/** Clocks are put forward or back by at most this, ms. */
+const LONGEST_CHANGE_MS = 2 * 3_600_000;
 
 type Matches = (timeMs: number) => boolean;
 
@@ -34,15 +36,18 @@ export class Cron {
 /**
  * node-cron parses the expression and evaluates special days (`L`, `15W`, `MON#2`). Plain numbers are compared here: node-cron
  * uses Intl for the time of day in every zone, which permanently takes 8 MB.
+ *
+ * Where the clocks change, as in Vixie cron: minutes that are skipped are due just after, and minutes that come twice only the
+ * first time, unless the schedule is for all hours.
  */
 function matcher(expression: string, timeZone: string): Matches {
   const { second, minute, hour, month, dayOfMonth, dayOfWeek } = parse(expression);
   const offset = zoneOffset(timeZone);
   const words = [...dayOfMonth, ...dayOfWeek].some((day) => typeof day === 'string');
-  const zone = timeZone === 'local' ? {} : { timezone: timeZone };
-  const task = words ? createTask(expression, () => {}, zone) : null;
-  return (timeMs) => {
-    const local = new Date(timeMs + offset(timeMs));
+  const task = words ? createTask(expression, () => {}, { timezone: 'UTC' }) : null;
+  /** @param localMs time of the zone, as if it were of UTC */
+  const isOn = (localMs: number): boolean => {
+    const local = new Date(localMs);
     const onTime =
       second.includes(local.getUTCSeconds()) &&
       minute.includes(local.getUTCMinutes()) &&
@@ -50,8 +55,19 @@ function matcher(expression: string, timeZone: string): Matches {
       month.includes(local.getUTCMonth() + 1);
     if (!onTime) return false;
     return (
-      task?.match(new Date(timeMs)) ??
-      (dayOfMonth.includes(local.getUTCDate()) && dayOfWeek.includes(local.getUTCDay()))
+      task?.match(local) ?? (dayOfMonth.includes(local.getUTCDate()) && dayOfWeek.includes(local.getUTCDay()))
     );
+  };
+  const isHourly = hour.length === 24;
+  return (timeMs) => {
+    const offsetMs = offset(timeMs);
+    const localMs = timeMs + offsetMs;
+    if (isHourly) return isOn(localMs);
+    const backMs = offset(timeMs - LONGEST_CHANGE_MS) - offsetMs;
+    if (backMs > 0 && offset(timeMs - backMs) - offsetMs === backMs) return false;
+    // Earlier only just after minutes that were skipped.
+    const fromMs = Math.min(localMs, timeMs + offset(timeMs - MINUTE_MS));
+    for (let ms = fromMs; ms <= localMs; ms += MINUTE_MS) if (isOn(ms)) return true;
+    return false;
   };
 }
