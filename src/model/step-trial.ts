@@ -3,15 +3,40 @@
  * over many steps, and the forecast of a stream does not depend on the other streams of the same run.
  */
 import { createRandom } from '../network/random.ts';
+import { goldenOutput } from './golden.ts';
+import { createStepper } from './sessions.ts';
 import type { Stepper } from './stepper.ts';
+import type { TrialShape } from './trial.ts';
 
 const ROWS = 3;
 const STEPS = 64;
 /** Relative tolerance: results may depend on the batch in their last bits, but not by this much. */
 const TOLERANCE = 0.05;
 
-/** @returns the problem; null if there is none */
-export async function tryStepModel(stepper: Stepper): Promise<string | null> {
+/** @throws GatecastError as `createStepper` */
+export async function tryStepModel(model: Uint8Array): Promise<TrialShape> {
+  const stepper = await createStepper(model);
+  const { inputs, layers, hidden, leads } = stepper;
+  const wrong = await problemOf(stepper);
+  const stepMs = await shortestStepMs(stepper);
+  return { inputs, layers, hidden, leads, wrong, golden: await goldenOutput(stepper), stepMs };
+}
+
+/** Minimum of several runs, because others may have waited for the processor. */
+async function shortestStepMs(stepper: Stepper): Promise<number> {
+  const { inputs, layers, hidden } = stepper;
+  const h = new Float32Array(layers * hidden);
+  let shortest = Number.POSITIVE_INFINITY;
+  for (let run = 0; run < 5; run++) {
+    const startedMs = performance.now();
+    await stepper.run(1, new Float32Array(inputs), h);
+    shortest = Math.min(shortest, performance.now() - startedMs);
+  }
+  return shortest;
+}
+
+/** @returns null if there is none */
+async function problemOf(stepper: Stepper): Promise<string | null> {
   const { inputs, layers, hidden } = stepper;
   const random = createRandom(1);
   let h: Float32Array = new Float32Array(layers * ROWS * hidden);

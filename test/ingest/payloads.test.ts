@@ -690,6 +690,13 @@ it('adds up what two sites count at once', () => {
   expect([samples.length, rejects]).toEqual([2, []]);
 });
 
+/** The batch alone, and in a member. */
+const bothForms = (rows: object[]) =>
+  [
+    { payload: rows, above: '' },
+    { payload: { list: rows }, above: 'list.' },
+  ].map(({ payload, above }) => ({ above, ...routed('{ match: m }', [['m', JSON.stringify(payload)]]) }));
+
 describe('names of the readings of a batch', () => {
   const t = 1_796_000_000;
   it.each<[string, object[], Record<string, number>]>([
@@ -739,11 +746,7 @@ describe('names of the readings of a batch', () => {
       { v: 2 },
     ],
   ])('have %s', (_, rows, expected) => {
-    for (const [payload, above] of [
-      [rows, ''],
-      [{ list: rows }, 'list.'],
-    ] as const) {
-      const { samples, rejects } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+    for (const { above, samples, rejects } of bothForms(rows)) {
       expect(rejects).toEqual([]);
       expect(Object.fromEntries(samples)).toEqual(
         Object.fromEntries(Object.entries(expected).map(([name, value]) => [`m/${above}${name}`, value])),
@@ -777,11 +780,7 @@ describe('names of the readings of a batch', () => {
     ],
     ['very long tags', batch({ tags: long }), ['60dd6629.v']],
   ])('are not taken from %s', (_, rows, names) => {
-    for (const [payload, above] of [
-      [rows, ''],
-      [{ list: rows }, 'list.'],
-    ] as const) {
-      const { samples, rejects } = routed('{ match: m }', [['m', JSON.stringify(payload)]]);
+    for (const { above, samples, rejects } of bothForms(rows)) {
       expect([samples.map(([stream]) => stream), rejects]).toEqual([
         names.map((name) => `m/${above}${name}`),
         [],

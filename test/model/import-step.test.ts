@@ -6,6 +6,7 @@ import { afterAll, describe, expect, it } from 'vitest';
 import { importInto } from '../../src/cli/model/run.ts';
 import { loadModel } from '../../src/model/pack.ts';
 import { ModelRegistry } from '../../src/model/registry.ts';
+import { tryStepModel } from '../../src/model/step-trial.ts';
 import { AHEAD, FEATURES, I } from '../../src/series/features.ts';
 import { stepModel, withExternalData } from './step-models.ts';
 
@@ -40,8 +41,8 @@ describe('a step model of its user', () => {
   });
 
   const good = stepModel(WIDTH, K);
+  const nanFromOrdinary = stepModel(WIDTH, K, { bend: (g, q) => g.emit('Sqrt', [q], q.shape) });
   it.each<[string, Uint8Array, RegExp]>([
-    ['other features', stepModel(WIDTH + 1, K), /takes 256 inputs; for 3 leads the features give/],
     ['an open number of inputs', stepModel(WIDTH, K, { x: ['N', 'I'] }), /x must be \[N,I\] with N open/],
     ['one stream only', stepModel(WIDTH, K, { x: [1, WIDTH] }), /x must be \[N,I\] with N open/],
     ['an open state', stepModel(WIDTH, K, { h: [1, 'N', 'H'] }), /h must be \[L,N,H\]/],
@@ -54,11 +55,7 @@ describe('a step model of its user', () => {
       }),
       /output for an empty state is not finite/,
     ],
-    [
-      'NaN from ordinary inputs',
-      stepModel(WIDTH, K, { bend: (g, q) => g.emit('Sqrt', [q], q.shape) }),
-      /output for ordinary inputs is not finite, at step 1/,
-    ],
+    ['NaN from ordinary inputs', nanFromOrdinary, /output for ordinary inputs is not finite, at step 1/],
     [
       'a mean over the batch',
       stepModel(WIDTH, K, {
@@ -73,15 +70,27 @@ describe('a step model of its user', () => {
       }),
       /quantiles must be \[N,K,9\]/,
     ],
+    ['a truncated file', good.subarray(0, 200), /cannot load the model/],
+    ['an empty file', new Uint8Array(0), /cannot load the model/],
+    ['no model at all', new TextEncoder().encode('step'), /cannot load the model/],
+  ])('is refused for %s', async (_what, model, message) => {
+    const { wrong } = await tryStepModel(model).catch((error) => {
+      expect(error).toMatchObject({ code: 'MODEL_INVALID' });
+      return { wrong: String(error) };
+    });
+    expect(wrong).toMatch(message);
+  });
+
+  it.each<[string, Uint8Array, RegExp]>([
+    ['other features', stepModel(WIDTH + 1, K), /takes 256 inputs; for 3 leads the features give/],
+    ['a truncated file', good.subarray(0, 200), /cannot load the model/],
+    ['NaN from ordinary inputs', nanFromOrdinary, /output for ordinary inputs is not finite/],
     [
       'weights in another file',
       withExternalData(good, 'levels', 'w.bin').model,
       /stores levels in another file/,
     ],
-    ['a truncated file', good.subarray(0, 200), /cannot load the model/],
-    ['an empty file', new Uint8Array(0), /cannot load the model/],
-    ['no model at all', new TextEncoder().encode('step'), /cannot load the model/],
-  ])('is refused for %s, and the registry stays as it was', async (_what, model, message) => {
+  ])('is not imported for %s, and the registry stays as it was', async (_what, model, message) => {
     await expect(bring(model, 'wrong')).rejects.toThrow(
       expect.objectContaining({ code: 'MODEL_INVALID', message: expect.stringMatching(message) }),
     );

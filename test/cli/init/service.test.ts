@@ -10,9 +10,10 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { ensureBuilt } from '../../support/daemon.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto } from '../../support/mosquitto.ts';
 
-const MAIN = fileURLToPath(new URL('../../../src/main.ts', import.meta.url));
+const PROGRAM = fileURLToPath(new URL('../../../dist/gatecast.js', import.meta.url));
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-service-'));
 afterAll(() => rmSync(folder, { recursive: true }));
 
@@ -37,6 +38,7 @@ if (!hasCredentials) console.warn('SKIPPED: credentials need systemd-creds (apt-
 describe.skipIf(!isolated || !hasMosquitto)('gatecast init with the service installed', () => {
   let broker: Mosquitto;
   beforeAll(async () => {
+    ensureBuilt();
     const passwords = join(folder, 'passwords');
     writeFileSync(passwords, '', { mode: 0o600 });
     execFileSync('mosquitto_passwd', ['-b', passwords, 'me', 'right'], { stdio: 'ignore' });
@@ -53,7 +55,7 @@ describe.skipIf(!isolated || !hasMosquitto)('gatecast init with the service inst
   /** Runs init, then the shell commands in the same namespace, and gives what they print. */
   async function walk(options: string, then: string): Promise<string> {
     rmSync(join(folder, 'asked'), { force: true });
-    const init = `${process.execPath} --import tsx ${MAIN} init --broker ${broker.url} --username me --password-file ${folder}/typed --listen 4s --yes --start ${options}`;
+    const init = `${process.execPath} ${PROGRAM} init --broker ${broker.url} --username me --password-file ${folder}/typed --listen 4s --yes --start ${options}`;
     const script = `${PREPARE}\nPATH=${folder}/bin:$PATH\numask 077\n${init} >&2\n${then}`;
     const { stdout } = await promisify(execFile)('unshare', ['--mount', 'sh', '-c', script]);
     return stdout;
