@@ -41,13 +41,15 @@ interface Extras {
 /**
  * Call inside a transaction. Changes nothing outside the database, so that the transaction may fail.
  * @param known ids and number of stored rows, known so far
- * @param last a number: only as many of the oldest rows
+ * @param most only as many of the oldest rows
+ * @param extras null: rows alone
  */
 export function insertBatch(
   db: Database,
   waiting: Waiting,
   known: { readonly ids: readonly (number | undefined)[]; readonly rows: number },
-  last: Extras | number,
+  most: number,
+  extras: Extras | null,
 ): WrittenBatch {
   const insert = db.prepare('INSERT OR IGNORE INTO sample (time, stream, value, mark) VALUES (?, ?, ?, ?)');
   const replace = db.prepare(
@@ -71,23 +73,20 @@ export function insertBatch(
       return 1;
     }
   };
-  waiting.forEach(
-    (number, timeMs, value, mark) => {
-      const id = idOf(number);
-      if (run(insert, timeMs, id, value, mark) > 0) added++;
-      else if (!isRefused(mark)) run(replace, value, mark, timeMs, id, OUT_OF_RANGE);
-    },
-    typeof last === 'number' ? last : undefined,
-  );
+  waiting.forEach((number, timeMs, value, mark) => {
+    const id = idOf(number);
+    if (run(insert, timeMs, id, value, mark) > 0) added++;
+    else if (!isRefused(mark)) run(replace, value, mark, timeMs, id, OUT_OF_RANGE);
+  }, most);
   // In the page that changes anyway.
   setMeta.run(ROWS_KEY, String(known.rows + added - refused));
-  if (typeof last === 'number') return { ids, added: added - refused, refused };
+  if (extras === null) return { ids, added: added - refused, refused };
   for (const { number, span } of waiting.marks) writeMark(db, idOf(number), span);
   for (const [key, value] of waiting.meta) run(setMeta, key, value);
   const idOfName = (stream: string): number => insertStream(db, stream);
-  last.rejects.write(db, last.batch, readMeta(db, BATCH_KEY), idOfName);
-  last.anomalies.write(db, idOfName);
-  setMeta.run(BATCH_KEY, last.batch);
+  extras.rejects.write(db, extras.batch, readMeta(db, BATCH_KEY), idOfName);
+  extras.anomalies.write(db, idOfName);
+  setMeta.run(BATCH_KEY, extras.batch);
   setMeta.run(APPLIED_KEY, JSON.stringify(waiting.segments.applied()));
   return { ids, added: added - refused, refused };
 }

@@ -212,9 +212,11 @@ export class SqliteStore implements Store {
         while (this.connection.isFull && this.waiting.rows > this.partRows) {
           this.insert(db, this.partRows);
           this.waiting.shift(this.partRows);
+          this.connection.checkpoint(db);
           this.deleteOldest(db, this.rows - this.maxRows);
         }
-        this.insert(db, { rejects: this.rejects, anomalies: this.anomalies, batch: randomUUID() });
+        const extras = { rejects: this.rejects, anomalies: this.anomalies, batch: randomUUID() };
+        this.insert(db, Number.POSITIVE_INFINITY, extras);
         this.rejects.settled();
         this.anomalies.settled();
         this.waiting.settled();
@@ -227,6 +229,7 @@ export class SqliteStore implements Store {
     this.connection.run((db) => {
       this.rows = Math.max(0, this.rows - trimSize(db, this.options.maxBytes));
       if (this.connection.isFull) this.deleteOldest(db, this.rows - this.maxRows);
+      else this.partRows = BATCH_ROWS;
     });
     return true;
   }
@@ -495,13 +498,14 @@ export class SqliteStore implements Store {
   }
 
   /** Inserts waiting rows in one transaction. Once it is committed, nothing here may fail. */
-  private insert(db: Database, last: Parameters<typeof insertBatch>[3]): void {
+  private insert(db: Database, most: number, extras: Parameters<typeof insertBatch>[4] = null): void {
     const known = { ids: this.ids, rows: this.rows };
-    const { ids, added, refused } = db.transaction(() => insertBatch(db, this.waiting, known, last))();
+    const { ids, added, refused } = db.transaction(() =>
+      insertBatch(db, this.waiting, known, most, extras),
+    )();
     this.ids = ids;
     this.rows += added;
     this.awaitsWrite = false;
-    if (this.connection.isFull) this.connection.checkpoint(db);
     if (refused > 0) this.reportRefused(refused);
   }
 
