@@ -1,4 +1,5 @@
 /** The data of the web page besides the board: history, past forecasts, models and fine-tuning, config. */
+
 import { configHash } from '../config/index.ts';
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
@@ -7,6 +8,7 @@ import { scoreMessage } from '../outputs/json/messages.ts';
 import type { GroupInput } from '../outputs/output.ts';
 import { effectiveConfig, keyOrigins, layerOrder } from '../remote/layers.ts';
 import type { JsonObject } from '../remote/merge-patch.ts';
+import { pause } from '../system/clock.ts';
 import type { JobProgress } from '../training/job.ts';
 import type { RunReport } from '../training/run-report.ts';
 import type {
@@ -87,11 +89,10 @@ async function replay(
   span: PastSpan,
 ): Promise<ReplayedPast> {
   const { model, trainedOn } = models.current;
-  const sleep = (ms: number) => new Promise<void>((resolve) => void clock.after(ms, resolve));
   const replayed = await replayPast(
     { engine, model, store },
     { stream, ...span },
-    { monotonic: clock.monotonic, sleep },
+    { monotonic: clock.monotonic, sleep: (ms) => pause(clock, ms) },
   );
   const trainedTo = trainedOn?.to;
   return { ...replayed, trainedToMs: trainedTo === undefined ? null : Date.parse(trainedTo) };

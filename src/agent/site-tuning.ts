@@ -28,7 +28,7 @@ import { groupScores } from '../site/scores.ts';
 import { type NewModel, setModel, storedModel, workers } from '../site/set-model.ts';
 import type { TuneAnswer } from '../site/status.ts';
 import { TuningLease } from '../site/tuning-lease.ts';
-import { type Clock, isClockSet } from '../system/clock.ts';
+import { type Clock, isClockSet, pause } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { type RunningWork, startCycle } from '../training/client.ts';
 import type { CycleOptions, CycleReport } from '../training/cycle.ts';
@@ -221,7 +221,7 @@ export class SiteTuning {
       if (this.stopped) return;
       if (!this.faulty) log.warn('fine-tuning of the site not possible', { ...errorFields(error) });
       this.faulty = true;
-      await this.pause(PAUSE_MS);
+      await pause(this.parts.clock, PAUSE_MS);
     }
   }
 
@@ -357,7 +357,7 @@ export class SiteTuning {
       timeoutMs: CHECK_MS,
       nowMs: clock.now(),
       wait: async (ms) => {
-        await this.pause(ms);
+        await pause(this.parts.clock, ms);
         // `setModel` then withdraws the model, which no log has yet.
         if (this.stopped || !this.isHolder)
           throw new GatecastError('SITE_FAILED', 'This worker no longer fine-tunes the site.');
@@ -556,7 +556,7 @@ export class SiteTuning {
     let fromMs = clock.monotonic();
     return async () => {
       if (clock.monotonic() - fromMs < READ_MS) return;
-      await this.pause(3 * READ_MS);
+      await pause(this.parts.clock, 3 * READ_MS);
       this.work.mayGoOn();
       fromMs = clock.monotonic();
     };
@@ -572,12 +572,6 @@ export class SiteTuning {
     this.memory = { ...this.memory, ...change, scheduler };
     if (!this.isHolder) return;
     if (!(await this.lease.write(this.memory))) await this.lost();
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.parts.clock.after(ms, resolve);
-    });
   }
 }
 

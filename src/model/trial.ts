@@ -3,6 +3,7 @@ import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { type ErrorCode, GatecastError } from '../errors.ts';
 import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
+import { jsonOrNull } from '../system/json.ts';
 import type { Stepper } from './stepper.ts';
 
 /** Sizes of the graph, and problems of its output. */
@@ -53,7 +54,7 @@ export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<Tr
   });
   clearTimeout(timer);
   clearInterval(looks);
-  const result = exceeded === null ? parsed(output) : null;
+  const result = exceeded === null ? (jsonOrNull(output) as TrialResult | null) : null;
   if (result === null)
     throw new GatecastError('MODEL_INVALID', `This is not a valid step model: ${exceeded ?? how}.`, {
       hint: 'It was run on small inputs in a separate process.',
@@ -61,12 +62,4 @@ export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<Tr
   if ('code' in result)
     throw new GatecastError(result.code, result.message, result.hint === null ? {} : { hint: result.hint });
   return result;
-}
-
-function parsed(output: string): TrialResult | null {
-  try {
-    return JSON.parse(output) as TrialResult;
-  } catch {
-    return null;
-  }
 }

@@ -6,7 +6,7 @@
 import { type Config, ruleIds } from '../config/index.ts';
 import { errorFields, errorText } from '../errors.ts';
 import type { Logger } from '../log.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, pause } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { type AcceptedPush, Admission } from './admission.ts';
 import { ConfigCandidates } from './candidate.ts';
@@ -194,9 +194,9 @@ export class RemoteConfig {
   private async loop(): Promise<void> {
     while ((!this.queue.empty || this.wait.arrived) && !this.stopped) {
       const waitMs = this.lastChangeMs + CHANGE_EVERY_MS - this.parts.clock.monotonic();
-      if (waitMs > 0) await this.pause(waitMs);
+      if (waitMs > 0) await pause(this.parts.clock, waitMs);
       // A probation compares with the streams from before the change.
-      while (this.parts.host.restoring() && !this.stopped) await this.pause(LOOK_MS);
+      while (this.parts.host.restoring() && !this.stopped) await pause(this.parts.clock, LOOK_MS);
       if (this.parts.host.restoring()) return;
       const waited = this.wait.arrived ? this.wait.takeUp() : null;
       if (waited !== null) await this.handle([waited]);
@@ -208,10 +208,6 @@ export class RemoteConfig {
       }
       await this.handleAll(taken);
     }
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => void this.parts.clock.after(ms, resolve));
   }
 
   /** Applies pushes of a batch together, except those whose model has not arrived. */

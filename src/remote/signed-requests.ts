@@ -2,8 +2,10 @@
  * Checks signed requests: signature, role of the key, audience, times, verb, and that no request is accepted twice. The
  * last version of each key is stored before a request runs, so that it cannot be replayed after a restart.
  */
+
 import { z } from 'zod';
 import { errorText } from '../errors.ts';
+import { jsonOrNull } from '../system/json.ts';
 import { MAX_REQUEST_LIFE_MS, REQUEST_TYP, type RequestClaims, requestClaimsSchema } from './contract.ts';
 import type { KeySet } from './keys.ts';
 import type { Folder } from './push-state.ts';
@@ -135,12 +137,6 @@ function refused({ code, problems }: Pick<Refusal, 'code' | 'problems'>): Checke
 function readVersions(folder: Folder): Map<string, number> | null {
   const bytes = folder.read(FILE);
   if (bytes === null) return new Map();
-  try {
-    const parsed = z
-      .record(z.string(), z.int().min(0))
-      .parse(JSON.parse(Buffer.from(bytes).toString('utf8')));
-    return new Map(Object.entries(parsed));
-  } catch {
-    return null;
-  }
+  const { data } = z.record(z.string(), z.int().min(0)).safeParse(jsonOrNull(bytes));
+  return data === undefined ? null : new Map(Object.entries(data));
 }

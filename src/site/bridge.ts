@@ -7,7 +7,7 @@ import { errorText, GatecastError } from '../errors.ts';
 import type { Logger } from '../log.ts';
 import type { Sample } from '../series/sample.ts';
 import type { StreamSpec } from '../series/spec.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, pause } from '../system/clock.ts';
 import { RateLimitedLog } from '../system/rate-limited-log.ts';
 import { encodeBatch } from './batch.ts';
 import { isLogGone } from './log-writer.ts';
@@ -262,9 +262,7 @@ export class SiteBridge {
           log.error('readings not stored in the log', { partition, reason: route.fault, omitted }),
         );
         const ms = RETRY_MS[Math.min(attempt, RETRY_MS.length - 1)];
-        await new Promise<void>((resolve) => {
-          clock.after(ms, resolve);
-        });
+        await pause(clock, ms);
       }
     }
   }

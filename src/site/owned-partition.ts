@@ -12,7 +12,7 @@ import { errorFields, errorText, GatecastError } from '../errors.ts';
 import type { Forecast } from '../forecast/forecast.ts';
 import type { Model } from '../forecast/model.ts';
 import type { Logger } from '../log.ts';
-import type { Clock } from '../system/clock.ts';
+import { type Clock, pause } from '../system/clock.ts';
 import { type Batch, CONFIGURED, decodeBatch, type ModelRef } from './batch.ts';
 import { type Manifest, ManifestFile, PartitionLost } from './manifest.ts';
 import { readRecord, type SiteModels } from './models.ts';
@@ -230,7 +230,7 @@ export class OwnedPartition {
         if (this.stopping || error instanceof PartitionLost || isStreamGone(error)) throw error;
         if (this.fault === null) log.warn('the log is read again', { partition, ...errorFields(error) });
         this.fault = errorText(error);
-        await this.pause(RECONNECT_MS);
+        await pause(this.parts.clock, RECONNECT_MS);
         if (!(error instanceof NotTaken)) continue;
         loaded = await this.loadInTurn(file);
         if (loaded === null) return;
@@ -456,7 +456,7 @@ export class OwnedPartition {
         return;
       } catch (error) {
         if (error instanceof PartitionLost || this.stopping) throw error;
-        await this.pause(500);
+        await pause(this.parts.clock, 500);
       }
     }
   }
@@ -485,12 +485,6 @@ export class OwnedPartition {
       if (this.sent === sent) this.sent = { ...sent, messages: [] };
       return;
     }
-  }
-
-  private pause(ms: number): Promise<void> {
-    return new Promise((resolve) => {
-      this.parts.clock.after(ms, resolve);
-    });
   }
 
   private isSaveDue(): boolean {

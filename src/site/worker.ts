@@ -3,7 +3,9 @@
  * takes a lease for each that nobody owns, and gives back those that should be another member's. A lease that is not renewed
  * expires on the server; the clocks of the members do not matter.
  */
+
 import { errorFields } from '../errors.ts';
+import { pause } from '../system/clock.ts';
 import { assignPartitions } from './assignment.ts';
 import { type ModelRecord, type OpenFiles, readRecord, SiteModels } from './models.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
@@ -168,8 +170,7 @@ export class SiteWorker {
     const { site, member, clock } = this.parts;
     this.stopped = true;
     const saved = [...this.leases].map(([partition, lease]) => this.release(partition, lease));
-    const late = new Promise<void>((resolve) => clock.after(END_MS, resolve));
-    await Promise.race([Promise.all(saved), late]);
+    await Promise.race([Promise.all(saved), pause(clock, END_MS)]);
     await removeKey(site, 'members', memberKey('worker', member)).catch(() => {});
   }
 

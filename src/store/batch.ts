@@ -2,7 +2,9 @@
  * Writes waiting data to the database: rows, then marks on new and older rows, meta values, counts of refused
  * readings, and anomalies.
  */
+
 import { OUT_OF_RANGE } from '../series/quality.ts';
+import { jsonOrNull } from '../system/json.ts';
 import type { AnomalyBuffer } from './anomalies.ts';
 import { type Database, isRowRefused, type Statement } from './database.ts';
 import { isRefused, writeMark } from './marks.ts';
@@ -97,11 +99,7 @@ export function readMeta(db: Database, key: string): string | null {
 
 /** How much of each journal file the database contains; empty if that cannot be read. */
 export function readApplied(db: Database): Applied {
-  try {
-    return JSON.parse(readMeta(db, APPLIED_KEY) ?? '{}') as Applied;
-  } catch {
-    return {};
-  }
+  return (jsonOrNull(readMeta(db, APPLIED_KEY) ?? '') ?? {}) as Applied;
 }
 
 /** Finds or inserts the stream's row. Ids are never reused, because rows of a forgotten stream may still exist. */

@@ -2,9 +2,11 @@
  * Saved states of streams: two slots per stream, each with a checksum, so that the previous state replaces a damaged
  * one.
  */
+
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { StreamAbout, StreamSnapshot } from '../forecast/engine-contract.ts';
 import { sha256 } from '../system/files.ts';
+import { jsonOrNull } from '../system/json.ts';
 import type { Database } from './database.ts';
 
 /** Writes many snapshots with the same statements. Call it, and what it returns, inside a transaction. */
@@ -115,15 +117,7 @@ export function readSnapshotAbout(db: Database, streamId: number): SnapshotAbout
     )
     .get(streamId) as (Omit<SnapshotAbout, 'about'> & { about: string | null }) | undefined;
   if (row === undefined) return null;
-  return { ...row, about: parsed(row.about) };
-}
-
-function parsed(about: string | null): StreamAbout | null {
-  try {
-    return about === null ? null : (JSON.parse(about) as StreamAbout);
-  } catch {
-    return null;
-  }
+  return { ...row, about: jsonOrNull(row.about ?? '') as StreamAbout | null };
 }
 
 function checksum(model: string, replayFromMs: number, bytes: Uint8Array): string {

@@ -1,8 +1,10 @@
 /** HTTP server of the page: fixed routes; limited connections, buffers and bodies. POST needs a login. */
+
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { errorText, GatecastError } from '../errors.ts';
 import type { Clock } from '../system/clock.ts';
+import { jsonOrNull } from '../system/json.ts';
 import { type Access, isSameOrigin } from './access.ts';
 import { ASSETS, type Asset, INLINE_HASHES } from './assets.ts';
 import type { Board, BoardStream } from './board.ts';
@@ -310,14 +312,10 @@ async function bodyOf(request: IncomingMessage): Promise<Readonly<Record<string,
     if (bytes > MOST_BODY_BYTES) return null;
     chunks.push(chunk);
   }
-  try {
-    const value: unknown = JSON.parse(Buffer.concat(chunks).toString('utf8'));
-    return typeof value === 'object' && value !== null && !Array.isArray(value)
-      ? (value as Readonly<Record<string, unknown>>)
-      : null;
-  } catch {
-    return null;
-  }
+  const value = jsonOrNull(Buffer.concat(chunks));
+  return typeof value === 'object' && value !== null && !Array.isArray(value)
+    ? (value as Readonly<Record<string, unknown>>)
+    : null;
 }
 
 const listen = (server: Server, host: string, port: number): Promise<void> =>

@@ -2,11 +2,13 @@
  * The history of pushes from this machine: one JSON line for each push, written before it is sent, and one for its outcome.
  * It gives the next version and the content of a rollback.
  */
+
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { nextLayer } from '../../remote/layers.ts';
 import { type JsonObject, mergePatch } from '../../remote/merge-patch.ts';
 import { writeAll } from '../../system/files.ts';
+import { jsonOrNull } from '../../system/json.ts';
 import type { Target } from './operator.ts';
 
 const contentSchema = z.object({
@@ -63,7 +65,7 @@ export function readHistory(path: string): HistoryEntry[] {
   if (!existsSync(path)) return [];
   const entries = new Map<string, Pushed & { outcome: Outcome | null }>();
   for (const line of readFileSync(path, 'utf8').split('\n')) {
-    const data = parse(line);
+    const data = jsonOrNull(line);
     const pushed = pushedSchema.safeParse(data);
     const outcome = outcomeSchema.safeParse(data);
     if (pushed.success) entries.set(pushed.data.id, { ...pushed.data, outcome: null });
@@ -73,14 +75,6 @@ export function readHistory(path: string): HistoryEntry[] {
     }
   }
   return [...entries.values()];
-}
-
-function parse(line: string): unknown {
-  try {
-    return JSON.parse(line);
-  } catch {
-    return null;
-  }
 }
 
 /** Entries of one layer. */

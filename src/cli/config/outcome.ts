@@ -1,5 +1,7 @@
 /** Finds the status of one push in a gateway's report. Pure. */
+
 import { type LayerName, type Reported, reportedSchema, type Status } from '../../remote/contract.ts';
+import { jsonOrNull } from '../../system/json.ts';
 import { printable } from '../shared/output.ts';
 
 export interface PushKey {
@@ -21,12 +23,7 @@ export interface NodeState {
 
 /** Null if the payload is not a report. */
 export function parseReported(payload: Uint8Array): Reported | null {
-  try {
-    const parsed = reportedSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8')));
-    return parsed.success ? parsed.data : null;
-  } catch {
-    return null;
-  }
+  return reportedSchema.safeParse(jsonOrNull(payload)).data ?? null;
 }
 
 /** Longest reason that is shown, characters. */

@@ -2,7 +2,7 @@
 
 import { existsSync, statSync } from 'node:fs';
 import { basename, resolve } from 'node:path';
-import { errorText, GatecastError } from '../../errors.ts';
+import { GatecastError } from '../../errors.ts';
 import { importModel } from '../../model/import.ts';
 import { MANIFEST_FILE, MODEL_NAME } from '../../model/manifest.ts';
 import { loadModel } from '../../model/pack.ts';
@@ -18,6 +18,7 @@ import {
 } from '../../remote/contract.ts';
 import { bytesOf, chunkAt, type ModelBytes, modelBytes, modelClaim } from '../../remote/model-claim.ts';
 import { FEATURES } from '../../series/features.ts';
+import { jsonOrNull } from '../../system/json.ts';
 import type { BrokerLink } from '../shared/broker.ts';
 import { jsonText } from '../shared/output.ts';
 import type { ModelFlags, PushContent } from './content.ts';
@@ -121,7 +122,7 @@ export class ModelSender {
       ? (topic.slice(this.base.length + 1).split('/')[0] ?? '')
       : '';
     if (node === '' || topic !== topicsOf(this.base, node).modelHave(this.claim.name)) return null;
-    const have = haveSchema.safeParse(parsed(payload)).data;
+    const have = haveSchema.safeParse(jsonOrNull(payload)).data;
     const { manifest_sha256, bytes } = this.claim;
     if (have?.manifest_sha256 !== manifest_sha256 || have.chunks !== chunksOf(bytes)) return null;
     if (have.status !== 'receiving') {
@@ -160,13 +161,5 @@ export class ModelSender {
         sent = true;
       }
     }
-  }
-}
-
-function parsed(payload: Uint8Array): unknown {
-  try {
-    return JSON.parse(Buffer.from(payload).toString('utf8'));
-  } catch (error) {
-    return errorText(error);
   }
 }

@@ -18,6 +18,7 @@ import { readSlots, slotsInUse } from '../../model/slots.ts';
 import { MEDIAN, Q } from '../../quantiles.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
 import type { Clock } from '../../system/clock.ts';
+import { jsonOrNull } from '../../system/json.ts';
 import { noSuchStream } from '../inspect/run.ts';
 import { jsonText, printable } from '../shared/output.ts';
 import type { Setting } from './explain.ts';
@@ -264,13 +265,8 @@ function replayStore(
 
 /** For people: the name of a table lists all settings of its source. */
 function labelOf(name: string): string {
-  try {
-    const parts: unknown = JSON.parse(name);
-    if (Array.isArray(parts)) return `${String(parts[0])} ${String(parts.at(-1))}`;
-  } catch {
-    // A stream.
-  }
-  return name;
+  const parts = jsonOrNull(name);
+  return Array.isArray(parts) ? `${String(parts[0])} ${String(parts.at(-1))}` : name;
 }
 
 /** The covariate with this name, or the only one with this part of a name. @throws GatecastError USAGE */

@@ -1,10 +1,12 @@
 /** Sends one request over the broker: subscribes to the answers, publishes, and finds the answer by its transaction. */
+
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { BrokerOptions } from '../../mqtt/options.ts';
 import { topicsOf } from '../../mqtt/topics.ts';
 import { nodeAudience, REQUEST_TYP, type RequestClaims } from '../../remote/contract.ts';
 import { type Signer, sign } from '../../remote/sign.ts';
+import { jsonOrNull } from '../../system/json.ts';
 import { openLink } from '../shared/broker.ts';
 
 interface RequestToSend {
@@ -37,7 +39,7 @@ export async function send(request: RequestToSend, options: BrokerOptions): Prom
   const transaction = randomUUID();
   let answer: Answer | null = null;
   const link = await openLink(options, ({ payload }) => {
-    const found = parse(payload);
+    const found = answerSchema.safeParse(jsonOrNull(payload)).data;
     if (found?.transaction === transaction) answer = found;
   });
   try {
@@ -66,12 +68,4 @@ function claimsOf(
   const nowMs = Date.now();
   const iat = Math.floor(nowMs / 1000);
   return { aud: nodeAudience(base, node), iat, exp: iat + VALID_S, version: nowMs, verb, ...asked };
-}
-
-function parse(payload: Uint8Array): Answer | null {
-  try {
-    return answerSchema.safeParse(JSON.parse(Buffer.from(payload).toString('utf8'))).data ?? null;
-  } catch {
-    return null;
-  }
 }

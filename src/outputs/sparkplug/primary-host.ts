@@ -1,6 +1,7 @@
 /**
  * Whether the primary host of the edge node is online, from its STATE messages (Eclipse Sparkplug 3.0, 4.9 and 5.4 to 5.6). No I/O.
  */
+import { jsonOrNull } from '../../system/json.ts';
 
 /** Longest STATE payload, bytes: it contains two values. */
 const MOST_BYTES = 4096;
@@ -52,19 +53,12 @@ export class PrimaryHost {
 
 function parse(payload: Uint8Array): { readonly online: boolean; readonly timestamp: number } | null {
   if (payload.length > MOST_BYTES) return null;
-  try {
-    const { online, timestamp } = JSON.parse(Buffer.from(payload).toString('utf8')) as Record<
-      string,
-      unknown
-    >;
-    // Above 2^53 - 1 a time in ms is no number of JavaScript, and `1e999` is infinite.
-    return typeof online === 'boolean' &&
-      typeof timestamp === 'number' &&
-      timestamp >= 0 &&
-      timestamp <= Number.MAX_SAFE_INTEGER
-      ? { online, timestamp }
-      : null;
-  } catch {
-    return null;
-  }
+  const { online, timestamp } = Object(jsonOrNull(payload)) as Record<string, unknown>;
+  // Above 2^53 - 1 a time in ms is no number of JavaScript, and `1e999` is infinite.
+  return typeof online === 'boolean' &&
+    typeof timestamp === 'number' &&
+    timestamp >= 0 &&
+    timestamp <= Number.MAX_SAFE_INTEGER
+    ? { online, timestamp }
+    : null;
 }
