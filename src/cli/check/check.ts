@@ -1,7 +1,7 @@
 /** `gatecast check`: validates a config, lists its rules, and with `--listen` applies them to live messages. Read-only. */
 
 import { accessSync, constants, existsSync, statfsSync, statSync, writeFileSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { dirname, resolve } from 'node:path';
 import type { Command } from 'commander';
 import type { Config, ReadConfig } from '../../config/index.ts';
 import { errorText, GatecastError } from '../../errors.ts';
@@ -17,6 +17,7 @@ import {
   LOCAL_BROKER,
   type LoginFlags,
   mqttOf,
+  PASSWORD_FILE,
   withPassword,
 } from '../shared/broker.ts';
 import { globals } from '../shared/globals.ts';
@@ -137,7 +138,15 @@ async function check(
   }
   // Without a config the suggestion is the result, so only the suggestion goes to stdout.
   const result = await hear(config, options, options.listen, options.json ? () => {} : err);
-  if (options.out !== undefined && result.rules > 0) writeNew(options.out, result.suggestion);
+  if (options.out !== undefined && result.rules > 0) {
+    writeNew(options.out, result.suggestion);
+    if (result.password !== undefined) {
+      const { keepPassword } = await import('../init/config-file.ts');
+      err(
+        `wrote the password to ${keepPassword(options.out, result.password)}, which only its owner may read\n`,
+      );
+    }
+  }
   if (options.json) out(jsonText({ ...valid, ...jsonOf(result) }));
   else {
     if (config !== null) out(heardText(result.heard, rules as readonly RuleSummary[]));
@@ -145,9 +154,13 @@ async function check(
       err(`${many(result.heard.messages, 'message')}, ${many(result.topics.length, 'topic')} with numbers\n`);
     for (const filter of result.refused) err(`the broker refused the subscription to ${filter}\n`);
     if (options.out !== undefined && result.rules > 0) err(`wrote ${options.out}\n`);
-    else if (result.rules > 0)
+    else if (result.rules > 0) {
       out(config === null ? result.suggestion : `\n# Topics that no rule reads:\n${result.suggestion}`);
-    else err(`${nothingNew(config !== null, result.heard.messages)}\n`);
+      if (result.password !== undefined)
+        err(
+          `put the password into ${fileOfPassword(options)}, which the config names; protect it: chmod 600\n`,
+        );
+    } else err(`${nothingNew(config !== null, result.heard.messages)}\n`);
   }
 }
 
@@ -248,6 +261,8 @@ interface Result {
   readonly suggestion: string;
   /** Number of rules in the suggestion. */
   readonly rules: number;
+  /** The password that was typed, if the suggestion names a file of it. */
+  readonly password: string | undefined;
 }
 
 const jsonOf = ({ heard, refused, topics, suggestion }: Result): object => ({
@@ -282,8 +297,12 @@ async function hear(
     until: () => waitUnlessSignal(listenMs),
   });
   const names = heard.streams().map(({ stream }) => stream);
-  const suggestion = suggestConfig(headOf(config, flags), survey, names);
-  return { heard, refused, topics: survey.topics(), suggestion, rules: suggestRules(survey).rules.length };
+  const password = config === null ? login.password : undefined;
+  // As `init` writes it.
+  const passwordFile = password === undefined ? flags.passwordFile : fileOfPassword(flags);
+  const suggestion = suggestConfig(headOf(config, { ...flags, passwordFile }), survey, names);
+  const { length } = suggestRules(survey).rules;
+  return { heard, refused, topics: survey.topics(), suggestion, rules: length, password };
 }
 
 /**
@@ -305,6 +324,8 @@ async function loginOf(
     sessionExpiryMs: 0,
   };
 }
+
+const fileOfPassword = ({ out = '' }: Options): string => resolve(dirname(out), PASSWORD_FILE);
 
 const withBroker = (login: Login): Login & LoginFlags => ({ ...login, broker: login.broker ?? LOCAL_BROKER });
 

@@ -7,10 +7,10 @@ import { ruleNodes, suggestConfig } from '../../config/suggest/suggest.ts';
 import type { Survey } from '../../ingest/survey.ts';
 import { writeFileAtomic } from '../../system/files.ts';
 import { unwritable } from '../../system/output-file.ts';
+import { PASSWORD_FILE } from '../shared/broker.ts';
 
 /** Config path of the packaged service. */
 export const SYSTEM_CONFIG = '/etc/gatecast/gatecast.yaml';
-export const PASSWORD_FILE = 'mqtt-password';
 
 export const newConfig = suggestConfig;
 

@@ -13,7 +13,9 @@ import {
   LoginRefused,
   mqttOf,
   openLink,
+  PASSWORD_FILE,
   UnknownAuthority,
+  withPassword,
 } from '../shared/broker.ts';
 import { type ListenResult, listenAndSurvey } from '../shared/listen-survey.ts';
 import { many } from '../shared/many.ts';
@@ -29,7 +31,6 @@ import {
   keepPassword,
   mergedConfig,
   newConfig,
-  PASSWORD_FILE,
   SYSTEM_CONFIG,
 } from './config-file.ts';
 import { CREDENTIAL_PATH, keepCredential } from './credential.ts';
@@ -165,9 +166,7 @@ function loginOf({ mqtt }: Config, flags: InitFlags): Login {
 
 /** Tries the login; if the broker refuses, asks for user name and password; if its certificate is not trusted, for the authority. */
 async function logIn(wanted: Login, err: InitOutput['err'], terminal: Terminal): Promise<Login> {
-  let login = wanted;
-  if (login.username !== undefined && login.passwordFile === undefined && terminal.interactive)
-    login = { ...login, password: await terminal.secret(`password of ${login.username}`) };
+  let login = await withPassword(wanted, terminal);
   for (let attempt = 1; ; attempt += 1) {
     try {
       await (await openLink(await brokerOf(login, 'init'), () => {})).close();

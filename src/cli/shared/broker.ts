@@ -36,7 +36,7 @@ export function checkedUrl(broker: string): string {
   return broker;
 }
 
-/** @throws GatecastError USAGE */
+/** Asks for the password, as `withPassword`. @throws GatecastError USAGE */
 export async function brokerOf(
   flags: LoginFlags & { readonly password?: string },
   purpose: string,
@@ -44,11 +44,17 @@ export async function brokerOf(
   const url = checkedUrl(flags.broker);
   if ((flags.cert === undefined) !== (flags.key === undefined))
     throw new GatecastError('USAGE', '--cert and --key go together');
-  const { plainBrokerOptions } = await import('../../mqtt/options.ts');
-  const { username, password, passwordFile, ca, cert, key } = flags;
+  const [{ plainBrokerOptions }, { terminal }] = await Promise.all([
+    import('../../mqtt/options.ts'),
+    import('./terminal.ts'),
+  ]);
+  const { username, password, passwordFile, ca, cert, key } = await withPassword(flags, terminal());
   const clientId = `gatecast-${purpose}-${randomBytes(4).toString('hex')}`;
   return { ...plainBrokerOptions(url, clientId), username, password, passwordFile, ca, cert, key };
 }
+
+/** Name of the file, beside the config, of a password that was typed. */
+export const PASSWORD_FILE = 'mqtt-password';
 
 /** The `mqtt` section of a config with these flags. */
 export function mqttOf({
@@ -74,13 +80,15 @@ export function mqttOf({
   );
 }
 
-/** Adds the password: asked for without echo if there is a user name, no password file, and a terminal. */
-export async function withPassword<T extends Omit<LoginFlags, 'broker'>>(
+/** Adds the password: asked for without echo if there is a user name, no password or file of it, and a terminal. */
+export async function withPassword<T extends Omit<LoginFlags, 'broker'> & { readonly password?: string }>(
   flags: T,
   terminal: Terminal,
-): Promise<T & { readonly password?: string }> {
-  if (flags.username === undefined || flags.passwordFile !== undefined || !terminal.interactive) return flags;
-  return { ...flags, password: await terminal.secret(`password of ${flags.username}`) };
+): Promise<T> {
+  const { username, password, passwordFile } = flags;
+  const isKnown = username === undefined || password !== undefined || passwordFile !== undefined;
+  if (isKnown || !terminal.interactive) return flags;
+  return { ...flags, password: await terminal.secret(`password of ${username}`) };
 }
 
 export interface BrokerLink {

@@ -5,21 +5,29 @@ import fs, {
   mkdtempSync,
   readFileSync,
   rmSync,
+  statSync,
   truncateSync,
   writeFileSync,
 } from 'node:fs';
 import { syncBuiltinESMExports } from 'node:module';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { Command } from 'commander';
 import mqtt from 'mqtt';
 import { afterAll, beforeAll, describe, expect, it, onTestFinished, vi } from 'vitest';
 import { registerCheck } from '../../../src/cli/check/check.ts';
 import { addGlobals } from '../../../src/cli/shared/globals.ts';
-import { parseConfig } from '../../../src/config/index.ts';
+import { loadConfig, parseConfig } from '../../../src/config/index.ts';
 import { hasMosquitto, type Mosquitto, startMosquitto, watch } from '../../support/mosquitto.ts';
 
 const folder = mkdtempSync(join(tmpdir(), 'gatecast-check-'));
+
+/** The password that a person types at the terminal; null: there is no terminal. */
+let typed: string | null = null;
+vi.mock('../../../src/cli/shared/terminal.ts', () => ({
+  terminal: () => ({ interactive: typed !== null, secret: () => Promise.resolve(typed) }),
+}));
+
 afterAll(() => rmSync(folder, { recursive: true }));
 const write = (name: string, text: string): string => {
   const path = join(folder, name);
@@ -364,6 +372,27 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen with a login', () => {
     const login = ['--broker', broker.url, '--username', 'me', '--password-file', write('right', 'right\n')];
     const { out } = await run('--listen', '4s', ...login);
     expect(parseConfig(out).mqtt).toMatchObject({ username: 'me', password_file: join(folder, 'right') });
+    await client.endAsync();
+  });
+
+  it('suggests a file for a password that is typed, and writes it beside a written config', async () => {
+    const client = await mqtt.connectAsync(broker.url, { username: 'me', password: 'right' });
+    await client.publishAsync('house/temperature', '21', { retain: true });
+    typed = 'right';
+    onTestFinished(() => {
+      typed = null;
+    });
+    const login = ['--broker', broker.url, '--username', 'me'];
+    const written = join(folder, 'typed.yaml');
+    const shown = await run('--listen', '2s', ...login);
+    const kept = await run('--listen', '2s', ...login, '--out', written);
+    expect(parseConfig(shown.out).mqtt.password_file).toBe(resolve('mqtt-password'));
+    expect(shown.err).toContain(`put the password into ${resolve('mqtt-password')}`);
+    const file = join(folder, 'mqtt-password');
+    expect(loadConfig(written).mqtt).toMatchObject({ username: 'me', password_file: file });
+    expect(kept.err).toContain(`wrote the password to ${file}`);
+    expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual(['right\n', 0o600]);
+    expect(`${shown.out}${kept.out}${readFileSync(written, 'utf8')}`).not.toContain('right');
     await client.endAsync();
   });
 

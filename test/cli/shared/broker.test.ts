@@ -3,8 +3,8 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
-import { describe, expect, it } from 'vitest';
-import { openLink } from '../../../src/cli/shared/broker.ts';
+import { describe, expect, it, vi } from 'vitest';
+import { brokerOf, openLink } from '../../../src/cli/shared/broker.ts';
 import { plainBrokerOptions } from '../../../src/mqtt/options.ts';
 import { cleanupsOfFile } from '../../support/cleanups.ts';
 import { hasMosquitto, startMosquitto } from '../../support/mosquitto.ts';
@@ -12,6 +12,22 @@ import { tempDirs } from '../../support/temp.ts';
 
 const temp = tempDirs();
 const cleanups = cleanupsOfFile();
+
+vi.mock('../../../src/cli/shared/terminal.ts', () => ({
+  terminal: () => ({
+    interactive: true,
+    secret: (question: string) => Promise.resolve(`typed: ${question}`),
+  }),
+}));
+
+it('asks for the password of a user name, if no option names a file of it', async () => {
+  const broker = 'mqtt://b';
+  const passwordOf = async (login: object) => (await brokerOf({ broker, ...login }, 'test')).password;
+  expect(await passwordOf({ username: 'me' })).toBe('typed: password of me');
+  expect(await passwordOf({ username: 'me', passwordFile: 'pw' })).toBeUndefined();
+  expect(await passwordOf({ username: 'me', password: '' })).toBe('');
+  expect(await passwordOf({})).toBeUndefined();
+});
 
 describe.skipIf(!hasMosquitto)('a link', () => {
   it('names what the broker refuses and why, and ends with the broker', async () => {
