@@ -261,19 +261,6 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     await Promise.all([daemon.endAsync(), all.close()]);
   });
 
-  it('hears a message once, also where a rule and the search for other topics both ask for it', async () => {
-    let value = 0;
-    const counter = setInterval(() => client.publish('counter/a', String(value++)), 50);
-    const path = write(
-      'once.yaml',
-      `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: counter/+ }]\n`,
-    );
-    const { out } = await run('-c', path, '--listen', '4s', '--json');
-    clearInterval(counter);
-    const [stream] = (JSON.parse(out) as { streams: { count: number; min: number; max: number }[] }).streams;
-    expect(stream!.count).toBe(stream!.max - stream!.min + 1);
-  });
-
   it('reports that no message came, instead of success', async () => {
     const quiet = await startMosquitto();
     const path = write('quiet.yaml', `node: n\nmqtt: { url: ${quiet.url} }\nstreams: [{ match: s }]\n`);
@@ -299,60 +286,72 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen on a real broker', () =>
     await expect(run('--listen', '1s', '--broker', broker.url, '--out', out)).rejects.toThrow(/exists/);
   });
 
-  it('prints JSON', async () => {
-    const { out } = await run('-c', write('json.yaml', config()), '--listen', '4s', '--json');
-    const result = JSON.parse(out) as { streams: { stream: string }[]; suggestion: string };
-    expect(result.streams.map(({ stream }) => stream)).toContain('cellar/temperature');
+  it('prints JSON, and hears a message once, also where a rule and the search for other topics both ask for it', async () => {
+    let value = 0;
+    const counter = setInterval(() => client.publish('counter/a', String(value++)), 50);
+    const path = write('json.yaml', config().replace('streams: [', 'streams: [{ match: counter/+ }, '));
+    const { out } = await run('-c', path, '--listen', '4s', '--json');
+    clearInterval(counter);
+    const result = JSON.parse(out) as {
+      streams: { stream: string; count: number; min: number; max: number }[];
+    };
     expect(result).toMatchObject({
       refused_subscriptions: [],
       topics_without_rule: [{ topic: 'meters/house/power' }],
+      suggestion: expect.any(String),
     });
+    const streams = new Map(result.streams.map((one) => [one.stream, one]));
+    expect([...streams.keys()]).toEqual(expect.arrayContaining(['cellar/temperature', 'a']));
+    const { count, min, max } = streams.get('a')!;
+    expect(count).toBe(max - min + 1);
   });
 
-  it('says what the clock of a sender looks like when every reading is refused for its time', async () => {
-    const shifted = setInterval(() => {
-      const local = new Date(Date.now() + 2 * 3_600_000).toISOString().slice(0, 19);
-      client.publish('clock/local', JSON.stringify({ t: local, level: 1 }));
-      client.publish('clock/unset', JSON.stringify({ t: '1970-01-01T00:01:00Z', level: 1 }));
-    }, 100);
-    const path = write(
-      'clock.yaml',
-      `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: "clock/{d}", fields: [level], time: t, interval: 1m }]\n`,
-    );
-    const { out } = await run('-c', path, '--listen', '4s');
-    clearInterval(shifted);
-    expect(out).toContain('its time is 2 h ahead, which fits a local time; set time_zone: +02:00');
-    expect(out).toMatch(
-      /its time is 57 years behind: its clock was never set, .* set the clock of the sender/,
-    );
-  });
+  describe('about readings that cannot be used', () => {
+    let out: string;
+    beforeAll(async () => {
+      await client.publishAsync('gone/temperature', '20', { retain: true });
+      let n = 0;
+      const sending = setInterval(() => {
+        const local = new Date(Date.now() + 2 * 3_600_000).toISOString().slice(0, 19);
+        client.publish('clock/local', JSON.stringify({ t: local, level: 1 }));
+        client.publish('clock/unset', JSON.stringify({ t: '1970-01-01T00:01:00Z', level: 1 }));
+        n += 1;
+        client.publish('marks/a', n % 4 === 0 ? '-127' : String(20 + (n % 3)));
+        client.publish('marks/b', n % 4 === 0 ? '-127' : String(20 + (n % 3)));
+      }, 50);
+      const rules = [
+        'match: gone/+',
+        'match: "clock/{d}", fields: [level], time: t, interval: 1m',
+        'match: marks/a',
+        'match: marks/b, limits: { min: -40 }',
+      ].map((rule) => `{ ${rule} }`);
+      const path = write(
+        'unused.yaml',
+        `node: n\nmqtt: { url: ${broker.url} }\nstreams: [${rules.join(', ')}]\n`,
+      );
+      out = (await run('-c', path, '--listen', '4s')).out;
+      clearInterval(sending);
+      await client.publishAsync('gone/temperature', '', { retain: true });
+    });
 
-  it('names marks of a missing value that the limits let through', async () => {
-    let n = 0;
-    const probes = setInterval(() => {
-      n += 1;
-      client.publish('marks/a', n % 4 === 0 ? '-127' : String(20 + (n % 3)));
-      client.publish('marks/b', n % 4 === 0 ? '-127' : String(20 + (n % 3)));
-    }, 50);
-    const path = write(
-      'marks.yaml',
-      `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: marks/a }, { match: marks/b, limits: { min: -40 } }]\n`,
-    );
-    const { out } = await run('-c', path, '--listen', '4s');
-    clearInterval(probes);
-    expect(
-      out.match(/-127 is \d+ of \d+ readings, which looks like a mark .*limits: \{ min: -126 \}/g),
-    ).toHaveLength(1);
-    expect(out).toMatch(/marks\/b = .* outside its limits/);
-  });
+    it('says what the clock of a sender looks like when every reading is refused for its time', () => {
+      expect(out).toContain('its time is 2 h ahead, which fits a local time; set time_zone: +02:00');
+      expect(out).toMatch(
+        /its time is 57 years behind: its clock was never set, .* set the clock of the sender/,
+      );
+    });
 
-  it('reports a retained message as retained', async () => {
-    await client.publishAsync('gone/temperature', '20', { retain: true });
-    const path = write('gone.yaml', `node: n\nmqtt: { url: ${broker.url} }\nstreams: [{ match: gone/+ }]\n`);
-    const { out } = await run('-c', path, '--listen', '4s');
-    expect(out).toContain('[0] gone/+: no messages');
-    expect(out).toContain('gone/temperature: only-retained (1)');
-    await client.publishAsync('gone/temperature', '', { retain: true });
+    it('names marks of a missing value that the limits let through', () => {
+      expect(
+        out.match(/-127 is \d+ of \d+ readings, which looks like a mark .*limits: \{ min: -126 \}/g),
+      ).toHaveLength(1);
+      expect(out).toMatch(/marks\/b = .* outside its limits/);
+    });
+
+    it('reports a retained message as retained', () => {
+      expect(out).toContain('[0] gone/+: no messages');
+      expect(out).toContain('gone/temperature: only-retained (1)');
+    });
   });
 });
 
