@@ -293,9 +293,10 @@ export class Track {
     const { past } = this;
     if (past === null || past.weekLag === 0 || past.history.reach < past.weekLag) return;
     const leads = Math.min(this.leads, past.weekLag);
+    const moved = Math.abs(past.history.at(0) - past.history.at(past.weekLag));
     for (let k = 0; k < leads; k++) {
       const error = this.scratch.knots.interpolate(this.state, KNOT, 1, k);
-      this.week.mix(k, past.history.at(past.weekLag - 1 - k), error, out);
+      this.week.mix(k, past.history.at(past.weekLag - 1 - k), error, moved, out);
     }
   }
 

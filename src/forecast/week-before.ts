@@ -90,15 +90,16 @@ export class WeekBefore {
   /**
    * Mixes the quantiles of lead k + 1 with the value a week before it.
    * @param error usual size of an error
+   * @param moved distance of the newest reading from the value a week before it: the stream may be at another level since
    * @param out [leads, 9]
    */
-  mix(k: number, before: number, error: number, out: Float64Array): void {
+  mix(k: number, before: number, error: number, moved: number, out: Float64Array): void {
     const from = k * Q;
     const median = out[from + MEDIAN];
     const share = this.lead.interpolate(this.state, WIDTH, (before > median ? SIDE : 0) + SHARE, k);
     if (share < LEAST_SHARE) return;
     const half = before > median ? out[from + Q - 1] - median : median - out[from];
-    if (!isFar(before - median, half, error)) return;
+    if (!isFar(before - median, half, error) || !(2 * moved < Math.abs(before - median))) return;
     mixQuantiles(this.scratch, out, from, before, SIGMA_PER_MAD * this.state[this.near + 1], share);
   }
 

@@ -7,7 +7,8 @@
  * many visits and never exceeded leaves no room for what is published; one that was almost reached on many visits leaves
  * as much room as these visits have fallen short of it. In between, once the stream has come back to the edge of its range, a
  * published value has as much room as the records since then have exceeded it. A visit that stays at its highest value, and comes and
- * goes faster than that, counts as several.
+ * goes faster than that, counts as several. The end of a usual scale (a switch, a percentage, 8 bits) is a bound as soon as a visit has
+ * come back to it, or has stayed.
  */
 import type { StateIo } from './state-io.ts';
 
@@ -47,6 +48,9 @@ const LEAST_RISE = 0.125;
 /** A stream is away from a bound, and back, at these distances, as shares of the range. */
 const FAR = 0.5;
 const BACK = 0.25;
+
+/** Highest values that are the ends of scales from 0 on. */
+const FULL_SCALES: readonly number[] = [1, 100, 255];
 
 const compressed = (beyond: number, room: number): number =>
   room > 0 ? room * (1 - Math.exp(-beyond / room)) : 0;
@@ -161,10 +165,15 @@ class Side {
     return Math.max(0, beyond) * Math.max(0, 1 - this.share / RISING);
   }
 
-  /** Compresses a value beyond a bound that the stream has often reached or approached, or that new records exceed by little. */
-  limit(value: number, range: number): number {
+  /**
+   * Compresses a value beyond a bound that the stream has often reached or approached, or that new records exceed by little.
+   * @param isScale whether the bound is the end of a usual scale
+   */
+  limit(value: number, range: number, isScale: boolean): number {
     const beyond = this.sign * value - this.bound;
-    if (beyond <= 0 || this.share > RISING) return value;
+    if (beyond <= 0) return value;
+    if (isScale && (this.exact > 0 || this.stayed >= PLATEAU)) return this.sign * this.bound;
+    if (this.share > RISING) return value;
     if (this.exact >= ENOUGH_VISITS) return this.sign * this.bound;
     if (this.returns >= ENOUGH_VISITS) return this.sign * (this.bound + compressed(beyond, this.short));
     if (!this.returned) return value;
@@ -232,9 +241,11 @@ export class Bounds {
 
   /** Like `hold`, for a published value: beyond a level that was often reached there is less room, or none. */
   limit(value: number): number {
+    if (this.holds(value, value)) return value;
     const held = this.hold(value);
-    if (held === value) return value;
-    return (value > this.high ? this.above : this.below).limit(held, this.high - this.low);
+    const isScale = this.low >= 0 && FULL_SCALES.includes(this.high);
+    if (value > this.high) return this.above.limit(held, this.high - this.low, isScale);
+    return this.below.limit(held, this.high - this.low, isScale && this.low === 0);
   }
 
   /** Whether `hold` and `limit` change no value from `low` to `high`. */

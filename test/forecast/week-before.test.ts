@@ -23,11 +23,11 @@ function week(one: WeekBefore, now: number, before: number = EVENT): void {
       one.learn(j, t < 3 ? now : USUAL, t < 3 ? before : USUAL, USUAL, HALF, ERROR);
 }
 
-/** The forecast at lead 3 after mixing. */
-function mixed(one: WeekBefore, before: number): number[] {
+/** The forecast at lead 3 after mixing. @param moved distance of the newest reading from the value a week before it */
+function mixed(one: WeekBefore, before: number, moved = 0): number[] {
   const out = new Float64Array(4 * Q);
   for (let i = 0; i < out.length; i++) out[i] = USUAL + NORMAL[i % Q]!;
-  one.mix(2, before, ERROR, out);
+  one.mix(2, before, ERROR, moved, out);
   return [...out.subarray(2 * Q, 3 * Q)];
 }
 
@@ -58,6 +58,14 @@ describe('the value a week before', () => {
     expect(at[Q - 1]).toBeLessThan(EVENT + 3);
     expect(mixed(one, USUAL)).toEqual(unchanged);
     expect(mixed(one, USUAL + 1.4 * NORMAL[Q - 1]!)).toEqual(unchanged);
+  });
+
+  it('has no part where the stream is now at another level than a week before', () => {
+    const one = make();
+    for (let i = 0; i < 8; i++) week(one, EVENT);
+    const half = (EVENT - USUAL) / 2;
+    expect(mixed(one, EVENT, 0.9 * half)[MEDIAN]).toBeCloseTo(EVENT, 0);
+    expect(mixed(one, EVENT, 1.1 * half)).toEqual(unchanged);
   });
 
   it('makes an interval from one level to the other where the event came in two weeks of three', () => {
@@ -120,18 +128,18 @@ describe('the forecast of a stream with an event once a week', () => {
       return new Track(LEADS, { scratch: new TrackScratch(LEADS), past });
     }
 
-    play(weeks: number, { comes = true, observed = true } = {}): this {
+    play(weeks: number, { comes = true, observed = true, usual = USUAL as number } = {}): this {
       for (let i = 0; i < weeks * this.week; i++, this.step++) {
         const isEvent =
           comes && this.step % this.week >= EVERY && this.step % this.week < EVERY + this.length;
-        const y = (isEvent ? EVENT : USUAL) + 0.2 * this.noise();
+        const y = (isEvent ? EVENT : usual) + 0.2 * this.noise();
         this.track.observe(y, observed);
         this.history.push(y);
         const out = new Float64Array(LEADS * Q);
         const candidates = Array.from({ length: C }, (_, c) =>
           c === RECURRENCE
             ? null
-            : Float64Array.from(out, (_, at) => USUAL + 0.3 * this.noise() * 0.1 + 0.2 * NORMAL[at % Q]!),
+            : Float64Array.from(out, (_, at) => usual + 0.3 * this.noise() * 0.1 + 0.2 * NORMAL[at % Q]!),
         );
         for (const one of candidates)
           if (one !== null) for (let k = 0; k < LEADS; k++) one.subarray(k * Q, (k + 1) * Q).sort();
@@ -170,6 +178,13 @@ describe('the forecast of a stream with an event once a week', () => {
     for (const median of stream.medians(EVERY)) expect(median).toBeCloseTo(EVENT, -0.5);
     for (const bucket of [EVERY - 1, EVERY + 1])
       for (const median of stream.medians(bucket)) expect(Math.abs(median - USUAL)).toBeLessThan(2);
+  });
+
+  it('has not the values of a level that the stream has left since', () => {
+    const stream = new Played(1).play(6);
+    const origin = stream.step;
+    stream.play(3 / WEEK, { usual: -USUAL });
+    for (let k = 0; k < LEADS; k++) expect(stream.made[origin]![k * Q + MEDIAN]).toBeCloseTo(-USUAL, -0.5);
   });
 
   it('has no wider interval for the usual readings after an event that has not come', () => {

@@ -45,11 +45,11 @@ describe('bounds', () => {
   it('leave no room after three visits that stayed at a level, also if restored during one of them', () => {
     const battery = (i: number): number => {
       const hour = (i / 4) % 24;
-      return Math.round(Math.max(22, Math.min(100, 22 + 11 * (hour < 16 ? hour - 4 : 27 - hour))));
+      return Math.round(Math.max(22, Math.min(95, 22 + 11 * (hour < 16 ? hour - 4 : 27 - hour))));
     };
     const days = (n: number) => Array.from({ length: 96 * n }, (_, i) => battery(i));
-    expect(shown(days(2)).limit(120)).toBeGreaterThan(101);
-    expect(shown(days(3)).limit(120)).toBe(100);
+    expect(shown(days(2)).limit(120)).toBeGreaterThan(96);
+    expect(shown(days(3)).limit(120)).toBe(95);
     const restored = new Bounds();
     for (const [i, value] of days(3).entries()) {
       if (i === 96 * 2 + 4 * 18.5) {
@@ -59,7 +59,7 @@ describe('bounds', () => {
       }
       restored.add(value);
     }
-    expect(restored.limit(120)).toBe(100);
+    expect(restored.limit(120)).toBe(95);
     // A rounded peak stays at its highest value as long, but comes and goes more slowly.
     const temperature = Array.from({ length: 96 * 5 }, (_, i) =>
       Math.round(20 - 10 * Math.cos((i / 48) * Math.PI)),
@@ -70,13 +70,13 @@ describe('bounds', () => {
   it('count the readings of long visits: those of 10 s give what those of a minute give', () => {
     /** 15 minutes for the last 8 % of the range, then six hours at the highest value, and back. */
     const battery = (minute: number): number =>
-      Math.max(20, Math.min(100, 100 + (Math.min(minute, 1440 - minute) - 540) * (6.4 / 15)));
+      Math.max(20, Math.min(95, 95 + (Math.min(minute, 1440 - minute) - 540) * (6.4 / 15)));
     for (const perMinute of [1, 6]) {
       const day = 1440 * perMinute;
       const days = (n: number) =>
         Array.from({ length: day * n }, (_, i) => battery((500 + i / perMinute) % 1440));
-      expect(shown(days(2)).limit(120)).toBeGreaterThan(100.5);
-      expect(shown(days(3)).limit(120)).toBe(100);
+      expect(shown(days(2)).limit(120)).toBeGreaterThan(95.5);
+      expect(shown(days(3)).limit(120)).toBe(95);
       const restored = new Bounds();
       for (const [i, value] of days(3).entries()) {
         // On the way up, at the highest value and on the way down.
@@ -87,12 +87,12 @@ describe('bounds', () => {
         }
         restored.add(value);
       }
-      expect(restored.limit(120)).toBe(100);
+      expect(restored.limit(120)).toBe(95);
     }
   });
 
   it('read the counts of a visit that an earlier build has stored', () => {
-    const visit = [...Array.from({ length: 40 }, () => 20), 97, ...Array.from({ length: 20 }, () => 100), 97];
+    const visit = [...Array.from({ length: 40 }, () => 20), 92, ...Array.from({ length: 20 }, () => 95), 92];
     const afterwards = (stayed: number, passed: number): number => {
       const bounds = shown([...visit, ...visit, ...visit]);
       const numbers: number[] = [];
@@ -104,9 +104,26 @@ describe('bounds', () => {
       bounds.add(20);
       return bounds.limit(120);
     };
-    expect(afterwards(255, 170)).toBe(100);
-    expect(afterwards(255, 171)).toBeGreaterThan(100.5);
-    expect(afterwards(7, 1)).toBeGreaterThan(100.5);
+    expect(afterwards(255, 170)).toBe(95);
+    expect(afterwards(255, 171)).toBeGreaterThan(95.5);
+    expect(afterwards(7, 1)).toBeGreaterThan(95.5);
+  });
+
+  it('leave no room at the end of a usual scale, once the stream has come back to it or has stayed', () => {
+    const switched = [...Array.from({ length: 40 }, () => 0), 1, 0];
+    expect(shown(switched).limit(1.1)).toBeGreaterThan(1.01);
+    expect(shown([...switched, 1, 0]).limit(1.1)).toBe(1);
+    expect(shown([...switched, 1, 0]).limit(-0.1)).toBe(0);
+    const rise = (to: number, first = 0) =>
+      Array.from({ length: 50 }, (_, i) => first + (i * (to - first)) / 49);
+    const stays = (at: number) => Array.from({ length: 8 }, () => at);
+    expect(shown(rise(100)).limit(104)).toBe(104);
+    expect(shown([...rise(100), ...stays(100)]).limit(104)).toBe(100);
+    // A level that is no such end, a lowest value above 0, and a scale that has been exceeded.
+    expect(shown([...rise(98), ...stays(98)]).limit(104)).toBeGreaterThan(98.5);
+    expect(shown([...rise(100, 40), ...stays(100)]).limit(30)).toBeLessThan(39.5);
+    expect(shown([...rise(100, -5), ...stays(100)]).limit(104)).toBeGreaterThan(100.5);
+    expect(shown([...rise(100), ...stays(100), 101]).limit(104)).toBeGreaterThan(101.5);
   });
 
   it('leave little room at a level that was almost reached on many visits', () => {
