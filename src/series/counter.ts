@@ -25,7 +25,7 @@ const ENOUGH = 4;
 const FAR = 30;
 /** ... and above this multiple it never counts as consumption, even if the readings continue from there. */
 const IMPOSSIBLE = 1000;
-/** A fall is an overflow if it means an increase of at most this multiple of the largest. */
+/** A fall is an overflow if it means an increase of at most this multiple of the largest; of a counter that has been reset before, at most the largest. */
 const WRAP = 3;
 /** Number of growing readings at a new level before the previous level is dropped. */
 const SETTLED = 8;
@@ -124,10 +124,12 @@ export class Counter {
         this.timeMs = timeMs;
         return { increase: 0, jump: false, fromMs };
       }
-      const over =
-        this.seen < ENOUGH ? likelyWrapped(last, value) : wrapped(last, value, WRAP * this.usual(passedMs));
+      const usual = this.usual(passedMs);
+      const most = this.resets > 0 ? usual : WRAP * usual;
+      const over = this.seen < ENOUGH ? likelyWrapped(last, value) : wrapped(last, value, most);
       if (!Number.isNaN(over)) {
-        this.learn(over, passedMs);
+        // A daily total may reach the end of a range by chance: this must not make a larger increase usual, or every reset would be an overflow.
+        this.learn(this.seen < ENOUGH ? over : Math.min(over, usual), passedMs);
         this.stand(timeMs, value);
         return { increase: over, jump: false, fromMs };
       }

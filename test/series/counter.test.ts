@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { Counter, type CounterKind } from '../../src/series/counter.ts';
+import { Random } from '../../src/training/random.ts';
 
 const MINUTE = 60_000;
 
@@ -77,6 +78,21 @@ describe('a counter that only grows', () => {
     const day = Array.from({ length: 24 }, (_, i) => i * 0.5);
     const values = [11.5, ...day, ...day, ...day, ...day];
     expect(total(values)).toBeCloseTo(4 * 11.5, 9);
+  });
+
+  it('does not take daily totals that end near the end of a range for overflows', () => {
+    const rng = new Random(3);
+    // 655.36 is the end of 16 bits in hundredths, 1000 that of three digits.
+    for (const end of [600, 650, 960]) {
+      const values: number[] = [];
+      for (let day = 0; day < 30; day++) {
+        const last = end * rng.range(0.9, 1);
+        for (let sum = 0; sum < last; sum += Math.round(rng.range(2, 24))) values.push(sum);
+      }
+      const told = increases(values).filter((increase) => !Number.isNaN(increase));
+      const after = told.slice(told.length / 3);
+      expect(Math.max(...after), `${end}`).toBeLessThanOrEqual(24);
+    }
   });
 
   it('does not count the total of another meter', () => {
