@@ -6,6 +6,7 @@ import { placeholders } from '../ingest/stream-name.ts';
 import { covers } from './filters.ts';
 import type { Config } from './schema.ts';
 import type { StreamConfig } from './stream-schema.ts';
+import { quantityOf } from './suggest/quantities.ts';
 
 /** Ports that brokers use with TLS, and without. */
 const TLS_PORTS = ['8883', '8884', '8886', '443'];
@@ -45,7 +46,7 @@ export function configWarnings(config: Config): Issue[] {
         path: `${path}.match`,
         message: `matches nothing: streams[${first}] comes first and reads everything that it matches; put the narrower rule first`,
       });
-    issues.push(...nameWarnings(rule, path), ...thresholdWarnings(rule, path));
+    issues.push(...nameWarnings(rule, path), ...thresholdWarnings(rule, path), ...unitWarnings(rule, path));
   }
   return [...issues, ...sameNames(rules)];
 }
@@ -77,6 +78,31 @@ function nameWarnings({ name, match }: StreamConfig, path: string): Issue[] {
     {
       path: `${path}.name`,
       message: `gives the readings of all topics that match the same name; put {${capture}} into it`,
+    },
+  ];
+}
+
+/** Warns about thresholds of fields with different units, such as temperature and humidity. */
+function unitWarnings({ thresholds, fields, unit }: StreamConfig, path: string): Issue[] {
+  const [threshold] = thresholds;
+  if (threshold === undefined || fields === 'auto') return [];
+  const value = threshold.above ?? threshold.below ?? 0;
+  const unitOf = (field: Field): string | undefined =>
+    (typeof field === 'string' ? undefined : field.unit) ??
+    unit ??
+    quantityOf(fieldName(field), { min: value, max: value, rising: false })?.unit ??
+    undefined;
+  const byUnit = new Map<string, string>();
+  for (const field of fields) {
+    const own = unitOf(field);
+    if (own !== undefined && !byUnit.has(own)) byUnit.set(own, fieldName(field));
+  }
+  if (byUnit.size < 2) return [];
+  const names = [...byUnit].map(([own, name]) => `${name} (${own})`).join(', ');
+  return [
+    {
+      path: `${path}.thresholds`,
+      message: `apply to every field of the rule: ${names}; read those without thresholds by a rule of their own with the same \`match\``,
     },
   ];
 }

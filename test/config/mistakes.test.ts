@@ -110,6 +110,18 @@ describe('a valid config that is probably a mistake', () => {
     );
   });
 
+  it('is a threshold of fields with different units', () => {
+    const of = (rule: string) =>
+      warnings(`{ match: s, thresholds: [{ name: freezing, below: 0 }], ${rule} }`);
+    for (const fields of ['temperature, humidity', '{ field: a, unit: °C }, { field: b, unit: "%" }'])
+      expect(of(`fields: [${fields}]`)).toEqual([
+        expect.stringMatching(/^streams\[0\]\.thresholds: apply to every field .* \(°C\), .* \(%\)/),
+      ]);
+    for (const fields of ['[temperature]', 'auto', '[temp_in, temp_out]', '[a, temperature]'])
+      expect(of(`fields: ${fields}`)).toEqual([]);
+    expect(of('unit: °C, fields: [temperature, humidity]')).toEqual([]);
+  });
+
   it('is a duplicate threshold, and a port of another protocol', () => {
     expect(warnings('{ match: s, thresholds: [{ name: a, above: 1 }, { name: b, above: 1 }] }')[0]).toContain(
       '"b" and "a" are both above 1',

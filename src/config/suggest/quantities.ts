@@ -99,6 +99,8 @@ const QUANTITIES: readonly Known[] = [
   known(/\byield\b/, counter(null)),
   known(/\b(?:power|watts?|apower|leistung|momentanleistung)\b/, flow('W')),
   known(/\b(?:voltage|volts?)\b/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
+  // a battery in mV, as Zigbee2MQTT sends it; then mains
+  known(/\b(?:voltage|volts?)\b/, gauge('mV', 0, 100_000), true),
   known(/\b(?:voltage|volts?)\b/, gauge('mV', 0, 1_500_000), true),
   known(/^(?:grid current|current grid)$/, signedFlow('A')),
   // otherwise `current` means now: `current_month`, `current_hca`

@@ -58,7 +58,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       'cellar/temperature': '°C mean -60..150 5m/1d',
       'cellar/humidity': '% mean 0..100 5m/1d',
       'cellar/battery': '% mean 0..100 5m/1d',
-      'cellar/voltage': 'mV mean 0..1500000 5m/1d',
+      'cellar/voltage': 'mV mean 0..100000 5m/1d',
       'attic/temperature': '°C mean -60..150 5m/1d',
       'attic/humidity': '% mean 0..100 5m/1d',
       'attic/pressure': 'hPa mean 300..1200 5m/1d',
