@@ -224,12 +224,11 @@ export async function modelView() {
       'Models on this gateway',
       table(
         'Models on this gateway',
-        ['name', 'version', 'cell', 'hidden', 'from', 'state'],
+        ['name', 'version', 'network', 'from', 'state'],
         model.models.map((one) => [
           one.name,
           one.version ?? '–',
-          one.cell ?? '–',
-          one.hidden === null ? '–' : String(one.hidden),
+          one.cell === null || one.hidden === null ? '–' : `${one.cell}, ${one.hidden} units`,
           one.source === 'shipped' ? 'shipped' : 'this gateway',
           one.problem ?? (one.name === model.champion ? 'in use' : 'ready'),
         ]),

@@ -42,7 +42,7 @@ function run(lines: string): { readonly calls: string[]; readonly output: string
       'sh',
       '-c',
       `set -e
-for folder in /etc /var/lib /run; do mount -t tmpfs tmpfs $folder; done
+for folder in /etc /var/cache /var/lib /run; do mount -t tmpfs tmpfs $folder; done
 mkdir -p /run/systemd/system
 for name in postinst prerm postrm; do eval "$name() { sh ${resolve('deploy/package')}/$name "\\$@"; }"; done
 ${lines}`,
@@ -116,10 +116,11 @@ prerm remove; postrm remove; [ -e ${CONFIG} ] && [ -e /var/lib/gatecast/gatecast
 
 it.skipIf(!isolated)('purging removes config, history, password and user', () => {
   const password = '/etc/systemd/system/gatecast.service.d';
+  const manual = '/var/cache/man/cat1/gatecast.1.gz';
   const { calls } = run(
     `postinst configure ""; touch ${CONFIG} /var/lib/gatecast/gatecast.db
-mkdir -p ${password}; touch ${password}/mqtt-password.conf; prerm remove; postrm remove; : >"$CALLS"
-postrm purge; ! [ -e /etc/gatecast ] && ! [ -e /var/lib/gatecast ] && ! [ -e ${password} ]`,
+mkdir -p ${password} /var/cache/man/cat1; touch ${password}/mqtt-password.conf ${manual}; prerm remove; postrm remove; : >"$CALLS"
+postrm purge; ! [ -e /etc/gatecast ] && ! [ -e /var/lib/gatecast ] && ! [ -e ${password} ] && ! [ -e ${manual} ]`,
   );
   expect(calls).toContain('deb-systemd-helper purge gatecast.service');
   expect(calls).toContain('deb-systemd-helper unmask gatecast.service');
