@@ -327,7 +327,7 @@ export class SitePart implements Part {
   /** Whether JetStream does not answer: then nothing is acknowledged, and the broker delays further messages. */
   private isHeldBack(bridge: SiteBridge): boolean {
     const before = this.heldBack;
-    this.heldBack = bridge.waitingMs() >= STALL_MS;
+    this.heldBack = bridge.longestWaitMs() >= STALL_MS;
     return this.heldBack || before;
   }
 

@@ -87,6 +87,8 @@ export class SiteBridge {
   private readonly streams = new Map<string, BridgeStream>();
   /** Every reading before it has been taken, ms; null: not known, or the clock is not set. */
   private untilMs: number | null = null;
+  /** See `longestWaitMs`. */
+  private longestMs = 0;
   private readonly warnings: RateLimitedLog;
   private stopped = false;
   private site: BridgeSite;
@@ -158,13 +160,19 @@ export class SiteBridge {
     }
   }
 
-  /** For how long the oldest message has been waiting to be acknowledged, ms. */
-  waitingMs(): number {
-    const oldestMs = this.routes.reduce(
-      (least, route) => Math.min(least, route.oldestMs),
-      Number.POSITIVE_INFINITY,
-    );
-    return Math.max(0, this.parts.clock.monotonic() - oldestMs);
+  /**
+   * The longest time from the arrival of a message to its acknowledgement since the last call, ms: of those that wait now, in a queue or
+   * under way, and of those acknowledged meanwhile. The broker may have held back others so long.
+   */
+  longestWaitMs(): number {
+    for (const route of this.routes) this.waited(route);
+    const longestMs = this.longestMs;
+    this.longestMs = 0;
+    return longestMs;
+  }
+
+  private waited({ oldestMs }: Route): void {
+    this.longestMs = Math.max(this.longestMs, this.parts.clock.monotonic() - oldestMs);
   }
 
   problems(): string[] {
@@ -193,6 +201,7 @@ export class SiteBridge {
         this.readings += samples.length;
         if (samples.length > 0) await this.deliver(partition, route, samples);
         if (this.stopped) return;
+        this.waited(route);
         for (const { pending } of taken) if (--pending.parts === 0) pending.acknowledge?.();
       }
     } finally {

@@ -21,6 +21,15 @@ const PASSWORDS: Readonly<Record<string, string>> = {
   worker: 'change-me-3',
 };
 const page = readFileSync('docs/site.md', 'utf8');
+interface PageConfig {
+  readonly node: string;
+  readonly streams: readonly object[];
+  readonly site: { readonly role: readonly string[]; readonly user: string };
+}
+/** The config of a worker, and what differs for a bridge. */
+const [shipped, bridge] = [...page.matchAll(/^```yaml\n([\s\S]*?)^```/gm)].map(
+  ([, text]) => parse(text) as PageConfig,
+);
 const SENSORS = ['line1/pressure', 'line1/flow', 'line2/power'];
 
 /** Every command of the page, in its order. */
@@ -34,12 +43,11 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
   let timer: NodeJS.Timeout;
   const members: Daemon[] = [];
 
-  /** The config of the page, with the addresses and files of this test and a shorter interval. */
-  function configFile(name: string, role: string, user: string): string {
-    const found = /^```yaml\n([\s\S]*?)^```/m.exec(page);
-    const shipped = parse(found?.[1] ?? '') as { site: object; streams: object[] };
-    const password = join(run.dir, `${user}.password`);
-    writeFileSync(password, `${PASSWORDS[user]}\n`);
+  /** The config of the page, with the addresses and files of this test and a shorter interval. @param change as in the page */
+  function configFile(name: string, change: { readonly site?: Partial<PageConfig['site']> } = {}): string {
+    const site = { ...shipped.site, ...change.site };
+    const password = join(run.dir, `${site.user}.password`);
+    writeFileSync(password, `${PASSWORDS[site.user]}\n`);
     const config = {
       ...shipped,
       node: name,
@@ -48,10 +56,8 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
       http: { listen: 'off' },
       streams: shipped.streams.map((one) => ({ ...one, interval: '1s', horizon: '5s' })),
       site: {
-        ...shipped.site,
-        servers: run.servers.map(({ url }) => url.replace('nats:', 'tls:')),
-        role: [role],
-        user,
+        ...site,
+        servers: run.servers.map(({ url }) => url),
         password_file: password,
         tls: { ca_file: join(run.dir, 'ca.pem') },
       },
@@ -73,8 +79,8 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
   });
 
   it('leads to a site that runs, and to one that is changed', async () => {
-    const operator = configFile('operator', 'worker', 'operator');
-    const worker = configFile('plant-1', 'worker', 'worker');
+    const operator = configFile('operator', { site: { user: 'operator' } });
+    const worker = configFile(shipped.node);
     const execute = (text: string): Promise<string> => {
       const args = text.split(' ').slice(1);
       return command(
@@ -92,9 +98,9 @@ describe.skipIf(!hasNats || !hasMosquitto || !hasOpenssl)('docs/site.md', () => 
     await until(create, (said) => said.includes('is ready: 64 partitions, 3 replicas'));
     for (const file of [
       worker,
-      configFile('plant-2', 'worker', 'worker'),
-      configFile('plant-3', 'worker', 'worker'),
-      configFile('bridge-1', 'bridge', 'bridge'),
+      configFile('plant-2'),
+      configFile('plant-3'),
+      configFile(bridge.node, bridge),
     ])
       members.push(spawnProgram(['run', '-c', file]));
     sensors = await mqtt.connectAsync(run.broker.url);

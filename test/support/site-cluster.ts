@@ -1,33 +1,17 @@
 /** Three nats-servers with the configuration of deploy/site: a cluster with TLS and accounts with least rights. */
 import { execFileSync } from 'node:child_process';
-import { readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { readFileSync } from 'node:fs';
 import { freePort } from './mosquitto.ts';
 import { type NatsServer, startNatsFile } from './nats.ts';
 
-/** A CA, and a certificate for 127.0.0.1 that servers use towards clients and each other. */
+/** The CA and the certificate of docs/site.md, for 127.0.0.1. */
 export function makeCertificates(dir: string): void {
-  const openssl = (...args: string[]) => execFileSync('openssl', args, { cwd: dir, stdio: 'ignore' });
-  const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
-  openssl(
-    'req',
-    '-x509',
-    ...key,
-    '-keyout',
-    'ca.key',
-    '-out',
-    'ca.pem',
-    '-subj',
-    '/CN=Test CA',
-    '-days',
-    '2',
-  );
-  openssl('req', ...key, '-keyout', 'server.key', '-out', 'server.csr', '-subj', '/CN=plant');
-  writeFileSync(join(dir, 'san'), 'subjectAltName=IP:127.0.0.1\nextendedKeyUsage=serverAuth,clientAuth\n');
-  openssl(
-    ...['x509', '-req', '-in', 'server.csr', '-CA', 'ca.pem', '-CAkey', 'ca.key', '-CAcreateserial'],
-    ...['-out', 'server.pem', '-days', '2', '-extfile', 'san'],
-  );
+  const [, commands = ''] =
+    /^```sh\n(openssl [\s\S]*?)^```/m.exec(readFileSync('docs/site.md', 'utf8')) ?? [];
+  execFileSync('sh', ['-ec', commands.replaceAll(/10\.0\.0\.\d/g, '127.0.0.1')], {
+    cwd: dir,
+    stdio: 'ignore',
+  });
 }
 
 /** @param dir holds the certificates */
