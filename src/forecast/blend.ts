@@ -52,13 +52,15 @@ export class Blend {
   private adapter: Adapter | null;
   private covariates: () => Covariates | null;
   private readonly young: Young;
+  private readonly scratch: Scratch;
 
   constructor(
     private readonly features: Features,
-    private readonly parts: BlendParts,
+    parts: BlendParts,
   ) {
     const { scratch, memory = new ArrayBlock(), network, coverage, intervalMs } = parts;
     const { season, experts: past } = features;
+    this.scratch = scratch;
     this.covariates = parts.covariates;
     this.track = new Track(features.leads, {
       scratch: scratch.track,
@@ -74,7 +76,7 @@ export class Blend {
   }
 
   private makeAdapter(memory?: ArrayBlock): Adapter {
-    return new Adapter(this.parts.scratch.adapter, memory, this.covariates());
+    return new Adapter(this.scratch.adapter, memory, this.covariates());
   }
 
   /** Replaces the covariates. Everything else that is learnt stays. */
@@ -125,14 +127,14 @@ export class Blend {
     out: Float64Array,
   ): boolean {
     const { features } = this;
-    const { quantiles } = this.parts.scratch;
+    const { quantiles } = this.scratch;
     const network = raw !== null && networkQuantiles(features, raw, offset, quantiles[GRU]);
     const heard = rawOwn !== null && !this.muted;
-    const own = heard && networkQuantiles(features, rawOwn, offset, this.parts.scratch.own);
+    const own = heard && networkQuantiles(features, rawOwn, offset, this.scratch.own);
     this.hasNetwork = network;
     this.hasOwn = own;
     const recurs =
-      simpleQuantiles(features, this.parts.scratch.sorted, quantiles) &&
+      simpleQuantiles(features, this.scratch.sorted, quantiles) &&
       features.steps >= SEASON_AFTER * features.leads;
     this.adapter?.answer(network ? quantiles[GRU] : null, features, observed, quantiles[ADAPTER]);
     const candidates = quantiles.map((one, c) =>
@@ -140,10 +142,10 @@ export class Blend {
     );
     // A function of its own for each stream would stay in memory.
     const finish = (mixed: Float64Array): void => {
-      this.young.mix(features, mixed, this.parts.scratch.young);
+      this.young.mix(features, mixed, this.scratch.young);
       this.track.states.leaveGap(mixed, features.experts.history);
     };
-    this.track.combine(candidates, limit, out, finish, own ? this.parts.scratch.own : null);
+    this.track.combine(candidates, limit, out, finish, own ? this.scratch.own : null);
     return network && (!heard || own);
   }
 
@@ -165,7 +167,7 @@ export class Blend {
    * another stream makes a forecast.
    */
   provenance(): Provenance {
-    const { quantiles, own } = this.parts.scratch;
+    const { quantiles, own } = this.scratch;
     const { adapter, track } = this;
     const used = new Set<string>();
     for (let k = 0; k < this.features.leads && this.hasNetwork; k++) {
@@ -182,7 +184,7 @@ export class Blend {
 
   /** Tells similar streams what this one has learnt; after it has been restored. */
   tell(): void {
-    this.young.tell(this.features, this.parts.scratch.young);
+    this.young.tell(this.features, this.scratch.young);
   }
 
   /** The stream has another unit: its values are `factor` times the former ones. */
