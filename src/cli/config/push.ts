@@ -22,7 +22,14 @@ import {
   targetOf,
 } from './content.ts';
 import type { SignerFlags } from './key-file.ts';
-import { addOperatorFolder, addSigner, level, type OperatorFlags, operatorFolder } from './operator.ts';
+import {
+  addOperatorFolder,
+  addSigner,
+  level,
+  type OperatorFlags,
+  operatorFolder,
+  type Target,
+} from './operator.ts';
 import type { Delivery, PushIo, PushResult } from './push-run.ts';
 import type { AbortLimit, Rate } from './rollout.ts';
 import { LiveTable, tableLines, terminal } from './table.ts';
@@ -106,6 +113,27 @@ none applies it.`,
     });
 }
 
+/**
+ * @param signedFor target of the push in `--signed`; null: there is none
+ * @throws GatecastError USAGE if the options do not fit together
+ */
+function checkedTarget(flags: Flags, signedFor: Target | null, content: PushContent): Target {
+  const { to, fleet, config, patch, canary, rate, nodes, model, modelUrl } = flags;
+  const usage = (text: string, hint?: string) => new GatecastError('USAGE', text, { hint });
+  if (signedFor !== null && [to, fleet, config, patch].some((one) => one !== undefined))
+    throw usage(
+      '--signed already contains the target and the content: leave out --to, --fleet, --config and --patch',
+    );
+  const target = signedFor ?? targetOf(flags);
+  if (target.kind === 'node' && [canary, rate?.gateways, nodes].some((one) => one !== undefined))
+    throw usage('--canary, --nodes and a --rate of gateways need --fleet');
+  if (model === undefined && (modelUrl !== undefined || rate?.bytesPerSecond !== undefined))
+    throw usage('--model-url and a --rate of bytes need --model');
+  if (signedFor === null && Object.keys(content).length === 0 && model === undefined)
+    throw usage('nothing to push', 'name --config FILE, --patch FILE, --model PATH or --signed FILE');
+  return target;
+}
+
 /** Signs and sends a push; resumes one if `content` is null. Throws `AlreadyReported` unless all gateways have applied it. */
 export async function follow(flags: Flags, command: Command, content: PushContent | null): Promise<void> {
   const folder = operatorFolder(flags);
@@ -139,29 +167,7 @@ export async function follow(flags: Flags, command: Command, content: PushConten
     makeOperatorFolder(folder);
     if (content === null) return resume(typeof flags.resume === 'string' ? flags.resume : null, folder, io);
     const signed = flags.signed === undefined ? null : readSigned(flags.signed, flags.base);
-    if (
-      signed !== null &&
-      [flags.to, flags.fleet, flags.config, flags.patch].some((one) => one !== undefined)
-    )
-      throw new GatecastError(
-        'USAGE',
-        '--signed already contains the target and the content: leave out --to, --fleet, --config and --patch',
-      );
-    const target = signed?.target ?? targetOf(flags);
-    if (
-      target.kind === 'node' &&
-      (flags.canary !== undefined || flags.rate?.gateways !== undefined || flags.nodes !== undefined)
-    )
-      throw new GatecastError('USAGE', '--canary, --nodes and a --rate of gateways need --fleet');
-    if (
-      flags.model === undefined &&
-      (flags.modelUrl !== undefined || flags.rate?.bytesPerSecond !== undefined)
-    )
-      throw new GatecastError('USAGE', '--model-url and a --rate of bytes need --model');
-    if (signed === null && Object.keys(content).length === 0 && flags.model === undefined)
-      throw new GatecastError('USAGE', 'nothing to push', {
-        hint: 'name --config FILE, --patch FILE, --model PATH or --signed FILE',
-      });
+    const target = checkedTarget(flags, signed?.target ?? null, content);
     const model = flags.model === undefined ? null : await readPushedModel(flags.model);
     const { base, wait: waitMs, abortAfter } = flags;
     const delivery: Delivery = {
