@@ -2,7 +2,17 @@
  * Opens the SQLite file: pragmas, integrity check, migrations, quarantine of a damaged file. The one importer of
  * better-sqlite3.
  */
-import { closeSync, constants, existsSync, openSync, readSync, renameSync, rmSync, statSync } from 'node:fs';
+import {
+  accessSync,
+  closeSync,
+  constants,
+  existsSync,
+  openSync,
+  readSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { dirname } from 'node:path';
 import Sqlite from 'better-sqlite3';
 import { GatecastError } from '../errors.ts';
@@ -83,7 +93,11 @@ export function holdFile(path: string): (() => void) | null {
  * process holds on it.
  */
 function makePrivate(path: string): void {
-  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`]) keepPrivate(file);
+  for (const file of [path, `${path}-wal`, `${path}-shm`, `${path}-journal`]) {
+    keepPrivate(file);
+    // SQLite would say only that it cannot open the database, and not which file belongs to another user.
+    unlessAbsent(() => accessSync(file, constants.R_OK));
+  }
   const { O_CREAT, O_EXCL, O_RDWR } = constants;
   if (!existsSync(path)) closeSync(openPrivate(path, O_CREAT | O_EXCL | O_RDWR));
 }

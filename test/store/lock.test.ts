@@ -1,5 +1,5 @@
-import { spawn } from 'node:child_process';
-import { readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { spawn, spawnSync } from 'node:child_process';
+import { chownSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { expect, it } from 'vitest';
 import { lockDataDir } from '../../src/store/lock.ts';
@@ -7,6 +7,8 @@ import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
 
 const temp = tempDirs();
+/** Runs the text that follows. */
+const MODULE = ['--import', 'tsx', '--input-type=module', '-e'];
 
 it('refuses a second holder and names the first one', () => {
   const dir = join(temp(), 'made');
@@ -54,6 +56,24 @@ it('is taken again when its file is removed or replaced, unless another agent wa
   expect(readFileSync(pidFile, 'utf8')).toBe('1\n');
 });
 
+const isRoot = process.getuid?.() === 0;
+
+it.runIf(isRoot)('names the file that belongs to another user', () => {
+  const dir = temp();
+  const file = join(dir, 'agent.lock');
+  writeFileSync(file, '', { mode: 0o600 });
+  chownSync(file, 65_534, 65_534);
+  const code = `
+    import { lockDataDir } from './src/store/lock.ts';
+    try { lockDataDir(${JSON.stringify(dir)}); } catch ({ message }) { console.log(message); }
+  `;
+  // Root without its privileges.
+  const none = ['--inh-caps=-all', '--bounding-set=-all'];
+  const child = spawnSync('setpriv', [...none, process.execPath, ...MODULE, code], { encoding: 'utf8' });
+  expect(child.stdout).toContain('permission denied');
+  expect(child.stdout).toContain(file);
+});
+
 it('ends with its process: kill -9 releases it, although the pid file remains', async () => {
   const dir = temp();
   const code = `
@@ -66,14 +86,7 @@ it('ends with its process: kill -9 releases it, although the pid file remains', 
     }, 10);
     setInterval(() => {}, 1000);
   `;
-  const child = spawn(process.execPath, [
-    '--expose-gc',
-    '--import',
-    'tsx',
-    '--input-type=module',
-    '-e',
-    code,
-  ]);
+  const child = spawn(process.execPath, ['--expose-gc', ...MODULE, code]);
   let output = '';
   child.stdout.on('data', (data) => {
     output += data;
