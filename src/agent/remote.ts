@@ -23,7 +23,7 @@ import type { Alerts, Condition } from './alerts.ts';
 import type { Counts } from './drops.ts';
 import type { Link } from './link.ts';
 import type { AgentModels } from './model.ts';
-import type { Context, Part } from './part.ts';
+import type { Context, NewConnection, Part } from './part.ts';
 import type { AgentStreams } from './streams.ts';
 import type { TuningPart } from './tuning.ts';
 
@@ -51,6 +51,11 @@ type ActiveStream = Pick<StreamView, 'spec' | 'intervalMs' | 'lastObservedMs'>;
 const MB = 1024 * 1024;
 /** A slow start, with the backlog of the broker, may take this long until the first forecast of a restored stream, ms. */
 const RESTORED_MS = 30_000;
+/**
+ * For so long after a connection the session that the broker had kept may deliver a push again: one that it has sent as a retained message
+ * before, or whose acknowledgement was lost, ms.
+ */
+const COPIES_MS = 60_000;
 
 export class AgentRemote implements Part {
   readonly name = 'remote config';
@@ -72,6 +77,9 @@ export class AgentRemote implements Part {
   /** Topics of pushes that a rule reads, too, and the filters for which this was computed. */
   private covered: ReadonlySet<string> = new Set();
   private coveredBy: readonly string[] = [];
+
+  /** Monotonic time of the last connection with a session that the broker had kept, ms. */
+  private resumedMs = Number.NEGATIVE_INFINITY;
 
   constructor(private readonly parts: AgentRemoteParts) {
     const { session, clock, log, topics, send, configure, restart } = parts;
@@ -151,7 +159,8 @@ export class AgentRemote implements Part {
     if (layer === undefined) return this.receiveChunk(topic, payload, acknowledge);
     // Not after it is processed, so that a push that crashes the agent is seldom redelivered; `push-lifecycle.ts` counts the crashes.
     acknowledge?.();
-    this.remote.receive(layer, payload, retained, this.mayComeTwice(topic));
+    const mayRepeat = retained || this.parts.clock.monotonic() - this.resumedMs < COPIES_MS;
+    this.remote.receive(layer, payload, mayRepeat, this.mayComeTwice(topic));
     return true;
   }
 
@@ -180,7 +189,8 @@ export class AgentRemote implements Part {
     this.forecasts.delete(stream);
   }
 
-  connected(): void {
+  connected({ resumed }: NewConnection): void {
+    if (resumed) this.resumedMs = this.parts.clock.monotonic();
     this.remote.report();
   }
 

@@ -76,7 +76,7 @@ export class Admission {
     if (message.bytes === 0) return this.removal(layer);
     const digest = sha256(payload);
     // repeated by the broker, or already delivered on the topic of the node
-    if ((message.retained || layer !== 'node') && life.isHandled(layer, digest)) return { type: 'repeated' };
+    if ((message.mayRepeat || layer !== 'node') && life.isHandled(layer, digest)) return { type: 'repeated' };
     const turnAway = (refusal: Refusal, waits: Times | null = null): Admitted => ({
       type: 'refused',
       layer,

@@ -9,7 +9,8 @@ export interface QueuedMessage {
   readonly payload: Uint8Array;
   /** Length of the message. */
   readonly bytes: number;
-  readonly retained: boolean;
+  /** Whether it may be a copy of a push that was handled: it is retained, or of a session that the broker had kept. */
+  readonly mayRepeat: boolean;
 }
 
 const MAX_MESSAGES = 256;
@@ -31,11 +32,11 @@ export class PushQueue {
   }
 
   /** @param nowMs monotonic; omitted if the broker delivers each message once */
-  add(layer: LayerName, payload: Uint8Array, retained: boolean, nowMs?: number): void {
+  add(layer: LayerName, payload: Uint8Array, mayRepeat: boolean, nowMs?: number): void {
     if (nowMs !== undefined && this.isSecondCopy(layer, payload, nowMs)) return;
     // If the message is too large, only its length is needed.
     const kept = Uint8Array.from(payload.length > MAX_PUSH_BYTES ? [] : payload);
-    this.messages.push({ layer, payload: kept, bytes: payload.length, retained });
+    this.messages.push({ layer, payload: kept, bytes: payload.length, mayRepeat });
     this.bytes += kept.length;
     while (this.messages.length > MAX_MESSAGES || this.bytes > MAX_BYTES) {
       this.bytes -= this.messages.shift()?.payload.length ?? 0;

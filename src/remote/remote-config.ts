@@ -158,9 +158,9 @@ export class RemoteConfig {
   }
 
   /** Queues a message of a desired topic. @param twice the broker may deliver each message twice */
-  receive(layer: LayerName, payload: Uint8Array, retained: boolean, twice = false): void {
+  receive(layer: LayerName, payload: Uint8Array, mayRepeat: boolean, twice = false): void {
     if (this.stopped) return;
-    this.queue.add(layer, payload, retained, twice ? this.parts.clock.monotonic() : undefined);
+    this.queue.add(layer, payload, mayRepeat, twice ? this.parts.clock.monotonic() : undefined);
     this.work();
   }
 
@@ -407,7 +407,7 @@ export class RemoteConfig {
       for (const [layer, { message, times }] of this.untimely) {
         if (checkTimes(times, clock.now()) !== null) continue;
         this.untimely.delete(layer);
-        this.receive(layer, message.payload, message.retained);
+        this.receive(layer, message.payload, message.mayRepeat);
       }
     this.wait.watch(this.working === null);
     if (this.trial === null || this.working !== null) return;
