@@ -70,13 +70,6 @@ describe('holdoutLosses', () => {
     expect(mean(losses!.seasonal)).toBeGreaterThan(0.5);
   });
 
-  it('scores a direction the shorter way round: one that turns steadily is forecast better than by the naive', async () => {
-    const settings = { ...FILE_SETTINGS, aggregate: 'circular-mean' as const };
-    const turning = { ...series('a', (t) => (2 * t + rng.normal()) % 360), settings };
-    const [losses] = await holdoutLosses([turning], fixed(0.5, 0.1), fixed(0.5, 0.1));
-    expect(mean(losses!.candidate)).toBeLessThan(0.8);
-  });
-
   it('scores published forecasts: a network that is off by three scales has little effect', async () => {
     const [losses] = await holdoutLosses([noisy('a')], fixed(3, 0.3), fixed(0, 0.3));
     expect(mean(losses!.champion)).toBeLessThan(0.95);
