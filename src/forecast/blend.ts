@@ -145,7 +145,8 @@ export class Blend {
       this.young.mix(features, mixed, this.scratch.young);
       this.track.states.leaveGap(mixed, features.experts.history);
     };
-    this.track.combine(candidates, limit, out, finish, own ? this.scratch.own : null);
+    const ownForecast = own ? this.scratch.own : null;
+    this.track.combine(candidates, limit, out, finish, ownForecast, features.gapAge);
     return network && (!heard || own);
   }
 

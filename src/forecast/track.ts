@@ -295,7 +295,7 @@ export class Track {
     const leads = Math.min(this.leads, past.weekLag);
     const moved = Math.abs(past.history.at(0) - past.history.at(past.weekLag));
     for (let k = 0; k < leads; k++) {
-      const error = this.scratch.knots.interpolate(this.state, KNOT, 1, k);
+      const error = this.meanError(k);
       this.week.mix(k, past.history.at(past.weekLag - 1 - k), error, moved, out);
     }
   }
@@ -440,6 +440,7 @@ export class Track {
    * @param out [leads, 9]
    * @param finish modifies the result before it is limited
    * @param own forecast of the gateway's own network, [leads, 9]; null if there is none
+   * @param age buckets since the last reading
    */
   combine(
     candidates: readonly (Float64Array | null)[],
@@ -447,6 +448,7 @@ export class Track {
     out: Float64Array,
     finish?: (out: Float64Array) => void,
     own: Float64Array | null = null,
+    age = 0,
   ): void {
     const { atKnots, weights } = this.scratch;
     this.worth.weigh(candidates, atKnots, weights, this.known, this.situations.hasJumped);
@@ -461,9 +463,9 @@ export class Track {
         const share = this.ownShare.atLead(k);
         for (let i = k * Q; i < (k + 1) * Q; i++) out[i] += share * (own[i] - out[i]);
       }
-      const wider = this.widening.atLead(k);
+      const wider = this.widening.atLead(k) + this.sinceReading(k, age);
       const median = out[k * Q + MEDIAN];
-      const usual = NARROW * this.scratch.knots.interpolate(this.state, KNOT, 1, k);
+      const usual = NARROW * this.meanError(k);
       const lower = this.factorsOf(median, median - out[k * Q], usual);
       const upper = this.factorsOf(median, out[k * Q + Q - 1] - median, usual) + 1;
       const logLow = this.scratch.knots.interpolate(this.state, KNOT, lower, k) + wider;
@@ -491,6 +493,19 @@ export class Track {
       this.pending.write(j, this.step, rows, j * ROW);
     }
     this.step++;
+  }
+
+  /** Mean error at lead k + 1. */
+  private meanError(k: number): number {
+    return this.scratch.knots.interpolate(this.state, KNOT, 1, k);
+  }
+
+  /** Logarithm by which the interval of lead k + 1 is wider in a gap: the bucket is that many steps further from the last reading. */
+  private sinceReading(k: number, age: number): number {
+    if (age === 0) return 0;
+    const error = this.meanError(k);
+    const atReading = this.meanError(Math.min(this.leads - 1, k + age));
+    return error > 0 && atReading > error ? Math.log(atReading / error) : 0;
   }
 
   /**

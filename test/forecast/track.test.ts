@@ -52,6 +52,33 @@ function save(track: Track): Uint8Array {
   return writer.finish();
 }
 
+describe('a forecast in a gap', () => {
+  it('is as wide as that of the last reading was for the same buckets', () => {
+    const noise = normal(4);
+    const track = new Track(LEADS);
+    const out = new Float64Array(LEADS * Q);
+    const width = (k: number): number => out[k * Q + Q - 1]! - out[k * Q]!;
+    let value = 0;
+    let said: Said = [];
+    for (let t = 0; t < 600; t++) {
+      value += noise();
+      track.observe(value, true);
+      // A random walk: the error grows with the root of the lead.
+      said = all(Float64Array.from(out, (_, i) => value + Math.sqrt(1 + Math.floor(i / Q)) * Z[i % Q]!));
+      track.combine(said, free, out);
+    }
+    const [first, , , fourth] = [0, 1, 2, 3].map(width) as [number, number, number, number];
+    track.observe(Number.NaN, false);
+    track.combine(said, free, out, undefined, null, 3);
+    expect(width(0)).toBeGreaterThan(1.7 * first);
+    expect(width(0) / fourth).toBeGreaterThan(0.8);
+    expect(width(0) / fourth).toBeLessThan(1.25);
+    // In a longer gap, no lead is wider than the longest.
+    track.combine(said, free, out, undefined, null, 3 * LEADS);
+    expect(width(LEADS - 1)).toBeLessThan(1.25 * width(0));
+  });
+});
+
 describe('a lead of a whole season', () => {
   /** One naive is right, the other is off by 5 but for lead 12, where both say the same; nobody else speaks. */
   const better = (good: number, bad: number): Said => {
