@@ -5,6 +5,7 @@
 import type { Router } from '../ingest/router.ts';
 import type { DiscoveredStream, StreamSource } from '../ingest/rule.ts';
 import type { StreamSpec } from '../series/spec.ts';
+import type { SqliteStore } from '../store/sqlite-store.ts';
 import { type MetaStore, StoredValue } from '../system/stored-value.ts';
 
 const MARGIN_MS = 3_600_000;
@@ -21,6 +22,8 @@ type Row = readonly [
 
 /** Instead of the name of a stream that the config no longer reads. */
 const FORMER = '';
+/** Instead of a source: several have the name. */
+const SEVERAL = '';
 /** Most streams to remember that the config no longer reads. */
 const MOST_FORMER = 1000;
 
@@ -33,6 +36,11 @@ const isRow = (row: unknown): row is Row =>
   (row[2] === null || typeof row[2] === 'string') &&
   typeof row[3] === 'number' &&
   (row[5] === undefined || typeof row[5] === 'string');
+
+/** Of the present, or the last one. */
+const nameIn = ([, , , , name, formerName = name]: Row): string | undefined => formerName;
+
+type StreamNames = Pick<Router, 'adopt' | 'nameOf'>;
 
 export interface KnownStream {
   readonly spec: StreamSpec;
@@ -53,9 +61,11 @@ export class KnownStreams {
   gone: readonly string[] = [];
   /** Names that the last `restore` gave to a renamed stream, and that may have stored states and samples of another source. */
   taken: ReadonlySet<string> = new Set();
+  /** Former names of the streams that the last `restore` renamed with their stored data, by their new ones. */
+  renamed: ReadonlyMap<string, string> = new Map();
   private readonly list: StoredValue<readonly Row[]>;
 
-  constructor(store: MetaStore) {
+  constructor(private readonly store: MetaStore & Partial<Pick<SqliteStore, 'rename'>>) {
     const read = (rows: unknown): Row[] => (Array.isArray(rows) ? rows.filter(isRow) : []);
     // `readMissed` merges: only the router knows which streams of both lists are the same.
     this.list = new StoredValue<readonly Row[]>(store, 'agent.streams', read, (_stored, own) => own);
@@ -76,10 +86,11 @@ export class KnownStreams {
   }
 
   /**
-   * Keeps only streams that the config still reads, according to `router`; the others are removed from the list. A renamed stream is a new
-   * one: the samples before `nowMs` are of whatever had the name, unless it gets its former name back.
+   * Keeps only streams that the config still reads, according to `router`; the others are removed from the list. A renamed stream keeps its
+   * stored data. Where another source has or had one of the names, it is a new one: the samples before `nowMs` are of whatever had the name,
+   * unless it gets its former name back.
    */
-  restore(router: Pick<Router, 'adopt'>, nowMs = 0): KnownStream[] {
+  restore(router: StreamNames, nowMs = 0): KnownStream[] {
     const rows = this.isRestored ? [...this.rows.values()] : this.list.read();
     this.isRestored = true;
     return this.adopt(rows, router, nowMs);
@@ -89,7 +100,7 @@ export class KnownStreams {
    * Reads a list that could not be read before, and adds the streams that were found meanwhile.
    * @returns the streams of the list; null if it still cannot be read
    */
-  readMissed(router: Pick<Router, 'adopt' | 'forget'>, nowMs: number): KnownStream[] | null {
+  readMissed(router: StreamNames & Pick<Router, 'forget'>, nowMs: number): KnownStream[] | null {
     const stored = this.list.read();
     if (this.isUnread) return null;
     const sources = new Set(stored.map(sourceOf));
@@ -101,21 +112,29 @@ export class KnownStreams {
     return this.adopt([...stored, ...found], router, nowMs).filter(({ spec }) => !foundNames.has(spec.name));
   }
 
-  private adopt(rows: readonly Row[], router: Pick<Router, 'adopt'>, nowMs: number): KnownStream[] {
+  private adopt(rows: readonly Row[], router: StreamNames, nowMs: number): KnownStream[] {
+    const all = rows.map((row) => {
+      const [topic, field, , , name] = row;
+      return { row, found: name === FORMER ? null : router.adopt({ topic, field }) };
+    });
+    this.renamed = this.rename(all, router);
+    const formerNames = new Set(this.renamed.values());
+    const read = new Set(all.flatMap(({ row, found }) => (found === null ? [] : sourceOf(row))));
     const streams: KnownStream[] = [];
     const taken = new Set<string>();
     this.rows.clear();
-    for (const row of rows) {
+    for (const { row, found } of all) {
       const [topic, field, unit, sinceMs, name, formerName = name] = row;
-      const found = name === FORMER ? null : router.adopt({ topic, field });
       if ((found?.spec.name ?? FORMER) !== name) this.changed = true;
       if (found === null) {
-        if (formerName !== undefined) this.setAside(row, formerName);
+        // A source that the config reads has its data under the new name, see `rename`.
+        const isRenamed = name !== FORMER && read.has(sourceOf(row));
+        if (formerName !== undefined && !isRenamed) this.setAside(row, formerName);
         continue;
       }
       const spec = { ...found.spec, unit: found.spec.unit ?? unit };
       let firstMs = sinceMs;
-      if (name !== undefined && name !== spec.name) {
+      if (name !== undefined && name !== spec.name && !formerNames.has(name)) {
         const ownMs = this.formerMs(spec.name, found.source);
         if (ownMs === null) taken.add(spec.name);
         firstMs = ownMs ?? nowMs;
@@ -130,6 +149,47 @@ export class KnownStreams {
       name === FORMER || this.rows.has(name) ? [] : [name],
     );
     return streams;
+  }
+
+  /**
+   * Renames streams in the store, unless another source has, had or gets the former or the new name.
+   * @returns the former names, by the new ones
+   */
+  private rename(
+    all: readonly { readonly row: Row; readonly found: DiscoveredStream | null }[],
+    router: StreamNames,
+  ): ReadonlyMap<string, string> {
+    const names = new Map<string, string>();
+    for (const { row, found } of all) {
+      const from = row[4] ?? FORMER;
+      if (found !== null && from !== FORMER && from !== found.spec.name) names.set(from, found.spec.name);
+    }
+    // A list that could not be read must not be replaced.
+    if (names.size === 0 || this.isUnread || this.store.rename === undefined) return new Map();
+    const rows = [...this.former.values(), ...all.map(({ row }) => row)];
+    const owners = new Map<string, string>();
+    for (const row of rows)
+      for (const name of [nameIn(row), router.nameOf({ topic: row[0], field: row[1] })]) {
+        const source = sourceOf(row);
+        if (name != null) owners.set(name, (owners.get(name) ?? source) === source ? source : SEVERAL);
+      }
+    for (const [from, to] of names)
+      if (owners.get(from) === SEVERAL || owners.get(to) === SEVERAL) names.delete(from);
+    if (names.size === 0) return new Map();
+    const renamed = this.store.rename(names, this.list.key, (done) => {
+      // The former name stays behind the new one: if the agent is killed now, the next start removes what was published under it.
+      const both = (row: Row): Row[] => {
+        const to = done.has(row[4] ?? FORMER) ? names.get(row[4] ?? FORMER) : undefined;
+        return to === undefined ? [row] : [[row[0], row[1], row[2], row[3], to], row];
+      };
+      return JSON.stringify(rows.flatMap(both));
+    });
+    return new Map([...renamed].map((from) => [names.get(from) ?? from, from]));
+  }
+
+  /** Sources of the streams. */
+  sources(): StreamSource[] {
+    return [...this.rows.values()].map(([topic, field]) => ({ topic, field }));
   }
 
   /**

@@ -54,6 +54,8 @@ export class AgentStreams implements Part {
   /** Router of the config before a push on probation; null: there is none. */
   private routerBefore: Router | null = null;
   private readFilters: readonly string[] | null = null;
+  /** Names that the router before has for streams of the running config; null: not known yet. */
+  private namesBefore: ReadonlySet<string> | null = null;
   /** Data about a stream from earlier runs. */
   readonly former: FormerStreams;
   /** Drops counted by earlier routers. */
@@ -114,7 +116,13 @@ export class AgentStreams implements Part {
     if (before === null) return routed;
     const { samples, rejects, discovered, requests, rest } = routed;
     const read = new Set(samples.map(({ stream }) => stream));
-    const others = before.samples.filter(({ stream }) => !this.known.has(stream) && !read.has(stream));
+    this.namesBefore ??= new Set(
+      this.known.sources().flatMap((source) => this.routerBefore?.nameOf(source) ?? []),
+    );
+    const isRenamed = (name: string) => this.namesBefore?.has(name) === true && !this.known.isFormer(name);
+    const others = before.samples.filter(
+      ({ stream }) => !this.known.has(stream) && !read.has(stream) && !isRenamed(stream),
+    );
     return { samples: [...samples, ...others], rejects, discovered, requests, rest: rest ?? before.rest };
   }
 
@@ -146,6 +154,7 @@ export class AgentStreams implements Part {
     // A bridge sends its readings to the site, which knows only the streams of the running config.
     this.routerBefore = this.parts.config().site === undefined ? router : null;
     this.readFilters = null;
+    this.namesBefore = null;
   }
 
   /** Messages and values refused since the start, by reason; a reload keeps the counts. */
@@ -182,6 +191,7 @@ export class AgentStreams implements Part {
     const startedMs = clock.monotonic();
     this.engine.showProvenance(this.parts.config().publish.provenance);
     const known = this.known.restore(this.router, clock.now());
+    this.reportRenamed();
     for (const name of this.known.taken) this.store.dropSnapshots(name);
     if (this.known.isUnread)
       this.log.warn('the streams of earlier runs are unknown until the database is read');
@@ -202,6 +212,20 @@ export class AgentStreams implements Part {
     else this.log.info('streams are restored after the start', { streams: this.size, waiting, ms });
   }
 
+  /** On the page, with its stored anomalies. */
+  private show({ name, unit, device }: StreamSpec): void {
+    this.board.announce(name, unit, device);
+    for (const anomaly of this.store.anomaliesOf(name, 0, Number.MAX_SAFE_INTEGER, MAX_ANOMALIES))
+      this.board.mark(name, anomaly);
+  }
+
+  private reportRenamed(): void {
+    const [first] = this.known.renamed;
+    if (first === undefined) return;
+    const { size: streams } = this.known.renamed;
+    this.log.info('streams renamed with their history', { streams, first: `${first[1]} -> ${first[0]}` });
+  }
+
   /** Whether the list of streams of earlier runs could not be read. */
   get isListUnread(): boolean {
     return this.known.isUnread;
@@ -214,6 +238,7 @@ export class AgentStreams implements Part {
     const before = this.specs();
     const missed = this.known.readMissed(this.router, this.parts.clock.now());
     if (missed === null) return;
+    this.reportRenamed();
     for (const name of this.known.taken) this.store.dropSnapshots(name);
     for (const { name } of before) {
       if (this.known.has(name)) this.checkpoints.add(name, 'new', 0);
@@ -383,27 +408,38 @@ export class AgentStreams implements Part {
     let before: ReadonlyMap<string, StreamSpec> = new Map();
     let kept: readonly KnownStream[] = [];
     let taken: ReadonlySet<string> = new Set();
+    let renamed: ReadonlyMap<string, string> = new Map();
+    const waiting = new Set<string>();
     return {
       apply: () => {
         before = new Map(this.specs().map((spec) => [spec.name, spec]));
         kept = this.known.restore(router, this.parts.clock.now());
-        ({ taken } = this.known);
+        ({ taken, renamed } = this.known);
+        this.reportRenamed();
+        for (const [name, formerName] of renamed) if (this.late.has(formerName)) waiting.add(name);
         this.droppedBefore = sumCounts(this.droppedBefore, this.router.dropped());
         this.readBefore(this.routerBefore ?? (onTrial ? this.router : null));
         this.router = router;
         this.engine.showProvenance(next.publish.provenance);
         const names = new Set(kept.map(({ spec }) => spec.name));
+        const formerNames = new Set(renamed.values());
         for (const name of before.keys()) {
-          if (!names.has(name)) this.leave(name);
+          // `settle` takes the state of a renamed stream from the engine.
+          if (!names.has(name)) this.leave(name, formerNames.has(name));
           else if (taken.has(name)) this.drop(name);
         }
       },
       settle: async () => {
-        const formerOf = (name: string) => (taken.has(name) ? undefined : before.get(name));
+        const formerOf = (name: string) =>
+          taken.has(name) ? undefined : before.get(renamed.get(name) ?? name);
         const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, formerOf(spec.name)));
         for (const stream of changed) {
-          if (this.late.has(stream.spec.name)) this.late.put(stream);
-          else await this.changeOrStartAnew(stream, formerOf(stream.spec.name));
+          const { name } = stream.spec;
+          const formerName = renamed.get(name);
+          if (formerName !== undefined) this.show(stream.spec);
+          if (this.late.has(name) || waiting.has(name)) this.late.put(stream);
+          else await this.changeOrStartAnew(stream, formerOf(name));
+          if (formerName !== undefined) this.engine.remove(formerName);
         }
         await this.restoreOrStartAnew(this.late.takeLinked(this.specs()));
         this.endLateRestore();
@@ -436,7 +472,8 @@ export class AgentStreams implements Part {
   }
 
   private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
-    const snapshot = this.engine.snapshot(spec.name);
+    const state = this.engine.snapshot(before?.name ?? spec.name);
+    const snapshot = state && { ...state, stream: spec.name };
     if (before !== undefined && snapshot !== null && stateSettings(before) === stateSettings(spec)) {
       // The open bucket is restored from the samples, as after a restart.
       if (this.store.saveSnapshots([snapshot])) return this.takeUp([], [{ spec, firstMs }]);
@@ -485,14 +522,14 @@ export class AgentStreams implements Part {
   }
 
   /** Removes the stream from everything that forecasts. */
-  private leave(stream: string): void {
-    this.drop(stream);
+  private leave(stream: string, staysInEngine = false): void {
+    this.drop(stream, staysInEngine);
     this.router.forget(stream);
     this.known.remove(stream);
   }
 
-  private drop(stream: string): void {
-    this.engine.remove(stream);
+  private drop(stream: string, staysInEngine = false): void {
+    if (!staysInEngine) this.engine.remove(stream);
     this.late.delete(stream);
     this.checkpoints.remove(stream);
     this.board.forget(stream);

@@ -8,7 +8,7 @@ import { BoundedCache } from './bounded-cache.ts';
 import type { DecodeSink } from './decoder.ts';
 import { plainPayload } from './encoding.ts';
 import { Message } from './message.ts';
-import { identifiedField, plainField } from './naming.ts';
+import { identifiedField, plainField, streamName } from './naming.ts';
 import { OtherAgents } from './other-agents.ts';
 import { isTopic } from './pattern.ts';
 import { excerpt, type Reject, type RejectReason } from './rejects.ts';
@@ -107,11 +107,20 @@ export class Router {
   /** Restores a stream of an earlier run; null if the config no longer reads it, or the limit of streams is reached. */
   adopt(source: StreamSource): DiscoveredStream | null {
     if (!isTopic(source.topic)) return null;
-    const { rules } = this.routes.of(source.topic);
-    const owner = rules.find(({ decoder }) => decoder.selects(plainField(source.field)));
+    const owner = this.ownerOf(source.topic, source.field);
     if (owner === undefined) return null;
     const admission = this.streams.admit(owner, source, null);
     return admission.kind === 'new' ? admission.stream : null;
+  }
+
+  /** The name of the stream that has this source, whether it exists or not; null if the config does not read it. */
+  nameOf({ topic, field }: StreamSource): string | null {
+    const owner = isTopic(topic) ? this.ownerOf(topic, field) : undefined;
+    return owner === undefined ? null : streamName(owner.rule, topic, owner.taken, field);
+  }
+
+  private ownerOf(topic: string, field: string): RouteRule | undefined {
+    return this.routes.of(topic).rules.find(({ decoder }) => decoder.selects(plainField(field)));
   }
 
   /** Removes a stream. It is discovered again if it still sends. */

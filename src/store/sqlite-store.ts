@@ -336,6 +336,33 @@ export class SqliteStore implements Store {
     });
   }
 
+  /**
+   * Gives streams other names, with all their stored data, and stores a value in the same transaction.
+   * @param names the new names, by the former ones; a stream whose new name has data already is left out
+   * @param key of the value
+   * @param value made from the former names of the renamed streams
+   * @returns these names; none while the database cannot be written
+   */
+  rename(
+    names: ReadonlyMap<string, string>,
+    key: string,
+    value: (renamed: ReadonlySet<string>) => string,
+  ): ReadonlySet<string> {
+    const renamed = new Set<string>();
+    // The waiting rows and the journal have the former names.
+    if (!this.settle() || !this.loaded) return renamed;
+    const done = this.connection.run((db) => {
+      const update = db.prepare('UPDATE OR IGNORE stream SET name = ? WHERE name = ?');
+      db.transaction(() => {
+        // A second attempt finds nothing to rename if the first one's commit was wrongly reported as failed: so its names are kept.
+        for (const [from, to] of names) if (update.run(to, from).changes > 0) renamed.add(from);
+        if (renamed.size > 0) db.prepare(UPSERT_META).run(key, value(renamed));
+      })();
+    });
+    this.ids = [];
+    return done ? renamed : new Set();
+  }
+
   /** @returns false while the database cannot be written */
   dropSnapshots(stream: string): boolean {
     return this.connection.run((db) => {

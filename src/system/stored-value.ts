@@ -20,7 +20,7 @@ export class StoredValue<T> {
    */
   constructor(
     private readonly store: MetaStore,
-    private readonly key: string,
+    readonly key: string,
     private readonly readFrom: (json: unknown) => T,
     private readonly merge: (stored: T, own: T) => T,
   ) {}

@@ -22,6 +22,7 @@ const stream = (name: string, unit: string | null = null): DiscoveredStream => (
 /** Reads every topic but those of `gone`; knows no units. */
 const router = (gone: readonly string[] = []) => ({
   adopt: ({ topic }: StreamSource) => (gone.includes(topic) ? null : stream(topic.slice(2))),
+  nameOf: () => null,
 });
 
 describe('KnownStreams', () => {
@@ -58,6 +59,7 @@ describe('KnownStreams', () => {
     const renaming = {
       adopt: ({ topic }: StreamSource) =>
         topic === 't/a' ? null : stream(topic === 't/b' ? 'other' : topic.slice(2)),
+      nameOf: () => null,
     };
     expect(second.restore(renaming).map(({ spec }) => spec.name)).toEqual(['other', 'c']);
     expect(second.gone).toEqual(['a', 'b']);

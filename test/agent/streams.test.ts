@@ -215,6 +215,113 @@ test.each(['', ', at a restart'])(
   },
 );
 
+const RENAMED = configOf({ name: 'new-{place}' });
+const FORMER = configOf();
+
+test('a renamed stream goes on under its new name, and under its former one again', async () => {
+  const lines: unknown[][] = [];
+  const log = { ...silentLogger, info: (...line: unknown[]) => lines.push(line) };
+  const agent = await open(tempFolder(), FORMER, START, log);
+  await agent.speak(['a', 'b'], 100);
+  agent.store.anomaly('a', { timeMs: START, observed: 1, score: 5 });
+  const before = agent.seen('a');
+  const rebuilt = vi.spyOn(agent.store, 'dropSnapshots');
+  expect(await agent.reconfigure(RENAMED)).toEqual({ changed: ['new-a', 'new-b'], removed: ['a', 'b'] });
+  expect(lines).toContainEqual(['streams renamed with their history', { streams: 2, first: 'a -> new-a' }]);
+  expect(agent.seen('new-a')).toBe(before);
+  expect(rebuilt).not.toHaveBeenCalled();
+  expect(agent.seen('a')).toBeNull();
+  expect(agent.streams.board.streams().find(({ name }) => name === 'new-a')?.anomalies).toHaveLength(1);
+  const [forecast] = await agent.speak(['a', 'b'], 10);
+  expect(forecast).toMatchObject({ stream: 'new-a' });
+  expect(forecast?.seq).toBeGreaterThan(100);
+  expect(['a', 'new-a'].map(agent.count)).toEqual([0, 110]);
+  await agent.reconfigure(FORMER);
+  await agent.speak(['a', 'b'], 1);
+  expect(agent.seen('a')).toBeGreaterThan(105);
+  expect(['a', 'new-a'].map(agent.count)).toEqual([111, 0]);
+  expect(agent.streams.firstMs('a')).toBeLessThan(START);
+});
+
+test.each([
+  ['the same config', RENAMED, 'new-a', 'a'],
+  ['the former config', FORMER, 'a', 'new-a'],
+])(
+  'after a restart that renames streams and is killed, %s finds their history',
+  async (_, next, name, gone) => {
+    const dir = tempFolder();
+    const one = await open(dir);
+    await one.speak(['a', 'b'], 100);
+    one.close();
+    const two = await open(dir, RENAMED, one.clock.now());
+    expect(two.gone).toEqual(['a', 'b']);
+    expect(two.seen('new-a')).toBeGreaterThan(90);
+    two.store.close();
+    const three = await open(dir, next, one.clock.now());
+    expect(three.gone).toContain(gone);
+    expect(three.gone).not.toContain(name);
+    if (next === RENAMED) three.streams.beginTrial(FORMER);
+    await three.speak(['a', 'b'], 1);
+    expect(three.seen(name)).toBeGreaterThan(90);
+    expect([three.count(name), three.count(gone)]).toEqual([101, 0]);
+    three.close();
+    const four = await open(dir, FORMER, three.clock.now());
+    expect(four.count('a')).toBe(101);
+    expect(four.seen('a')).toBeGreaterThan(90);
+  },
+);
+
+test('a rollback gives renamed streams their former names, with the readings of the probation', async () => {
+  const agent = await open(tempFolder());
+  await agent.speak(['a'], 100);
+  await agent.reconfigure(RENAMED, true);
+  await agent.speak(['a'], 20);
+  expect(['a', 'new-a'].map(agent.count)).toEqual([0, 120]);
+  await agent.reconfigure(FORMER);
+  agent.streams.endTrial();
+  await agent.speak(['a'], 1);
+  expect(['a', 'new-a'].map(agent.count)).toEqual([121, 0]);
+  expect(agent.seen('a')).toBeGreaterThan(115);
+});
+
+test('streams that get one name begin anew, and a rollback separates their readings', async () => {
+  const agent = await open(tempFolder());
+  await agent.speak(['a', 'b'], 100);
+  await agent.reconfigure(configOf({ name: 'all' }), true);
+  await agent.speak(['a', 'b'], 20);
+  expect(agent.seen('all')).toBeLessThan(25);
+  await agent.reconfigure(FORMER);
+  agent.streams.endTrial();
+  await agent.speak(['a', 'b'], 1);
+  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  expect(['a', 'b'].map(agent.count)).toEqual([121, 121]);
+});
+
+test('a stream that waits for its restore can be renamed', async () => {
+  const agent = await open(tempFolder());
+  await agent.speak(['a'], 100);
+  await agent.reconfigure(configOf({ match: 'others/{place}' }));
+  await agent.reconfigure(FORMER);
+  await agent.speak(['a'], 1);
+  expect(agent.streams.late.has('a')).toBe(true);
+  await agent.reconfigure(RENAMED);
+  expect(agent.streams.late.has('new-a')).toBe(true);
+  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  expect(agent.seen('new-a')).toBeGreaterThan(95);
+  expect(agent.count('new-a')).toBe(101);
+});
+
+test('a renamed stream begins anew while the database cannot be written', async () => {
+  const agent = await open(tempFolder());
+  await agent.speak(['a'], 100);
+  vi.spyOn(agent.store, 'settle').mockReturnValue(false);
+  await agent.reconfigure(RENAMED);
+  expect(agent.streams.has('new-a')).toBe(true);
+  expect(agent.seen('new-a')).toBe(0);
+  await agent.speak(['a'], 5);
+  expect(['a', 'new-a'].map(agent.count)).toEqual([100, 5]);
+});
+
 test('a stream that returns keeps its readings if another, found with it, cannot be taken up', async () => {
   const agent = await open(tempFolder());
   await agent.speak(['a'], 100);

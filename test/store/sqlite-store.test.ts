@@ -68,6 +68,60 @@ it('reports a database that is empty although the store was in use', () => {
   expect(open(dir).kinds()).toEqual([]);
 });
 
+describe('renaming streams', () => {
+  const rename = (store: SqliteStore, names: Record<string, string>) => [
+    ...store.rename(new Map(Object.entries(names)), 'list', (done) => [...done].join()),
+  ];
+
+  it('moves stored, journalled and waiting data, at once and after a crash', () => {
+    const dir = temp();
+    const { store } = open(dir);
+    store.append(sample('a', 0));
+    store.settle();
+    store.append(sample('a', 1));
+    store.flush();
+    store.append(sample('a', 2));
+    store.mark('a', { fromMs: T0, toMs: T0 + 1, marks: 4 });
+    store.anomaly('a', { timeMs: T0, observed: 1, score: 5 });
+    store.setMeta('list', 'before');
+    const journal = readdirSync(dir).find((name) => name.endsWith('.journal')) ?? 'none';
+    const content = readFileSync(join(dir, journal));
+    expect(rename(store, { a: 'b' })).toEqual(['a']);
+    store.append(sample('b', 3));
+    const expectMoved = (one: SqliteStore) => {
+      expect([...one.samples('b', 0)].map(({ value, mark }) => [value, mark])).toEqual([
+        [0, 4],
+        [1, 0],
+        [2, 0],
+        [3, 0],
+      ]);
+      expect(count(one, 'a')).toBe(0);
+      expect(one.anomaliesOf('b', 0, T0 + 1, 9).length).toBe(1);
+      expect(one.getMeta('list')).toBe('a');
+    };
+    expectMoved(store);
+    store.flush();
+    const copy = crashed(dir);
+    // The crash came before the journal of the former name was removed.
+    writeFileSync(join(copy, journal), content);
+    expectMoved(open(copy).store);
+  });
+
+  it('leaves out a stream whose new name has data, and one without data', () => {
+    const { store } = open(temp());
+    for (const name of ['a', 'b', 'c']) store.append(sample(name, 0));
+    store.reject('taken', 'absurd-time', T0);
+    expect(rename(store, { a: 'b', none: 'd' })).toEqual([]);
+    expect(store.getMeta('list')).toBeNull();
+    expect(rename(store, { a: 'taken', c: 'e' })).toEqual(['c']);
+    expect(['a', 'b', 'c', 'e'].map((name) => count(store, name))).toEqual([1, 1, 0, 1]);
+    // The former name is free: another stream does not get the data.
+    store.append(sample('c', 1));
+    store.settle();
+    expect([count(store, 'c'), count(store, 'e')]).toEqual([1, 1]);
+  });
+});
+
 describe('SqliteStore', () => {
   it('counts a sample that has no number or no time', () => {
     const { store } = open(temp());
