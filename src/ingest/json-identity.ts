@@ -16,7 +16,7 @@ const IDENTITY_KEYS =
 macaddress addr address eui deveui name devicename sensorname key tag label device dev sensor meter probe node zone room
 line phase circuit channel ch port slot idx index location position pos metric parameter param variable quantity point
 datapoint measurand register topic valuetype resourcename tagname pointname itemname property measurement
-asset machine equipment station thing hostname host`.split(/\s+/);
+asset machine equipment station thing hostname host tagpath path`.split(/\s+/);
 /** Members that identify only by a text; a number is a reading. */
 const TEXT_KEYS: ReadonlySet<string> = new Set(IDENTITY_KEYS.slice(IDENTITY_KEYS.indexOf('resourcename')));
 /** Members that name a thing, and sometimes tell its state. */
@@ -299,7 +299,7 @@ export function rowName(row: Tree, members: readonly string[]): string | null {
 const TAGS = ['labels', 'tags'] as const;
 const MAX_TAGS_LENGTH = 80;
 /** The last word of tags that describe a reading or a state. */
-const NO_TAG = /(?:quality|status|state|health|version|hash|mode|severity|reason|uptime)$/;
+const NO_TAG = /(?:quality|status|state|health|(?<!con)version|hash|mode|severity|reason|uptime)$/;
 
 /** The members of `tags` or `labels` in the readings of a batch: as in the line protocol, all together name a series. */
 function tagsOf(rows: readonly unknown[]): readonly string[] {
@@ -356,6 +356,12 @@ export function mixedRows(rows: readonly unknown[], timeKey: string, members: re
   }
   return [];
 }
+
+/** Members whose integers number devices or records. */
+const NUMBERING = /^(?:_?id|uid|unit|address|addr|register)$/;
+
+/** Whether integers of this key may number the rows of a batch, or devices. */
+export const numbersRows = (key: string): boolean => NUMBERING.test(simple(key));
 
 /** What is computed once for each row, because a row may have very many members. */
 export class KnownRows {

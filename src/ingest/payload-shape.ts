@@ -12,6 +12,7 @@ import {
   isKindOfReading,
   mixingKeys,
   namedElements,
+  numbersRows,
   pairName,
   rowName,
 } from './json-identity.ts';
@@ -68,8 +69,8 @@ export class PayloadShape {
   readonly rowBatches = new Set<string>();
   /** The last key of the path of each batch. */
   readonly batchKeys = new Map<string, string>();
-  /** Texts of the members of such readings, by key: values seen, and whether one was seen again. */
-  readonly batchLabels = new Map<string, { readonly values: Set<string>; repeated: boolean }>();
+  /** Texts of the members of such readings, and integers under `id`, by key: values seen, and whether one was seen again. */
+  readonly batchLabels = new Map<string, { readonly values: Map<string, string>; repeated: boolean }>();
   /** The members that tell devices of one batch apart. */
   readonly mixing = new Set<string>();
   /** By batch, the values by which the decoder names its readings. */
@@ -186,14 +187,18 @@ export class PayloadShape {
           if (isKindOfReading(key) || key.includes('.') || typeof row[key] === 'number')
             this.note(this.mixing, key);
       for (const [key, value] of textsOf(row)) {
-        const text = key === timeKey || typeof value !== 'string' ? null : identityOf(value);
+        const isNumbering = numbersRows(key) && /^\d+$/.test(identityOf(value) ?? '');
+        const text =
+          key === timeKey || !(isNumbering || typeof value === 'string') ? null : identityOf(value);
         if (text === null) continue;
+        const time = JSON.stringify(row[timeKey]);
         const known = this.batchLabels.get(key);
         if (known === undefined) {
           if (this.batchLabels.size < MAX_MEMBERS)
-            this.batchLabels.set(key, { values: new Set([text]), repeated: false });
-        } else if (known.values.has(text)) known.repeated = true;
-        else if (known.values.size < MAX_VALUES) known.values.add(text);
+            this.batchLabels.set(key, { values: new Map([[text, time]]), repeated: false });
+          // the number of a record may be sent again, with its time
+        } else if (known.values.has(text)) known.repeated ||= !isNumbering || known.values.get(text) !== time;
+        else if (known.values.size < MAX_VALUES) known.values.set(text, time);
       }
     }
   }

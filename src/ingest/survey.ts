@@ -39,8 +39,8 @@ const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic, in lower case without separators. Add a word here to extend it. */
 const DEVICE_MEMBERS: ReadonlySet<string> = new Set(
   `model brand id uid mac addr address serial serialno serialnumber sn name device deviceid dev sensor sensorid node nodeid topic
-slave channel eui deveui probe meter imei imsi sender ga groupaddress destination room zone location place geraet gerät raum ort
-datenpunkt tagname`.split(/\s+/),
+slave channel circuit eui deveui probe meter imei imsi sender ga groupaddress destination room zone location place geraet gerät raum
+ort datenpunkt tagname tagpath path`.split(/\s+/),
 );
 /** Last words of such members: `sensor_id`, `NodeID`, `Device Name`. */
 const DEVICE_ENDINGS: ReadonlySet<string> = new Set('id name eui mac address serial'.split(' '));
@@ -81,10 +81,11 @@ const ABOUT_DEVICE = /^(?:\w*dev(?:ice)?\w*|\w*sensor\w*|node|source|meta(?:data
 /**
  * @param path joined by dots
  * @param beside the members of the payload. Beside a `sender`, which may be a gateway, `from` is the device (Meshtastic); alone, it may
- * be the start of a range, or a former state.
+ * be the start of a range, or a former state. A `unit` beside a `register` is the number of a device in Modbus.
  */
 export function isDeviceMember(path: string, beside: Pick<ReadonlySet<string>, 'has'> = NONE): boolean {
   if (TAGS.test(path) || (path === 'from' && beside.has('sender'))) return true;
+  if (path === 'unit') return beside.has('register');
   const keys = path.split('.');
   const key = keys.pop() ?? '';
   const words = key.replaceAll(/([a-z\d])([A-Z])/g, '$1 $2').split(/[^\p{L}\d]+/u);
@@ -178,6 +179,8 @@ export class Survey {
   /** @param retained a retained message, whose arrival time means nothing */
   hear(topic: string, sent: Uint8Array, arrivalMs: number, retained: boolean): void {
     if (!isTopic(topic) || topic.startsWith('$') || this.announcements.hear(topic, sent)) return;
+    // attributes of Homie: `homie/dev/$stats/freeheap`
+    if (topic.includes('/$')) return;
     const plain = topic.startsWith(SPARKPLUG_PREFIX) ? sent : plainPayload(sent, MAX_PLAIN_BYTES);
     const payload = 'reason' in plain ? sent : plain;
     if ('reason' in plain && this.unread.size < MAX_UNREAD) this.unread.set(topic, plain.detail);

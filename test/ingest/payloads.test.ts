@@ -714,6 +714,14 @@ describe('names of the readings of a batch', () => {
       },
     ],
     [
+      'a tag that ends like a version, and the path of a tag',
+      [
+        { path: 'A/T1', tags: { conversion: 'x', version: '3' }, timestamp: t, v: 20 },
+        { path: 'A/T2', tags: { conversion: 'y', version: '3' }, timestamp: t, v: 5 },
+      ],
+      { 'A/T1-conversion=x.v': 20, 'A/T2-conversion=y.v': 5 },
+    ],
+    [
       'the number of a thing (OPC UA)',
       [
         { DataSetWriterId: 1, SequenceNumber: 7, Timestamp: t, Payload: { T: 20 } },

@@ -65,6 +65,7 @@ const BATTERY =
 const QUANTITIES: readonly Known[] = [
   known(PRICE, gauge(null)),
   known(/\b(?:power ?factor|pf|cos ?phi|factor)\b/, gauge(null, -1, 1), true),
+  known(/\bpower ?factor\b/, gauge(null)),
   known(/\bapparent ?power\b/, flow('VA')),
   known(/\breactive ?power\b/, signedFlow('var')),
   known(/\b(?:soil moisture|moisture|soil humidity)\b/, PERCENT, true),
@@ -140,7 +141,7 @@ const wordList = (text: string): ReadonlySet<string> => new Set(text.trim().spli
  */
 const HOUSEKEEPING_ENDINGS = wordList(`
   link quality, linkquality, lqi, rssi, rssi dbm, snr, lsnr, signal, signal strength, tx power, wifi, wi fi, wifi strength, wifistrength
-  uptime, uptime sec, heap, free heap, heap frag, max alloc, free mem, freemem, free memory, freememory, vcc, voltage mv, load avg, loadavg
+  uptime, uptime sec, uptime seconds, spreading factor, heap, free heap, heap frag, max alloc, free mem, freemem, free memory, freememory, vcc, voltage mv, load avg, loadavg
   seq, sequence, sequence num, sequence number, packet id, packetid, packet count, packetcount, message id, messageid, message type
   f cnt, fcnt, f port, fport, dr, mqtt count, mqttcount, boot count, bootcount, alarm cnt, outage count
   reboot, reboots, restart, restarts, reset, resets, reconnect, reconnects, failure, failures, error, errors, error code, alarm
@@ -156,7 +157,7 @@ const PART_NUMBER = /\w+part ?number$/;
 
 /** Whole names: KNX data point types, quality codes, Modbus addresses, and states of a gateway. */
 const CODES = wordList(`
-  available, reachable, producing, valid, is valid, qos, retain, btn, priority, dpt, qc, quality code, qualitycode, quality codes, qualitycodes
+  available, reachable, producing, valid, is valid, qos, retain, btn, priority, dpt, qc, qx, long, quality code, qualitycode, quality codes, qualitycodes
   slave, slave id, slaveid, slave addr, slaveaddr, slave address, slaveaddress, unit id, unitid, function code, functioncode
   register, register addr, registeraddr, register address, registeraddress, register type, registertype
 `);
@@ -172,7 +173,7 @@ const SETTING_QUANTITY = wordList('power, current, soc, temperature, temp, volta
 const CHARGE = wordList('charge, charging, discharge, discharging');
 /** Anywhere in the name. */
 const SETTING_WORDS = wordList(`
-  limit, target, setpoint, set point, operating time, work time, worktime, sag, sags, swell, swells
+  limit, target, setpoint, set point, color temp, update frequency, operating time, work time, worktime, sag, sags, swell, swells
 `);
 
 /** Whether one of the lists has the last one, two or three words. */
@@ -210,7 +211,7 @@ const SUFFIXES: readonly (readonly [RegExp, string])[] = [
   [/(?:power|watt|leistung)\w*(?: \w+)* w$/, 'W'],
   [/ kva$/, 'kVA'],
   [/ va$/, 'VA'],
-  [/ var$/, 'var'],
+  [/\w var$/, 'var'],
   [/(?:volt|battery|batt|supply)\w*(?: l?\d)? v$/, 'V'],
   [/ mv$/, 'mV'],
   [/(?:current|amp)\w*(?: l?\d)? a$/, 'A'],
@@ -372,6 +373,6 @@ export function isHousekeeping(name: string): boolean {
     RADIO_COUNTER.test(last) ||
     isSetting(words) ||
     /\bstate\.(?:desired|delta)\./.test(name) ||
-    /^(?:update|wifi|diagnostics)$/.test(before)
+    /^(?:update|wifi|diagnostics|errors|tx info|lora|data rate|lo ra modulation info)$/.test(before)
   );
 }

@@ -430,12 +430,12 @@ function isDistinct(name: string, claim: Claim, topics: readonly HeardTopic[]): 
   return new Set(named).size === topics.length;
 }
 
-/** Whether a member is a small number that several gateways may give to different devices, such as the address of a device in Modbus. */
+/** Whether a member is a small number that several gateways may give to different devices, or an address in Modbus. */
 const isSmallNumber = (member: string, topics: readonly HeardTopic[]): boolean =>
   topics.length > 1 &&
   topics.every(({ shape: { labels, batchLabels } }) =>
-    [...(labels.get(member) ?? batchLabels.get(member)?.values ?? [member])].every((text) =>
-      /^\d{1,4}$/.test(text),
+    [...(labels.get(member) ?? batchLabels.get(member)?.values.keys() ?? [member])].every((text) =>
+      (/(?:address|addr|register)$/i.test(member) ? /^\d{1,6}$/ : /^\d{1,4}$/).test(text),
     ),
   );
 
@@ -845,6 +845,10 @@ function measured(
   if (total) return counter(unit);
   if (claim?.family.listedOnly === true && announced === null) return 'out';
   if (range.isClock || isHousekeeping(subject) || isQualityCode(subject, range)) return 'out';
+  const beside = (key: string): boolean => heard.fields.has(name.replace(/[^.]*$/, key));
+  // the frequency of a radio, and the type of a value of OPC UA
+  if (/(?:^|\.)frequency$/.test(name) && (beside('rssi') || beside('snr'))) return 'out';
+  if (/\.Type$/.test(name) && beside('Body')) return 'out';
   // sequence number and number of records of Advantech modules, beside `t` and `q`
   if (/^[sc]$/.test(name) && ['s', 'q', 'c'].every((key) => heard.fields.has(key))) return 'out';
   const quantity = quantityOf(subject, range, unit);

@@ -17,6 +17,8 @@ describe('devices of one topic', () => {
     [{ from: 2130636288, sender: '!7e' }, { from: 2130636999, sender: '!7e' }, '{/from}/{field}'],
     [{ data: { mac: 'A4:C1:38:01' } }, { data: { mac: 'A4:C1:38:02' } }, '{/data/mac}/{field}'],
     [{ room: 'kitchen' }, { room: 'bath' }, '{topic}/{/room}/{field}'],
+    [{ dev: 'temp', circuit: '28AB' }, { dev: 'temp', circuit: '28CD' }, '{/circuit}/{field}'],
+    [{ tagPath: 'A/T1' }, { tagPath: 'A/T2' }, '{/tagPath}/{field}'],
     [{ ga: '1/2/3', dpt: '9.001' }, { ga: '1/2/4', dpt: '9.001' }, '{topic}/{/ga}/{field}'],
   ])('are told apart by %j', (a, b, name) => {
     const { config, streams, rejects } = suggested(two(a, b));
@@ -102,6 +104,7 @@ describe('quantities of one topic', () => {
   it.each([
     [{ slave: 1, register: 'flow' }, { slave: 1, register: 'level' }, '{topic}/{/register}/{field}'],
     [{ type: 'temp' }, { type: 'hum' }, '{topic}/{/type}/{field}'],
+    [{ unit: 1, register: 30001 }, { unit: 2, register: 30001 }, '{/unit}/{field}'],
   ])('are told apart by %j beside a value', (a, b, name) => {
     const { config, streams } = suggested((at) => [
       ['plant/modbus', { ...a, value: 20 + at }],
@@ -113,6 +116,43 @@ describe('quantities of one topic', () => {
 });
 
 describe('readings of a topic', () => {
+  it('of a batch are told apart by an integer that comes again at another time, not by the number of a record', () => {
+    const batch = (ids: readonly number[], nowMs: number) =>
+      ids.map((id) => ({ id, time: nowMs - id * 10, v: id }));
+    const { config } = suggested((at, nowMs) => [
+      ['s/devices', batch([1, 2], nowMs)],
+      [
+        's/records/all',
+        [at, at + 1].map((id) => ({ id: 100 + id, time: new Date(1_790_000_000_000 + id * 60_000), v: id })),
+      ],
+    ]);
+    const names = config.streams.map(({ match, name }) => [match, name]);
+    expect(names).toEqual([
+      ['s/devices', '{/id}/{field}'],
+      ['s/records/all', undefined],
+    ]);
+  });
+
+  it('are no settings, codes of errors, types of OPC UA or members of a radio', () => {
+    const { streams } = suggested((at) => [
+      [
+        's/a',
+        {
+          t: 20 + at,
+          color_temp_startup: 370,
+          update_frequency: 10,
+          uptime_seconds: 5,
+          errors: { t2: 2014 },
+          txInfo: { frequency: 868_100_000, lora: { bandwidth: 125_000 } },
+          Temp: { Type: 11, Body: 21 + at },
+          hotspots: [{ name: 'h', rssi: -100, frequency: 904.1, long: 2.2 }],
+        },
+      ],
+      ['homie/x/$stats/freeheap', String(20_000 + at)],
+    ]);
+    expect(Object.keys(streams).sort()).toEqual(['s/a/Temp.Body', 's/a/t']);
+  });
+
   it('and a list of former ones have different names', () => {
     const { streams, rejects } = suggested((at, nowMs) => [
       ['s/a', { temp: 22 + at, history: [{ ts: nowMs - 10_000, temp: 20 + at }] }],
@@ -209,6 +249,8 @@ describe('readings of a topic', () => {
     ['Dc_P', 'W'],
     ['HomeBat_P', 'W'],
     ['current_month', '-'],
+    ['power_factor_a', '-'],
+    ['var', '-'],
   ])('have the unit of %s: %s', (field, unit) => {
     const { streams } = suggested((at) => [['s/a', { [field]: 20 - at }]]);
     expect(streams[`s/a/${field}`]?.split(' ')[0]).toBe(unit);
