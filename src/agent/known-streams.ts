@@ -187,11 +187,6 @@ export class KnownStreams {
     return new Map([...renamed].map((from) => [names.get(from) ?? from, from]));
   }
 
-  /** Sources of the streams. */
-  sources(): StreamSource[] {
-    return [...this.rows.values()].map(([topic, field]) => ({ topic, field }));
-  }
-
   /**
    * @param firstMs time of its first reading
    * @returns since when it has stored samples, ms; null if the config did not read it before
@@ -199,16 +194,17 @@ export class KnownStreams {
   add({ spec, source: { topic, field } }: DiscoveredStream, firstMs: number): number | null {
     const formerMs = this.formerMs(spec.name, { topic, field });
     // While the interval is learnt, earlier readings may follow; but none of another source.
-    const newMs = this.isFormer(spec.name) ? firstMs : firstMs - MARGIN_MS;
+    const newMs = this.former.has(spec.name) ? firstMs : firstMs - MARGIN_MS;
     this.former.delete(spec.name);
     this.rows.set(spec.name, [topic, field, spec.unit, formerMs ?? newMs, spec.name]);
     this.changed = true;
     return formerMs;
   }
 
-  /** Whether a stream had this name that the config no longer reads. */
-  isFormer(name: string): boolean {
-    return this.former.has(name);
+  /** The source of a stream that had this name and that the config no longer reads; null: there is none. */
+  formerSource(name: string): StreamSource | null {
+    const row = this.former.get(name);
+    return row === undefined ? null : { topic: row[0], field: row[1] };
   }
 
   /** Since when a source that had the name before has stored samples, ms; null if it had not, or if another one had the name since. */

@@ -106,7 +106,7 @@ export interface ConfigureOptions {
   readonly dryRun?: boolean;
   /** Test a changed broker or credential on a second connection. Default: unless it is a dry run. */
   readonly connect?: boolean;
-  /** The config may be rolled back: the streams that it no longer reads are stored until `AgentStreams.endTrial`. */
+  /** The config may be rolled back: the readings of streams that it no longer reads are stored until `AgentStreams.endTrial`. */
   readonly onTrial?: boolean;
 }
 

@@ -54,8 +54,6 @@ export class AgentStreams implements Part {
   /** Router of the config before a push on probation; null: there is none. */
   private routerBefore: Router | null = null;
   private readFilters: readonly string[] | null = null;
-  /** Names that the router before has for streams of the running config; null: not known yet. */
-  private namesBefore: ReadonlySet<string> | null = null;
   /** Data about a stream from earlier runs. */
   readonly former: FormerStreams;
   /** Drops counted by earlier routers. */
@@ -100,9 +98,15 @@ export class AgentStreams implements Part {
   /** Applies the rules to a message; refusals are logged, rate-limited for each reason. */
   message(...[topic, ...message]: Parameters<Router['message']>): Routed {
     const before = this.routerBefore?.message(topic, ...message) ?? null;
+    // No other readings: they may be of a renamed stream, or of another than the running config finds under the name.
+    const former = before?.samples.filter(({ stream }) => this.known.formerSource(stream) !== null) ?? [];
     // Not counted as read by no rule.
-    if (before !== null && before.samples.length > 0 && this.router.rulesOf(topic).length === 0)
-      return { ...NOTHING, samples: before.samples, rest: before.rest };
+    if (
+      before !== null &&
+      this.routerBefore?.rulesOf(topic).length !== 0 &&
+      this.router.rulesOf(topic).length === 0
+    )
+      return { ...NOTHING, samples: former, requests: before.requests, rest: before.rest };
     const routed = this.router.message(topic, ...message);
     for (const { reason, detail } of routed.rejects)
       this.warnings.say(reason, (omitted) =>
@@ -116,14 +120,14 @@ export class AgentStreams implements Part {
     if (before === null) return routed;
     const { samples, rejects, discovered, requests, rest } = routed;
     const read = new Set(samples.map(({ stream }) => stream));
-    this.namesBefore ??= new Set(
-      this.known.sources().flatMap((source) => this.routerBefore?.nameOf(source) ?? []),
-    );
-    const isRenamed = (name: string) => this.namesBefore?.has(name) === true && !this.known.isFormer(name);
-    const others = before.samples.filter(
-      ({ stream }) => !this.known.has(stream) && !read.has(stream) && !isRenamed(stream),
-    );
-    return { samples: [...samples, ...others], rejects, discovered, requests, rest: rest ?? before.rest };
+    const others = former.filter(({ stream }) => !read.has(stream));
+    return {
+      samples: [...samples, ...others],
+      rejects,
+      discovered,
+      requests: requests.length > 0 ? requests : before.requests,
+      rest: rest ?? before.rest,
+    };
   }
 
   /** MQTT filters of the running config, and during a probation also of the config before. */
@@ -135,7 +139,7 @@ export class AgentStreams implements Part {
     return this.readFilters;
   }
 
-  /** A pushed config is on probation: what only `config` reads is stored, so that a rollback misses no reading. */
+  /** A pushed config is on probation: the readings of streams that only `config` reads are stored, so that a rollback misses none. */
   beginTrial(config: Config): void {
     this.readBefore(createRouter(config));
   }
@@ -146,15 +150,15 @@ export class AgentStreams implements Part {
 
   /** What becomes of a reading that only the config before a push on probation reads; null: it is of another stream. */
   outcomeBefore(sample: Sample): SampleOutcome | null {
-    if (this.routerBefore === null || this.known.has(sample.stream)) return null;
-    return refusal(sample, ANY_VALUE, null) ?? 'accepted';
+    const source = this.known.formerSource(sample.stream);
+    if (this.routerBefore === null || source === null) return null;
+    return refusal(sample, this.routerBefore.specOf(source) ?? ANY_VALUE, null) ?? 'accepted';
   }
 
   private readBefore(router: Router | null): void {
     // A bridge sends its readings to the site, which knows only the streams of the running config.
     this.routerBefore = this.parts.config().site === undefined ? router : null;
     this.readFilters = null;
-    this.namesBefore = null;
   }
 
   /** Messages and values refused since the start, by reason; a reload keeps the counts. */
@@ -344,7 +348,7 @@ export class AgentStreams implements Part {
       const anew: NewStream[] = [];
       for (const stream of found) {
         const { spec } = stream;
-        const hadOther = this.known.isFormer(spec.name);
+        const hadOther = this.known.formerSource(spec.name) !== null;
         const firstMs = this.known.add(stream, stream.firstMs);
         if (firstMs === null) {
           anew.push(stream);

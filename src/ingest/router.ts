@@ -4,6 +4,7 @@
  * for any number of topics and fields.
  */
 import type { Reading, Sample } from '../series/sample.ts';
+import type { StreamSpec } from '../series/spec.ts';
 import { BoundedCache } from './bounded-cache.ts';
 import type { DecodeSink } from './decoder.ts';
 import { plainPayload } from './encoding.ts';
@@ -22,7 +23,7 @@ import {
   type StreamSource,
 } from './rule.ts';
 import { SPARKPLUG_PREFIX, splitSparkplug } from './sparkplug-payload.ts';
-import { Streams } from './streams.ts';
+import { discovered, Streams } from './streams.ts';
 
 export interface OutgoingRequest {
   readonly topic: string;
@@ -117,6 +118,13 @@ export class Router {
   nameOf({ topic, field }: StreamSource): string | null {
     const owner = isTopic(topic) ? this.ownerOf(topic, field) : undefined;
     return owner === undefined ? null : streamName(owner.rule, topic, owner.taken, field);
+  }
+
+  /** As `nameOf`: the stream's settings. */
+  specOf(source: StreamSource): StreamSpec | null {
+    const owner = isTopic(source.topic) ? this.ownerOf(source.topic, source.field) : undefined;
+    const name = this.nameOf(source);
+    return owner === undefined || name === null ? null : discovered(owner, name, source, null).spec;
   }
 
   private ownerOf(topic: string, field: string): RouteRule | undefined {

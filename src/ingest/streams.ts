@@ -59,7 +59,7 @@ function selectorOf({ payload, decoder }: IngestRule, field: string): FieldSelec
 }
 
 /** The configured unit overrides the sent one. */
-function discovered(
+export function discovered(
   { rule, number, taken }: RouteRule,
   name: string,
   source: StreamSource,

@@ -446,8 +446,8 @@ export class RemoteConfig {
     // The next start rolls back.
     if (stopping) return;
     if (errors.length > 0 || restart.length > 0) return host.restart('a remote config is rolled back');
-    life.rolledBack();
     host.trialEnded();
+    life.rolledBack();
     life.runs(target.hash);
     this.wait.tidy();
     this.report();

@@ -7,6 +7,7 @@ import { Engine } from '../../src/forecast/engine.ts';
 import { type Logger, silentLogger } from '../../src/log.ts';
 import { openDatabase } from '../../src/store/database.ts';
 import { DATABASE_FILE } from '../../src/store/sqlite-store.ts';
+import { sparkplug } from '../ingest/sparkplug-messages.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 import { fakeModel } from '../support/fake-model.ts';
 import { openStore, tempFolder } from '../support/stores.ts';
@@ -38,13 +39,14 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
   await streams.start();
   const { gone } = streams;
   /** One reading a second of each place. */
-  const speak = async (places: readonly string[], seconds: number) => {
+  const speak = async (places: readonly string[], seconds: number, text?: string) => {
     let last: Awaited<ReturnType<Engine['tick']>> = [];
     for (let i = 0; i < seconds; i++) {
       const atMs = clock.now();
       for (const place of places) {
-        const payload = Buffer.from(String(20 + Math.sin((atMs - START) / 5000)));
-        const { samples, discovered } = streams.message(`sensors/${place}`, payload, atMs);
+        const payload = Buffer.from(text ?? String(20 + Math.sin((atMs - START) / 5000)));
+        const topic = place.includes('/') ? place : `sensors/${place}`;
+        const { samples, discovered } = streams.message(topic, payload, atMs);
         if (discovered.length > 0)
           await streams.discovered(discovered.map((found) => ({ ...found, firstMs: atMs })));
         for (const reading of samples) {
@@ -150,13 +152,14 @@ test.each(['', ', also one that the agent starts with'])(
     }
     expect(agent.streams.filters()).toContain('sensors/+');
     await agent.speak(['a', 'b', 'new'], 20);
+    await agent.speak(['a'], 1, 'unavailable');
     expect(agent.streams.specs().map(({ name }) => name)).toEqual(['b']);
     expect(agent.streams.dropped()).toEqual({});
     await agent.reconfigure(configOf());
     await agent.speak(['a', 'b'], 1);
     agent.streams.endTrial();
     while (agent.streams.late.size > 0) await agent.streams.restoreSome();
-    expect(['a', 'b', 'new'].map(agent.count)).toEqual([121, 121, 20]);
+    expect(['a', 'b', 'new'].map(agent.count)).toEqual([121, 121, 0]);
     expect(agent.seen('a')).toBeGreaterThan(115);
     await agent.reconfigure(narrow, true);
     agent.streams.endTrial();
@@ -165,6 +168,39 @@ test.each(['', ', also one that the agent starts with'])(
     expect(['a', 'b'].map(agent.count)).toEqual([121, 122]);
   },
 );
+
+test('readings of a source that is first heard during a probation are stored under no name but its own', async () => {
+  const agent = await open(tempFolder());
+  await agent.speak(['a'], 50);
+  await agent.reconfigure(configOf({ match: 'others/{place}' }), true);
+  await agent.speak(['y'], 30);
+  await agent.speak(['others/y'], 1);
+  expect(agent.count('y')).toBe(1);
+  await agent.reconfigure(FORMER);
+  await agent.reconfigure(RENAMED, true);
+  await agent.speak(['a', 'c'], 20);
+  expect(['c', 'new-c'].map(agent.count)).toEqual([0, 20]);
+  await agent.reconfigure(FORMER);
+  await agent.speak(['c'], 1);
+  expect(['c', 'new-c'].map(agent.count)).toEqual([21, 0]);
+});
+
+test('readings that only the config before a push reads are checked by its limits', async () => {
+  const agent = await open(tempFolder(), configOf({ limits: { min: 0, max: 50 } }));
+  await agent.speak(['a'], 50);
+  await agent.reconfigure(configOf({ match: 'others/{place}' }), true);
+  await agent.speak(['a'], 1, '-127');
+  await agent.speak(['a'], 1, '19');
+  expect(agent.count('a')).toBe(51);
+});
+
+test('the births of a node that only the config before a push reads are requested', async () => {
+  const agent = await open(tempFolder());
+  agent.streams.beginTrial(configOf({ match: 'spBv1.0/plant/+/{place}/pump', payload: 'sparkplug' }));
+  const data = sparkplug([{ alias: 1, float: 21.5, time: START }], 2);
+  const { requests } = agent.streams.message('spBv1.0/plant/DDATA/edge/pump', data, START);
+  expect(requests.map(({ topic }) => topic)).toEqual(['spBv1.0/plant/NCMD/edge']);
+});
 
 test('a stream that returns under its name does not take the readings of a source that had it since', async () => {
   const agent = await open(tempFolder());

@@ -328,7 +328,9 @@ describe('codes of remote config', () => {
     await gateway.push(await push({ ...GOOD, probation: '10s' }));
     const good = gateway.runningHash;
     await gateway.pass(11_000);
+    expect(gateway.trialsEnded).toBe(1);
     await gateway.push(await push({ patch: { publish: { every: '3m' } }, version: 6, probation: '10s' }));
+    expect(gateway.trialsEnded).toBe(1);
     const harmful = gateway.runningHash;
     gateway.vitals = { ...gateway.vitals, connected: false };
     await gateway.pass(5_000);
@@ -344,6 +346,7 @@ describe('codes of remote config', () => {
     });
     expect(gateway.reported.errors[0]?.text).toContain('connection');
     expect(gateway.runningHash).toBe(good);
+    expect(gateway.trialsEnded).toBe(2);
   });
 
   it.each([

@@ -102,6 +102,7 @@ export class Gateway {
   /** What the agent runs. */
   running: Config;
   restarts = 0;
+  trialsEnded = 0;
   /** Takes models; null: without a disk. */
   readonly intake: ModelIntake | null;
   readonly haves: (Have & { readonly name: string })[] = [];
@@ -196,7 +197,9 @@ export class Gateway {
         restoring: () => this.restoring,
         clockIsSet: () => this.clockIsSet,
         report: (reported, retain) => this.reports.push({ reported, retain }),
-        trialEnded: () => {},
+        trialEnded: () => {
+          this.trialsEnded += 1;
+        },
         judgeModel: (elapsedMs, lengthMs) => this.judgeModel(elapsedMs, lengthMs),
       },
     });
