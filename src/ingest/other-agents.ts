@@ -6,7 +6,7 @@ import type { Message } from './message.ts';
 
 /** `<base>/<node>/`, which a bridge may remove, and the kind of an output. */
 const OUTPUT =
-  /^(?:(.+?)\/)?(forecast|score|anomaly|alert|model|status|health|config|response|request)(?:\/|$)/;
+  /^(?:(.+?)\/)?(forecast|summary|score|anomaly|alerts?|model|status|health|config|response|request)(?:\/|$)/;
 /** A median as a plain number, recognised by its topic alone. */
 const PLAIN = /(?:^|\/)forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
 /**
@@ -18,6 +18,7 @@ const ECHO =
 /** Members in all messages of a kind. Other kinds are recognised only by their prefix. */
 const FORMS: Readonly<Record<string, readonly string[]>> = {
   forecast: ['stream', 'issued', 'origin', 'step_s'],
+  summary: ['state', 'origin', 'median', 'range', 'anomaly'],
   score: ['stream', 'by_lead'],
   anomaly: ['time', 'observed', 'p50', 'low', 'high'],
   status: ['state', 'session', 'since', 'version'],

@@ -81,6 +81,8 @@ const MAX_LOGGED_REFUSALS = 20;
 
 /** If the connection is closed within this time after a message was sent, that message may be the cause, ms. */
 const BLAME_MS = 2000;
+/** How long a message that is larger than all accepted ones stays suspected although it is not sent again, ms. */
+const SUSPICION_MS = 60_000;
 /** Bits of `weakWill`, in the order in which they are tried. */
 const AT_QOS_0 = 1;
 const NOT_RETAINED = 2;
@@ -148,8 +150,12 @@ export class Client {
   private unconfirmedSuspects = 0;
   /** Time of the last message at QoS 0 that was not confirmed, ms on the monotonic clock. */
   private unconfirmedAt = Number.NEGATIVE_INFINITY;
-  /** Topics of the messages that were in flight when the broker closed the connection. Messages are sent one by one until the cause is found. */
-  private readonly suspects = new Set<string>();
+  /**
+   * Topics of the messages that were in flight when the broker closed the connection, with their size in bytes. Messages are sent one by
+   * one until the cause is found.
+   */
+  private readonly suspects = new Map<string, number>();
+  private suspectedAt = 0;
   /** Size of the largest message that the broker has accepted, bytes. */
   private proven = 0;
   /** Until then every message at QoS 0 is confirmed by a ping, ms on the monotonic clock. */
@@ -506,7 +512,8 @@ export class Client {
       if (bytes > this.proven) this.learnLimit(bytes);
       if (bytes >= LEAST_LIMIT_BYTES) this.proven = Math.min(this.proven, bytes - 1);
       this.countSetAside(only.message, reason);
-    } else for (const { message } of underWay) this.suspects.add(message.topic);
+    } else for (const { message } of underWay) this.suspects.set(message.topic, sizeOf(message));
+    this.suspectedAt = this.parts.clock.monotonic();
   }
 
   /**
@@ -740,8 +747,12 @@ export class Client {
 
   private done({ key, message }: OutboxEntry, refusal: PublishRefusal | null): void {
     this.outbox.done(key);
-    this.suspects.delete(message.topic);
-    if (this.outbox.size === 0) this.suspects.clear();
+    // A smaller message of the topic, such as an empty one, proves nothing about a larger one that will come again.
+    const isExpired = this.parts.clock.monotonic() - this.suspectedAt > SUSPICION_MS;
+    const isSize = (bytes: number): boolean =>
+      bytes >= LEAST_LIMIT_BYTES && bytes > this.proven && !isExpired;
+    for (const [topic, bytes] of this.suspects)
+      if ((topic === message.topic || this.outbox.size === 0) && !isSize(bytes)) this.suspects.delete(topic);
     this.sent(message, refusal);
     this.pump();
   }

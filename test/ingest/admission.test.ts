@@ -62,6 +62,10 @@ describe("other agents' outputs", () => {
     ['ha/sensor/gatecast_gw1_streams/state', '7'],
     ['site/b/gw1/status', '{"state":"online","version":"0.1.0","since":"x","session":"y"}'],
     ['plant/gw1/health', '{"state":"ok","degraded":[],"streams":4,"dropped":{},"rss_mb":70}'],
+    [
+      'plant/gw1/summary/a/t',
+      '{"state":"online","origin":"x","median":{"next":1},"range":{"next":{"p10":0,"p90":2}},"anomaly":"OFF"}',
+    ],
     ['plant/gw1/score/a/t', '{"stream":"a/t","by_lead":[{"h":1,"mae":0.4}],"window":100}'],
     ['plant/gw1/anomaly/a', '{"time":"x","observed":5,"p50":1,"low":0,"high":2,"score":9}'],
   ])('are recognised by their form: %s', (topic, payload) => {
@@ -74,6 +78,7 @@ describe("other agents' outputs", () => {
     send(to, 'plant/gw1/forecast/a/t', forecast);
     expect(send(to, 'plant/gw1/model/base', '{"version":3}').samples).toEqual([]);
     expect(send(to, 'plant/gw1/alert/x', '{"severity":1}').samples).toEqual([]);
+    expect(send(to, 'plant/gw1/alerts', '{"count":0,"alerts":[]}').samples).toEqual([]);
     expect(send(to, 'plant/gw2/model/base', '{"version":3}').samples).toHaveLength(1);
     expect(send(to, 'plant/gw1/temperature', '5').samples).toHaveLength(1);
   });

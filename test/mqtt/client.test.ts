@@ -693,6 +693,23 @@ describe('Client and other brokers', () => {
     await waitFor('the connection', () => client.status().connected);
   });
 
+  it('sets a large message aside although a smaller one of its topic goes out before it on each connection', async () => {
+    const up = await broker('allow_anonymous true\nmax_packet_size 2000');
+    // As announcements to Home Assistant: withdrawn at each connection, and announced again when the outbox is empty.
+    const birth = () => [retained('g/n/f/a', '')];
+    const { client } = make(up.url, { version: '3.1.1' }, { birth });
+    client.start();
+    for (let connects = 1; connects <= 2; connects++) {
+      await waitFor(
+        'a connection',
+        () => client.status().connects === connects && client.status().outbox === 0,
+      );
+      client.publish(retained('g/n/f/a', 'x'.repeat(4000)));
+    }
+    await waitFor('the third connection', () => client.status().connects === 3);
+    expect(client.status().dropped).toEqual({ 'set-aside': 1 });
+  });
+
   it.each(['retain_available false', 'retain_available false\nmax_qos 0'])(
     'publishes without retain with a broker of MQTT 3.1.1 that closes on it and announces nothing: %j',
     async (setting) => {
