@@ -453,8 +453,22 @@ function clientOptions(
   };
 }
 
+const UNTRUSTED = "the broker's certificate is not signed by a trusted authority: set mqtt.ca";
+/** What to do about certificates, where the text of OpenSSL does not say it. */
+const CERTIFICATE_FAULTS: Readonly<Record<string, string>> = {
+  ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED:
+    'the broker requires a client certificate: set mqtt.cert and mqtt.key',
+  ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'the broker does not trust the authority of mqtt.cert',
+  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
+  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
+  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
+  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+};
+
 function describe(error: Error): ConnectionEnd {
   const code = codeOf(error);
+  const certificate = typeof code === 'string' ? CERTIFICATE_FAULTS[code] : undefined;
+  if (certificate !== undefined) return { kind: 'network', reason: `${certificate} (${code})` };
   const text =
     typeof code === 'string' && !error.message.includes(code) ? `${error.message} (${code})` : error.message;
   const reason = text === '' ? String(code ?? 'unknown error') : text;
