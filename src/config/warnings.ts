@@ -126,12 +126,17 @@ function sameNames(rules: readonly StreamConfig[]): Issue[] {
   const issues: Issue[] = [];
   for (const [at, { name, match, fields }] of rules.entries()) {
     const wild = parsePattern(match).levels.some(({ kind }) => kind !== 'literal');
-    if (name === undefined || wild || fields === 'auto') continue;
-    for (const field of fields) {
-      const stream = name.replaceAll(
-        '{field}',
-        typeof field === 'string' ? pathName(field) : (field.name ?? fieldName(field)),
-      );
+    if (name === undefined || wild) continue;
+    const streams =
+      fields === 'auto'
+        ? [name]
+        : fields.map((field) =>
+            name.replaceAll(
+              '{field}',
+              typeof field === 'string' ? pathName(field) : (field.name ?? fieldName(field)),
+            ),
+          );
+    for (const stream of streams) {
       if (/[{}]/.test(stream)) continue;
       const first = seen.get(stream);
       if (first === undefined) seen.set(stream, at);

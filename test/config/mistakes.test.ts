@@ -105,9 +105,10 @@ describe('a valid config that is probably a mistake', () => {
     expect(
       warnings('{ match: "z/{d}", name: "{d}" }, { match: "y/+", name: "{/id}", payload: json }'),
     ).toEqual([]);
-    expect(warnings('{ match: a, fields: [t], name: x }, { match: b, fields: [u], name: x }')[0]).toMatch(
-      /^streams\[1\]\.name: gives the same stream x as streams\[0\]/,
-    );
+    for (const fields of ['fields: [t]', 'payload: number'])
+      expect(warnings(`{ match: a, ${fields}, name: x }, { match: b, ${fields}, name: x }`)[0]).toMatch(
+        /^streams\[1\]\.name: gives the same stream x as streams\[0\]/,
+      );
   });
 
   it('is a threshold of fields with different units', () => {
