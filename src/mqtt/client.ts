@@ -76,7 +76,7 @@ const WINDOW = 64;
 const FILTERS_A_PACKET = 200;
 /** Interval after which a refused filter is subscribed to again, because permissions may change. */
 const REFUSED_RETRY_MS = 300_000;
-/** Most topics whose refusal is logged; further ones are only counted. */
+/** Most topics whose refusal, or whose message set aside, is logged, once each; further ones are only counted. */
 const MAX_LOGGED_REFUSALS = 20;
 
 /** If the connection is closed within this time after a message was sent, that message may be the cause, ms. */
@@ -113,6 +113,8 @@ export class Client {
   private filters: SessionFilters;
   private options: BrokerOptions;
   private readonly refusedTopics = new Set<string>();
+  /** Topics of messages that were set aside, and logged, since the limit was learnt. */
+  private readonly setAsideTopics = new Set<string>();
   private readonly dropped = new Map<UndeliveredReason, number>();
   private connection: Connection | null = null;
   private open = false;
@@ -553,6 +555,7 @@ export class Client {
   private forgetLimit(): void {
     this.tooLarge = Number.POSITIVE_INFINITY;
     this.refusedBytes = 0;
+    this.setAsideTopics.clear();
     this.probeWaitMs = PROBE_AFTER_MS;
     this.probesLeast = false;
   }
@@ -598,6 +601,8 @@ export class Client {
 
   private countSetAside(message: Outgoing, reason: string): void {
     this.drop('set-aside');
+    if (this.setAsideTopics.size >= MAX_LOGGED_REFUSALS || this.setAsideTopics.has(message.topic)) return;
+    this.setAsideTopics.add(message.topic);
     this.log.error('message set aside', { topic: message.topic, bytes: sizeOf(message), reason });
   }
 

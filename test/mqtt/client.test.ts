@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { Aedes } from 'aedes';
 import mqtt from 'mqtt';
 import { describe, expect, it } from 'vitest';
+import { silentLogger } from '../../src/log.ts';
 import type { Client, ClientParts } from '../../src/mqtt/client.ts';
 import type { Incoming } from '../../src/mqtt/connection.ts';
 import type { BrokerOptions } from '../../src/mqtt/options.ts';
@@ -752,7 +753,9 @@ describe('Client and other brokers', () => {
   it.each([4000, 400_000])('learns the limit of the size at QoS 0, too: from %s bytes', async (bytes) => {
     const up = await broker('allow_anonymous true\nmax_qos 0\nmax_packet_size 2000');
     const eyes = await watching(up.url, 'g/n/#');
-    const { client } = make(up.url, { version: '3.1.1' });
+    const logged: string[] = [];
+    const log = { ...silentLogger, error: (text: string) => logged.push(text) };
+    const { client } = make(up.url, { version: '3.1.1' }, { log });
     client.start();
     await waitFor('QoS 0', () => client.status().connected && client.status().limits !== null);
     for (let i = 0; i < 5; i++) client.publish(retained(`g/n/f/${i}`, 'x'));
@@ -770,6 +773,7 @@ describe('Client and other brokers', () => {
     client.publish(retained('g/n/f/middle', 'x'.repeat(1500)));
     await waitFor('the next one', () => eyes.on('g/n/f/middle').length > 0);
     expect(client.status()).toMatchObject({ connects, dropped: { 'set-aside': 2 } });
+    expect(logged).toEqual(['message set aside']);
   });
 
   it('sends no birth above the announced limit', async () => {
