@@ -139,10 +139,17 @@ function started(engine: ForecastEngine, store: ReplayStore, stream: Restorable,
   };
 }
 
+/**
+ * A state from before the stream's first sample could not be deleted: it is of another that had the name, or from before a reset.
+ * One without buckets has nothing of another.
+ */
+const isOwn = ({ replayFromMs }: Pick<StreamSnapshot, 'replayFromMs'>, firstMs: number): boolean =>
+  replayFromMs === 0 || replayFromMs > firstMs;
+
 function addStream(engine: ForecastEngine, store: ReplayStore, stream: Restorable): ReplayStart {
   const { spec, start } = stream;
   const snapshot = start === undefined || start.state === 'saved' ? store.loadSnapshot(spec.name) : null;
-  if (snapshot === null) {
+  if (snapshot === null || !isOwn(snapshot, stream.firstMs)) {
     engine.add(spec);
     return start === undefined || start.state === 'saved' ? startOf(stream, null, null) : start;
   }

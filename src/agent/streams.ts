@@ -4,11 +4,12 @@
  * Call every method except `start` and `prepare` between two rounds of the pipeline.
  */
 
+import { setImmediate } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
-import type { StreamView } from '../forecast/engine-contract.ts';
+import type { StreamSnapshot, StreamView } from '../forecast/engine-contract.ts';
 import { EXPECTED_REJECTS, excerpt } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
@@ -39,6 +40,10 @@ interface AgentStreamsParts extends Pick<Context, 'config' | 'store' | 'clock' |
 
 /** Buckets of history used to rebuild a stream with changed settings. */
 const REBUILD_BUCKETS = 4096;
+/** If a change of the config concerns more streams, they are restored in turns. */
+const MOST_ONE_BY_ONE = 16;
+/** States saved in one transaction. */
+const SAVED_TOGETHER = 64;
 const DAY_MS = 86_400_000;
 const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
 const ANY_VALUE = { min: null, max: null };
@@ -356,8 +361,7 @@ export class AgentStreams implements Part {
         } else {
           // The config reads it again: it is restored as after a start.
           returned.push(spec.name);
-          this.board.announce(spec.name, spec.unit, spec.device);
-          this.waitAgain([{ spec, firstMs }]);
+          this.returns({ spec, firstMs });
         }
       }
       await this.takeUp(anew);
@@ -436,15 +440,21 @@ export class AgentStreams implements Part {
       settle: async () => {
         const formerOf = (name: string) =>
           taken.has(name) ? undefined : before.get(renamed.get(name) ?? name);
-        const changed = kept.filter(({ spec }) => !isDeepStrictEqual(spec, formerOf(spec.name)));
-        for (const stream of changed) {
-          const { name } = stream.spec;
-          const formerName = renamed.get(name);
-          if (formerName !== undefined) this.show(stream.spec);
+        const changed: KnownStream[] = [];
+        for (const stream of kept) {
+          const { spec } = stream;
+          const { name } = spec;
+          if (isDeepStrictEqual(spec, formerOf(name))) continue;
+          if (renamed.has(name)) this.show(spec);
+          const isBack = !before.has(name) && !renamed.has(name) && !taken.has(name);
           if (this.late.has(name) || waiting.has(name)) this.late.put(stream);
-          else await this.changeOrStartAnew(stream, formerOf(name));
-          if (formerName !== undefined) this.engine.remove(formerName);
+          else if (isBack) this.returns(stream);
+          else changed.push(stream);
         }
+        const isMany = changed.length > MOST_ONE_BY_ONE;
+        const left = isMany ? await this.changeInTurns(changed, formerOf) : changed;
+        for (const stream of left) await this.changeOrStartAnew(stream, formerOf(stream.spec.name));
+        for (const formerName of renamed.values()) this.engine.remove(formerName);
         await this.restoreOrStartAnew(this.late.takeLinked(this.specs()));
         this.endLateRestore();
         // Loads the step graphs of new horizons, so that the next forecasts do not wait for them.
@@ -475,20 +485,54 @@ export class AgentStreams implements Part {
     }
   }
 
-  private async change({ spec, firstMs }: KnownStream, before: StreamSpec | undefined): Promise<void> {
-    const state = this.engine.snapshot(before?.name ?? spec.name);
-    const snapshot = state && { ...state, stream: spec.name };
-    if (before !== undefined && snapshot !== null && stateSettings(before) === stateSettings(spec)) {
-      // The open bucket is restored from the samples, as after a restart.
-      if (this.store.saveSnapshots([snapshot])) return this.takeUp([], [{ spec, firstMs }]);
-      this.engine.add(spec, snapshot);
-      this.board.announce(spec.name, spec.unit, spec.device);
-      return;
+  private async change(stream: KnownStream, before: StreamSpec | undefined): Promise<void> {
+    const { spec } = stream;
+    const snapshot = this.stateFor(spec, before);
+    if (snapshot === null) return this.takeUp([], [this.toRebuild(stream)]);
+    // The open bucket is restored from the samples, as after a restart.
+    if (this.store.saveSnapshots([snapshot])) return this.takeUp([], [stream]);
+    this.engine.add(spec, snapshot);
+    this.board.announce(spec.name, spec.unit, spec.device);
+  }
+
+  /**
+   * Changes many streams. They are restored after this, in turns: each restore reads the rows of all streams.
+   * @returns those whose states cannot be saved now
+   */
+  private async changeInTurns(
+    streams: readonly KnownStream[],
+    formerOf: (name: string) => StreamSpec | undefined,
+  ): Promise<readonly KnownStream[]> {
+    for (let from = 0; from < streams.length; from += SAVED_TOGETHER) {
+      const some = streams.slice(from, from + SAVED_TOGETHER);
+      const states = some.flatMap(({ spec }) => this.stateFor(spec, formerOf(spec.name)) ?? []);
+      if (!this.store.saveSnapshots(states)) return streams.slice(from);
+      const saved = new Set(states.map(({ stream }) => stream));
+      for (const stream of some) this.returns(saved.has(stream.spec.name) ? stream : this.toRebuild(stream));
+      await setImmediate();
     }
+    return [];
+  }
+
+  /** The state of the running stream `before`, if it fits the new settings. */
+  private stateFor(spec: StreamSpec, before: StreamSpec | undefined): StreamSnapshot | null {
+    if (before === undefined || stateSettings(before) !== stateSettings(spec)) return null;
+    const state = this.engine.snapshot(before.name);
+    return state && { ...state, stream: spec.name };
+  }
+
+  /** The stream, with as much history as it is rebuilt from. */
+  private toRebuild({ spec, firstMs }: KnownStream): KnownStream {
     this.store.dropSnapshots(spec.name);
     const spanMs = spec.intervalMs === null ? DAY_MS : REBUILD_BUCKETS * spec.intervalMs;
-    const fromMs = Math.max(firstMs, this.parts.clock.now() - spanMs);
-    await this.takeUp([], [{ spec, firstMs: fromMs }]);
+    return { spec, firstMs: Math.max(firstMs, this.parts.clock.now() - spanMs) };
+  }
+
+  /** The stream is restored as after a start. */
+  private returns(stream: KnownStream): void {
+    const { name, unit, device } = stream.spec;
+    this.board.announce(name, unit, device);
+    this.waitAgain([stream]);
   }
 
   /** @param stored streams with stored readings, which wait if these cannot be read now */

@@ -80,7 +80,10 @@ async function open(dir: string, config = configOf(), nowMs = START, log: Logger
   onTestFinished(() => store.close());
   const seen = (name: string) => engine.streams().find(({ spec }) => spec.name === name)?.bucketsSeen ?? null;
   const count = (name: string) => [...store.samples(name, 0)].length;
-  return { store, engine, clock, streams, gone, speak, reconfigure, close, seen, count };
+  const restoreAll = async () => {
+    while (streams.late.size > 0) await streams.restoreSome();
+  };
+  return { store, engine, clock, streams, gone, speak, reconfigure, close, seen, count, restoreAll };
 }
 
 test('a stream that the database cannot delete is not reported as forgotten', async () => {
@@ -130,7 +133,7 @@ test.each(['', ', after a restart'])(
     }
     await agent.reconfigure(configOf({ horizon: '20s' }));
     await agent.speak(['a', 'b'], 1);
-    while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+    await agent.restoreAll();
     expect(agent.seen('a')).toBeGreaterThan(190);
     expect(agent.seen('b')).toBeLessThan(10);
     expect(agent.streams.firstMs('a')).toBeLessThan(START);
@@ -158,7 +161,7 @@ test.each(['', ', also one that the agent starts with'])(
     await agent.reconfigure(configOf());
     await agent.speak(['a', 'b'], 1);
     agent.streams.endTrial();
-    while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+    await agent.restoreAll();
     expect(['a', 'b', 'new'].map(agent.count)).toEqual([121, 121, 0]);
     expect(agent.seen('a')).toBeGreaterThan(115);
     await agent.reconfigure(narrow, true);
@@ -215,7 +218,7 @@ test('a stream that returns under its name does not take the readings of a sourc
   const backMs = agent.clock.now();
   await agent.reconfigure(kitchenIs('x'));
   await agent.speak(['x'], 5);
-  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  await agent.restoreAll();
   expect(agent.seen('kitchen')).toBeLessThan(10);
   expect(agent.streams.firstMs('kitchen')).toBeGreaterThan(backMs - 2 * 3_600_000);
 });
@@ -244,9 +247,12 @@ test.each(['', ', at a restart'])(
     expect(agent.count('z')).toBe(120);
     expect(agent.streams.firstMs('z')).toBeGreaterThan(START + 90_000);
     // It gets its name back, which no other had meanwhile.
+    const dropped = vi.spyOn(agent.store, 'dropSnapshots');
     await change(former);
     await agent.speak(['x', 'z'], 1);
+    await agent.restoreAll();
     expect(agent.seen('x')).toBeGreaterThan(99);
+    expect(dropped).not.toHaveBeenCalledWith('x');
     expect(agent.seen('z')).toBeLessThan(5);
   },
 );
@@ -329,9 +335,60 @@ test('streams that get one name begin anew, and a rollback separates their readi
   await agent.reconfigure(FORMER);
   agent.streams.endTrial();
   await agent.speak(['a', 'b'], 1);
-  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  await agent.restoreAll();
   expect(['a', 'b'].map(agent.count)).toEqual([121, 121]);
 });
+
+test.each([
+  ['new names', { name: 'new-{place}' }, 'new-'],
+  ['new thresholds', { thresholds: [{ name: 'hot', above: 30 }] }, ''],
+])(
+  'many streams with %s are restored in turns, with one scan of the stored readings',
+  async (_, next, prefix) => {
+    const minutes = { interval: '1m', horizon: '10m' };
+    const agent = await open(tempFolder(), configOf(minutes));
+    const places = Array.from({ length: 20 }, (_, i) => `s${i}`);
+    await agent.speak(places, 150);
+    const scans = vi.spyOn(agent.store, 'since');
+    const rebuilt = vi.spyOn(agent.store, 'dropSnapshots');
+    await agent.reconfigure(configOf({ ...minutes, ...next }));
+    expect(agent.streams.late.size).toBe(20);
+    await agent.speak(places, 10);
+    await agent.restoreAll();
+    expect(scans.mock.calls.length).toBeLessThan(10);
+    expect(rebuilt).not.toHaveBeenCalled();
+    expect(places.map((place) => agent.seen(prefix + place))).toEqual(places.map(() => 2));
+    expect(agent.engine.streams()).toHaveLength(20);
+    expect(agent.count(`${prefix}s0`)).toBe(160);
+  },
+);
+
+test.each(['that has it already', 'found later'])(
+  'the state of another source, which a locked database could not delete, is not used by the stream with its name, %s',
+  async (kind) => {
+    const dir = tempFolder();
+    const rules = [
+      { match: 'sensors/x', name: 'k' },
+      { match: 'sensors/z', name: 'z' },
+    ];
+    const takes = configOf({ match: 'sensors/z', name: 'k' });
+    const agent = await open(dir, configOf(...(kind === 'found later' ? rules.slice(0, 1) : rules)));
+    await agent.speak(kind === 'found later' ? ['x'] : ['x', 'z'], 100);
+    agent.streams.stop();
+    agent.store.flush();
+    agent.clock.advance(500);
+    vi.spyOn(agent.store, 'dropSnapshots').mockReturnValue(false);
+    await agent.reconfigure(takes);
+    await agent.speak(['z'], 3);
+    expect(agent.seen('k')).toBe(3);
+    // Killed.
+    agent.store.flush();
+    agent.store.close();
+    const next = await open(dir, takes, agent.clock.now());
+    await next.restoreAll();
+    expect(next.seen('k')).toBeLessThan(4);
+  },
+);
 
 test('a stream that waits for its restore can be renamed', async () => {
   const agent = await open(tempFolder());
@@ -342,7 +399,7 @@ test('a stream that waits for its restore can be renamed', async () => {
   expect(agent.streams.late.has('a')).toBe(true);
   await agent.reconfigure(RENAMED);
   expect(agent.streams.late.has('new-a')).toBe(true);
-  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  await agent.restoreAll();
   expect(agent.seen('new-a')).toBeGreaterThan(95);
   expect(agent.count('new-a')).toBe(101);
 });
@@ -374,7 +431,7 @@ test('a stream that returns keeps its readings if another, found with it, cannot
   await expect(together).rejects.toThrow('no memory');
   add.mockRestore();
   await agent.speak(['a', 'b'], 1);
-  while (agent.streams.late.size > 0) await agent.streams.restoreSome();
+  await agent.restoreAll();
   expect(agent.seen('a')).toBeGreaterThan(90);
 });
 
