@@ -1,5 +1,4 @@
 /** The data of the web page besides the board: history, past forecasts, models and fine-tuning, config. */
-
 import { configHash } from '../config/index.ts';
 import { withoutSecrets } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';

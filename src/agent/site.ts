@@ -320,14 +320,14 @@ export class SitePart implements Part {
     const inOrder = hold.inBacklog
       ? messages.map((one) => ({ ...one, samples: [...one.samples].sort((a, b) => a.timeMs - b.timeMs) }))
       : messages;
-    if (this.isHeldBack(this.bridge)) hold.heldBack();
+    if (this.takeHeldBack(this.bridge)) hold.heldBack();
     this.bridge.take(inOrder, hold.closeUntil());
   }
 
   /** Whether JetStream does not answer: then nothing is acknowledged, and the broker delays further messages. */
-  private isHeldBack(bridge: SiteBridge): boolean {
+  private takeHeldBack(bridge: SiteBridge): boolean {
     const before = this.heldBack;
-    this.heldBack = bridge.longestWaitMs() >= STALL_MS;
+    this.heldBack = bridge.takeLongestWaitMs() >= STALL_MS;
     return this.heldBack || before;
   }
 

@@ -102,7 +102,7 @@ function unitWarnings({ thresholds, fields, unit }: StreamConfig, path: string):
   return [
     {
       path: `${path}.thresholds`,
-      message: `apply to every field of the rule: ${names}; read those without thresholds by a rule of their own with the same \`match\``,
+      message: `apply to every field of the rule: ${names}; put fields that need no thresholds into a rule of their own with the same \`match\``,
     },
   ];
 }

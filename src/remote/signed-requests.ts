@@ -2,7 +2,6 @@
  * Checks signed requests: signature, role of the key, audience, times, verb, and that no request is accepted twice. The
  * last version of each key is stored before a request runs, so that it cannot be replayed after a restart.
  */
-
 import { z } from 'zod';
 import { errorText } from '../errors.ts';
 import { jsonOrNull } from '../system/json.ts';

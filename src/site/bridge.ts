@@ -87,7 +87,7 @@ export class SiteBridge {
   private readonly streams = new Map<string, BridgeStream>();
   /** Every reading before it has been taken, ms; null: not known, or the clock is not set. */
   private untilMs: number | null = null;
-  /** See `longestWaitMs`. */
+  /** See `takeLongestWaitMs`. */
   private longestMs = 0;
   private readonly warnings: RateLimitedLog;
   private stopped = false;
@@ -164,7 +164,7 @@ export class SiteBridge {
    * The longest time from the arrival of a message to its acknowledgement since the last call, ms: of those that wait now, in a queue or
    * under way, and of those acknowledged meanwhile. The broker may have held back others so long.
    */
-  longestWaitMs(): number {
+  takeLongestWaitMs(): number {
     for (const route of this.routes) this.waited(route);
     const longestMs = this.longestMs;
     this.longestMs = 0;

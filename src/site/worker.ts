@@ -3,7 +3,6 @@
  * takes a lease for each that nobody owns, and gives back those that should be another member's. A lease that is not renewed
  * expires on the server; the clocks of the members do not matter.
  */
-
 import { errorFields } from '../errors.ts';
 import { pause } from '../system/clock.ts';
 import { assignPartitions } from './assignment.ts';

@@ -2,7 +2,6 @@
  * Writes waiting data to the database: rows, then marks on new and older rows, meta values, counts of refused
  * readings, and anomalies.
  */
-
 import { OUT_OF_RANGE } from '../series/quality.ts';
 import { jsonOrNull } from '../system/json.ts';
 import type { AnomalyBuffer } from './anomalies.ts';

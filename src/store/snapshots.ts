@@ -2,7 +2,6 @@
  * Saved states of streams: two slots per stream, each with a checksum, so that the previous state replaces a damaged
  * one.
  */
-
 import { deflateRawSync, inflateRawSync } from 'node:zlib';
 import type { StreamAbout, StreamSnapshot } from '../forecast/engine-contract.ts';
 import { sha256 } from '../system/files.ts';

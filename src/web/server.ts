@@ -1,5 +1,4 @@
 /** HTTP server of the page: fixed routes; limited connections, buffers and bodies. POST needs a login. */
-
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { errorText, GatecastError } from '../errors.ts';

@@ -2,7 +2,6 @@
  * The history of pushes from this machine: one JSON line for each push, written before it is sent, and one for its outcome.
  * It gives the next version and the content of a rollback.
  */
-
 import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { nextLayer } from '../../remote/layers.ts';

@@ -1,5 +1,4 @@
 /** Finds the status of one push in a gateway's report. Pure. */
-
 import { type LayerName, type Reported, reportedSchema, type Status } from '../../remote/contract.ts';
 import { jsonOrNull } from '../../system/json.ts';
 import { printable } from '../shared/output.ts';

@@ -1,5 +1,4 @@
 /** Sends one request over the broker: subscribes to the answers, publishes, and finds the answer by its transaction. */
-
 import { randomUUID } from 'node:crypto';
 import { z } from 'zod';
 import type { BrokerOptions } from '../../mqtt/options.ts';
