@@ -24,8 +24,8 @@ type Row = readonly [
 const FORMER = '';
 /** Instead of a source: several have the name. */
 const SEVERAL = '';
-/** Most streams to remember that the config no longer reads. */
-const MOST_FORMER = 1000;
+/** Most streams to remember that the config no longer reads: all of a gateway, so that a rollback restores each. */
+const MOST_FORMER = 10_000;
 
 const sourceOf = ([topic, field]: Row): string => JSON.stringify([topic, field]);
 

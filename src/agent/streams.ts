@@ -199,7 +199,7 @@ export class AgentStreams implements Part {
     const { clock } = this.parts;
     const startedMs = clock.monotonic();
     this.engine.showProvenance(this.parts.config().publish.provenance);
-    const known = this.known.restore(this.router, clock.now());
+    const known = this.known.restore(this.router, this.nextSampleMs());
     this.reportRenamed();
     for (const name of this.known.taken) this.store.dropSnapshots(name);
     if (this.known.isUnread)
@@ -245,7 +245,7 @@ export class AgentStreams implements Part {
     // Opens the database again, and reads the journal, which may have the newest list.
     if (!this.known.isUnread || !this.store.settle()) return;
     const before = this.specs();
-    const missed = this.known.readMissed(this.router, this.parts.clock.now());
+    const missed = this.known.readMissed(this.router, this.nextSampleMs());
     if (missed === null) return;
     this.reportRenamed();
     for (const name of this.known.taken) this.store.dropSnapshots(name);
@@ -400,7 +400,7 @@ export class AgentStreams implements Part {
     this.mustKnow(stream);
     if (!this.store.dropSnapshots(stream)) throw storeFailed();
     this.engine.reset(stream);
-    const nowMs = this.parts.clock.now();
+    const nowMs = this.nextSampleMs();
     this.known.begins(stream, nowMs);
     const waiting = this.late.get(stream);
     if (waiting !== undefined) this.late.put({ ...waiting, firstMs: nowMs });
@@ -421,7 +421,7 @@ export class AgentStreams implements Part {
     return {
       apply: () => {
         before = new Map(this.specs().map((spec) => [spec.name, spec]));
-        kept = this.known.restore(router, this.parts.clock.now());
+        kept = this.known.restore(router, this.nextSampleMs());
         ({ taken, renamed } = this.known);
         this.reportRenamed();
         for (const [name, formerName] of renamed) if (this.late.has(formerName)) waiting.add(name);
@@ -567,6 +567,12 @@ export class AgentStreams implements Part {
       this.checkpoints.add(name, state, replayed);
       if (state === 'rebuilt') this.log.warn('state rebuilt from stored samples', { stream: name, replayed });
     }
+  }
+
+  /** Later than all stored samples, and now if the clock is set: a clock that is not set is before them. */
+  private nextSampleMs(): number {
+    const nowMs = this.parts.clock.now();
+    return isClockSet(nowMs) ? nowMs : Math.max(nowMs, (this.store.newestMs() ?? 0) + 1);
   }
 
   /** Removes the stream from everything that forecasts. */

@@ -257,6 +257,19 @@ test.each(['', ', at a restart'])(
   },
 );
 
+test('a start before the clock is set learns nothing from readings of another source', async () => {
+  const dir = tempFolder();
+  const before = await open(
+    dir,
+    configOf({ match: 'sensors/x', name: 'k' }, { match: 'sensors/z', name: 'z' }),
+  );
+  await before.speak(['x', 'z'], 50);
+  before.close();
+  const after = await open(dir, configOf({ match: 'sensors/z', name: 'k' }), 0);
+  await after.restoreAll();
+  expect([after.count('k'), after.seen('k')]).toEqual([50, 0]);
+});
+
 const RENAMED = configOf({ name: 'new-{place}' });
 const FORMER = configOf();
 

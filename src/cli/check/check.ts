@@ -290,6 +290,11 @@ async function hear(
     import('../shared/terminal.ts'),
   ]);
   const login = await withPassword(flags, terminal());
+  const password = config === null ? login.password : undefined;
+  if (password !== undefined && flags.out !== undefined && existsSync(fileOfPassword(flags)))
+    throw new GatecastError('USAGE', `${fileOfPassword(flags)} exists`, {
+      hint: 'name it with --password-file, or write to another folder: --out never overwrites a file',
+    });
   err(`listening for ${listenMs / 1000} s; Ctrl-C ends it early\n`);
   const { heard, survey, refused } = await listenAndSurvey({
     options: config === null ? await brokerOf(withBroker(login), 'check') : await loginOf(config, login),
@@ -297,7 +302,6 @@ async function hear(
     until: () => waitUnlessSignal(listenMs),
   });
   const names = heard.streams().map(({ stream }) => stream);
-  const password = config === null ? login.password : undefined;
   // As `init` writes it.
   const passwordFile = password === undefined ? flags.passwordFile : fileOfPassword(flags);
   const suggestion = suggestConfig(headOf(config, { ...flags, passwordFile }), survey, names);

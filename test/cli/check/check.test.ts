@@ -392,6 +392,12 @@ describe.skipIf(!hasMosquitto)('gatecast check --listen with a login', () => {
     expect(kept.err).toContain(`wrote the password to ${file}`);
     expect([readFileSync(file, 'utf8'), statSync(file).mode & 0o777]).toEqual(['right\n', 0o600]);
     expect(`${shown.out}${kept.out}${readFileSync(written, 'utf8')}`).not.toContain('right');
+    await expect(run('--listen', '1s', ...login, '--out', join(folder, 'second.yaml'))).rejects.toMatchObject(
+      {
+        code: 'USAGE',
+        message: `${file} exists`,
+      },
+    );
     await client.endAsync();
   });
 
