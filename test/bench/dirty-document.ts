@@ -106,7 +106,9 @@ have separate forecast intervals for the impulses and for the time between.
 **Events once a week** are forecast at intervals of 3 minutes to 6 hours: where the value of a week before is far outside the interval, the
 forecast mixes both, by the share of such events that have come again. Shorter intervals have too many steps in a week. Events
 every two weeks or once a month, events that come at another hour each week (after a change to or from daylight saving time: in the first
-week), events of very different sizes, and directions are not foreseen. A gap that was filled counts as what the stream was.
+week), events of very different sizes, and directions are not foreseen. A gap that was filled counts as what the stream was. After a change of level
+the value of a week before is not used, unless the newest reading is at least twice as near to its own value a week before as the two
+levels are apart.
 
 **A counter** (\`aggregate: delta\`, or \`change\` where it also runs backwards) that falls, or rises more than thirty times further than ever
 before, has jumped. A jump is marked \`counter-jump\`; a bucket with no other readings is empty.
