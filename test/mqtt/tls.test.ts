@@ -1,8 +1,9 @@
 import { execFileSync } from 'node:child_process';
 import { join } from 'node:path';
 import { beforeAll, describe, expect, it } from 'vitest';
+import { openLink, UnknownAuthority } from '../../src/cli/shared/broker.ts';
 import type { Client } from '../../src/mqtt/client.ts';
-import { type BrokerOptions, brokerOptions } from '../../src/mqtt/options.ts';
+import { type BrokerOptions, brokerOptions, plainBrokerOptions } from '../../src/mqtt/options.ts';
 import { canRun } from '../support/child.ts';
 import { cleanupsOfTest } from '../support/cleanups.ts';
 import { testClient } from '../support/client.ts';
@@ -126,6 +127,15 @@ describe.skipIf(!able)('TLS', () => {
     const client = await attempt(server, { ca: ca === undefined ? undefined : file(ca) });
     expect(client.status()).toMatchObject({ connected: false, connects: 0 });
     expect(client.status().fault).toMatch(reason);
+  });
+
+  it('lets a command name the missing file of a private authority', async () => {
+    const broker = await startMosquitto(
+      `allow_anonymous true\ncertfile ${file('good.pem')}\nkeyfile ${file('good.key')}`,
+    );
+    cleanups.push(() => broker.stop());
+    const options = plainBrokerOptions(`mqtts://127.0.0.1:${broker.port}`, 'command');
+    await expect(openLink(options, () => {})).rejects.toBeInstanceOf(UnknownAuthority);
   });
 
   it('never falls back to plain text', async () => {

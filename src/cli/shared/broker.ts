@@ -236,7 +236,7 @@ function unreachable(url: string, end: ConnectionEnd): GatecastError {
     return new LoginRefused('BROKER_UNREACHABLE', text, {
       hint: 'check the user name, the password (--username and --password-file, or mqtt.username and mqtt.password_file) and the certificates',
     });
-  if (/self.signed|unable to (?:get|verify)/i.test(end.reason))
+  if (/trusted authority|self.signed|unable to (?:get|verify)/i.test(end.reason))
     return new UnknownAuthority('BROKER_UNREACHABLE', text, {
       hint: 'name the file of the authority that signed the broker: --ca, or mqtt.ca in the config',
     });

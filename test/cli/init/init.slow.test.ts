@@ -432,7 +432,7 @@ describe.skipIf(!hasMosquitto || !canRun('openssl', ['version'], 'TLS'))('gateca
     expect(someone.asked).toEqual([expect.stringContaining('file of the authority')]);
     expect(loadConfig(file('authority.yaml')).mqtt).toMatchObject({ url: url(), ca: file('tls.pem') });
     await expect(run({ broker: url(), config: file('no-authority.yaml') }, person(''))).rejects.toThrow(
-      /self.signed/,
+      /not signed by a trusted authority: set mqtt\.ca/,
     );
   });
 
