@@ -10,7 +10,7 @@ import { type Config, createRouter } from '../config/index.ts';
 import { errorFields, GatecastError } from '../errors.ts';
 import type { Engine } from '../forecast/engine.ts';
 import type { StreamSnapshot, StreamView } from '../forecast/engine-contract.ts';
-import { EXPECTED_REJECTS, excerpt } from '../ingest/rejects.ts';
+import { EXPECTED_REJECTS, excerpt, type Reject } from '../ingest/rejects.ts';
 import type { Routed, Router } from '../ingest/router.ts';
 import type { Logger } from '../log.ts';
 import { refusal, type SampleOutcome } from '../series/admission.ts';
@@ -45,7 +45,6 @@ const MOST_ONE_BY_ONE = 16;
 /** States saved in one transaction. */
 const SAVED_TOGETHER = 64;
 const DAY_MS = 86_400_000;
-const NOTHING: Routed = { samples: [], rejects: [], discovered: [], requests: [] };
 const ANY_VALUE = { min: null, max: null };
 
 export class AgentStreams implements Part {
@@ -110,18 +109,14 @@ export class AgentStreams implements Part {
       before !== null &&
       this.routerBefore?.rulesOf(topic).length !== 0 &&
       this.router.rulesOf(topic).length === 0
-    )
-      return { ...NOTHING, samples: former, requests: before.requests, rest: before.rest };
+    ) {
+      this.sayRejects(topic, before.rejects);
+      for (const { reason } of before.rejects)
+        this.droppedBefore = sumCounts(this.droppedBefore, { [reason]: 1 });
+      return { ...before, samples: former, discovered: [] };
+    }
     const routed = this.router.message(topic, ...message);
-    for (const { reason, detail } of routed.rejects)
-      this.warnings.say(reason, (omitted) =>
-        this.log[EXPECTED_REJECTS.has(reason) ? 'info' : 'warn']('not taken', {
-          topic: excerpt(topic),
-          reason,
-          detail,
-          omitted,
-        }),
-      );
+    this.sayRejects(topic, routed.rejects);
     if (before === null) return routed;
     const { samples, rejects, discovered, requests, rest } = routed;
     const read = new Set(samples.map(({ stream }) => stream));
@@ -133,6 +128,18 @@ export class AgentStreams implements Part {
       requests: requests.length > 0 ? requests : before.requests,
       rest: rest ?? before.rest,
     };
+  }
+
+  private sayRejects(topic: string, rejects: readonly Reject[]): void {
+    for (const { reason, detail } of rejects)
+      this.warnings.say(reason, (omitted) =>
+        this.log[EXPECTED_REJECTS.has(reason) ? 'info' : 'warn']('not taken', {
+          topic: excerpt(topic),
+          reason,
+          detail,
+          omitted,
+        }),
+      );
   }
 
   /** MQTT filters of the running config, and during a probation also of the config before. */

@@ -123,8 +123,9 @@ export class Router {
   /** As `nameOf`: the stream's settings. */
   specOf(source: StreamSource): StreamSpec | null {
     const owner = isTopic(source.topic) ? this.ownerOf(source.topic, source.field) : undefined;
-    const name = this.nameOf(source);
-    return owner === undefined || name === null ? null : discovered(owner, name, source, null).spec;
+    if (owner === undefined) return null;
+    const name = streamName(owner.rule, source.topic, owner.taken, source.field);
+    return name === null ? null : discovered(owner, name, source, null).spec;
   }
 
   private ownerOf(topic: string, field: string): RouteRule | undefined {

@@ -64,6 +64,8 @@ export interface ConnectionEnd {
     | 'hang-up'
     /** Wrong name, password or certificate. */
     | 'refused'
+    /** No trusted authority has signed the certificate of the broker. */
+    | 'untrusted'
     /** The broker does not support retained messages: the last will must not be retained. */
     | 'no-retain'
     /** The broker supports QoS 0 only: the last will must use it. */
@@ -453,21 +455,33 @@ function clientOptions(
   };
 }
 
-const UNTRUSTED = "the broker's certificate is not signed by a trusted authority: set mqtt.ca";
-/** What to do about certificates, where the text of OpenSSL does not say it. */
-const CERTIFICATE_FAULTS: Readonly<Record<string, string>> = {
+/** Results of the verification of a certificate that no trusted authority has signed (OpenSSL, X509_STORE_CTX_get_error). */
+const UNTRUSTED: ReadonlySet<unknown> = new Set([
+  'CERT_UNTRUSTED',
+  'DEPTH_ZERO_SELF_SIGNED_CERT',
+  'SELF_SIGNED_CERT_IN_CHAIN',
+  'UNABLE_TO_GET_ISSUER_CERT',
+  'UNABLE_TO_GET_ISSUER_CERT_LOCALLY',
+  'UNABLE_TO_VERIFY_LEAF_SIGNATURE',
+]);
+/** What the broker says about the certificate of the client (TLS alerts, RFC 8446, 6.2). */
+const CLIENT_CERTIFICATE: Readonly<Record<string, string>> = {
   ERR_SSL_TLSV13_ALERT_CERTIFICATE_REQUIRED:
     'the broker requires a client certificate: set mqtt.cert and mqtt.key',
   ERR_SSL_TLSV1_ALERT_UNKNOWN_CA: 'the broker does not trust the authority of mqtt.cert',
-  SELF_SIGNED_CERT_IN_CHAIN: UNTRUSTED,
-  DEPTH_ZERO_SELF_SIGNED_CERT: UNTRUSTED,
-  UNABLE_TO_VERIFY_LEAF_SIGNATURE: UNTRUSTED,
-  UNABLE_TO_GET_ISSUER_CERT_LOCALLY: UNTRUSTED,
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_EXPIRED: 'the client certificate is out of date: renew mqtt.cert',
+  ERR_SSL_SSLV3_ALERT_CERTIFICATE_REVOKED: 'the client certificate is revoked: renew mqtt.cert',
+  ERR_SSL_SSLV3_ALERT_BAD_CERTIFICATE: 'the broker cannot verify the client certificate: check mqtt.cert',
 };
 
 function describe(error: Error): ConnectionEnd {
   const code = codeOf(error);
-  const certificate = typeof code === 'string' ? CERTIFICATE_FAULTS[code] : undefined;
+  if (UNTRUSTED.has(code))
+    return {
+      kind: 'untrusted',
+      reason: `the broker's certificate is not signed by a trusted authority: set mqtt.ca (${code})`,
+    };
+  const certificate = typeof code === 'string' ? CLIENT_CERTIFICATE[code] : undefined;
   if (certificate !== undefined) return { kind: 'network', reason: `${certificate} (${code})` };
   const text =
     typeof code === 'string' && !error.message.includes(code) ? `${error.message} (${code})` : error.message;

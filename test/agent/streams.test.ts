@@ -157,7 +157,7 @@ test.each(['', ', also one that the agent starts with'])(
     await agent.speak(['a', 'b', 'new'], 20);
     await agent.speak(['a'], 1, 'unavailable');
     expect(agent.streams.specs().map(({ name }) => name)).toEqual(['b']);
-    expect(agent.streams.dropped()).toEqual({});
+    expect(agent.streams.dropped()).toEqual({ 'bad-number': 1 });
     await agent.reconfigure(configOf());
     await agent.speak(['a', 'b'], 1);
     agent.streams.endTrial();

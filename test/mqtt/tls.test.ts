@@ -84,6 +84,8 @@ describe.skipIf(!able)('TLS', () => {
     certificate('expired', 'ca', 'IP:127.0.0.1', -1);
     certificate('elsewhere', 'ca', 'DNS:elsewhere.example');
     certificate('client', 'ca', 'DNS:client');
+    certificate('old-client', 'ca', 'DNS:client', -1);
+    certificate('foreign-client', 'other', 'DNS:client');
   });
 
   async function attempt(server: string, options: Partial<BrokerOptions>, config = ''): Promise<Client> {
@@ -111,6 +113,15 @@ describe.skipIf(!able)('TLS', () => {
     expect(without.status().fault).toMatch(
       /^the broker requires a client certificate: set mqtt.cert and mqtt.key/,
     );
+  });
+
+  it.each([
+    ['old-client', /^the client certificate is out of date: renew mqtt.cert/],
+    ['foreign-client', /^the broker does not trust the authority of mqtt.cert/],
+  ])('says what the broker has against a client certificate: %s', async (name, reason) => {
+    const own = { cert: file(`${name}.pem`), key: file(`${name}.key`) };
+    const client = await attempt('good', own, `require_certificate true\ncafile ${file('ca.pem')}`);
+    expect(client.status().fault).toMatch(reason);
   });
 
   it.each([

@@ -215,7 +215,10 @@ async function attempt(
 /** What to do about a connection that failed. */
 const HINTS: readonly (readonly [reason: RegExp, hint: string])[] = [
   [/altnames/i, 'the certificate is for another host: use a name in it as the host of the URL'],
-  [/expired|not yet valid/i, 'renew the certificate of the broker, or set the clock of this machine'],
+  [
+    /certificate has expired|not yet valid/i,
+    'renew the certificate of the broker, or set the clock of this machine',
+  ],
   [
     /(ENOTFOUND|EAI_AGAIN) \S+\.local$/,
     'use the address of the host, or install a resolver for names in .local (Debian: libnss-mdns)',
@@ -236,7 +239,7 @@ function unreachable(url: string, end: ConnectionEnd): GatecastError {
     return new LoginRefused('BROKER_UNREACHABLE', text, {
       hint: 'check the user name, the password (--username and --password-file, or mqtt.username and mqtt.password_file) and the certificates',
     });
-  if (/trusted authority|self.signed|unable to (?:get|verify)/i.test(end.reason))
+  if (end.kind === 'untrusted')
     return new UnknownAuthority('BROKER_UNREACHABLE', text, {
       hint: 'name the file of the authority that signed the broker: --ca, or mqtt.ca in the config',
     });
