@@ -4,6 +4,7 @@
  */
 import type { Config } from '../config/index.ts';
 import { parseDuration } from '../config/units.ts';
+import type { Clock } from '../system/clock.ts';
 import { sha256 } from '../system/files.ts';
 import {
   type Claims,
@@ -58,9 +59,8 @@ interface AdmissionParts {
   readonly life: Pick<PushLifecycle, 'isHandled' | 'seen' | 'mayComeAgain' | 'isHarmful' | 'running'>;
   readonly local: Pick<Config, 'node' | 'base' | 'remote_config'>;
   readonly keys: KeySet;
-  /** Wall clock, ms. */
-  readonly now: () => number;
-  readonly clockIsSet: () => boolean;
+  readonly clock: Pick<Clock, 'now'>;
+  readonly host: { clockIsSet(): boolean };
 }
 
 const DEFAULT_PROBATION_MS = parseDuration(DEFAULT_PROBATION) ?? 0;
@@ -71,7 +71,7 @@ export class Admission {
   /** @param before pushes of the same batch, whose versions count as seen */
   async admit(message: QueuedMessage, before: readonly AcceptedPush[]): Promise<Admitted> {
     const { payload } = message;
-    const { life, local, keys, now, clockIsSet } = this.parts;
+    const { life, local, keys, clock, host } = this.parts;
     const layer = this.layerOf(message);
     if (message.bytes === 0) return this.removal(layer);
     const digest = sha256(payload);
@@ -104,13 +104,13 @@ export class Admission {
     if (claims.version <= seen && !again)
       return refuse(409, problem('version', `must be greater than ${seen}, the last one of this key`, NEWER));
     if (claims.iat !== undefined || claims.exp !== undefined) {
-      if (!clockIsSet())
+      if (!host.clockIsSet())
         return refuse(
           503,
           problem('exp', 'cannot be checked before the clock of the gateway is set', CLOCK),
           claims,
         );
-      const times = checkTimes(claims, now());
+      const times = checkTimes(claims, clock.now());
       if (times !== null) return refuse(408, times, claims);
     }
     if (life.isHarmful(digest)) return { type: 'harmful', push };

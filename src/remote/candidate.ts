@@ -1,19 +1,18 @@
 /** Applies pushes to the layers and computes the resulting config. Changes nothing. */
-import { errorText, GatecastError } from '../errors.ts';
+import type { Config } from '../config/index.ts';
 import type { AcceptedPush, Content } from './admission.ts';
-import type { LayerName, Problem } from './contract.ts';
+import type { Problem } from './contract.ts';
 import {
   checkLayer,
   type Effective,
-  effectiveConfig,
   type Layers,
   type LocalFile,
   layerOrder,
   nextLayer,
-  problemsOf,
+  tryEffective,
 } from './layers.ts';
 import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
-import type { NewPush, Rejected } from './push-lifecycle.ts';
+import type { NewPush, PushLifecycle, Rejected } from './push-lifecycle.ts';
 import { problem } from './verify.ts';
 
 interface ConfigCandidate {
@@ -29,9 +28,8 @@ type Problems = Pick<Rejected, 'code' | 'problems'>;
 
 interface CandidatesParts {
   readonly file: () => LocalFile;
-  readonly groups: readonly string[];
-  /** Layers that `rollback: true` restores; null: none. */
-  readonly previous: () => Layers | null;
+  readonly local: { readonly remote_config: Pick<Config['remote_config'], 'groups'> };
+  readonly life: Pick<PushLifecycle, 'previousLayers'>;
 }
 
 export class ConfigCandidates {
@@ -80,7 +78,7 @@ export class ConfigCandidates {
 
   fold(layers: Layers, { push, content }: AcceptedPush): { readonly layers: Layers } | Problems {
     if (content.rollback === true) {
-      const previous = this.parts.previous();
+      const previous = this.parts.life.previousLayers();
       return previous === null
         ? { code: 400, problems: [problem('rollback', 'there is no previous config')] }
         : { layers: previous };
@@ -100,17 +98,8 @@ export class ConfigCandidates {
   }
 
   evaluate(layers: Layers): Effective | { readonly problems: readonly Problem[] } {
-    try {
-      return effectiveConfig(this.parts.file(), layers, this.order);
-    } catch (error) {
-      if (error instanceof GatecastError && error.issues.length > 0)
-        return { problems: problemsOf(error.issues) };
-      return { problems: [problem('', errorText(error))] };
-    }
-  }
-
-  private get order(): LayerName[] {
-    return layerOrder(this.parts.groups);
+    const { file, local } = this.parts;
+    return tryEffective(file(), layers, layerOrder(local.remote_config.groups));
   }
 }
 

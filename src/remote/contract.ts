@@ -125,7 +125,7 @@ export type ModelClaim = z.infer<typeof modelClaimSchema>;
 
 const probation = z
   .string('must be a duration from 1s to 24h')
-  .refine((text) => within(text, '1s', '24h'), 'must be a duration from 1s to 24h');
+  .refine((text) => isProbation(parseDuration(text) ?? 0), 'must be a duration from 1s to 24h');
 
 const content = {
   version,
@@ -200,13 +200,13 @@ export const problemSchema = z.object({ path: z.string(), text: z.string(), hint
 /** One problem: dotted path in the push, problem, hint. */
 export type Problem = z.infer<typeof problemSchema>;
 
-const outcome = {
-  status: z.enum(STATUSES),
-  code: z.number(),
+/** What identifies a push in its layer. */
+export const pushId = {
   version: z.number().nullable(),
   kid: z.string().nullable(),
   token: z.string().nullable(),
 };
+const outcome = { status: z.enum(STATUSES), code: z.number(), ...pushId };
 const past = z.object({ version: z.number().nullable(), kid: z.string().nullable(), hash: z.string() });
 
 /** `<base>/<node>/config/reported`. Readers ignore members they do not know. */
@@ -255,7 +255,5 @@ export type Have = z.infer<typeof haveSchema>;
 
 export const chunksOf = (bytes: number): number => Math.ceil(bytes / CHUNK_BYTES);
 
-function within(text: string, least: string, most: string): boolean {
-  const ms = parseDuration(text);
-  return ms !== null && ms >= (parseDuration(least) ?? 0) && ms <= (parseDuration(most) ?? 0);
-}
+/** Whether a probation may last this long. */
+export const isProbation = (ms: number): boolean => ms >= 1000 && ms <= 86_400_000;

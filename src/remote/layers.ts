@@ -4,7 +4,7 @@
  */
 import { type Config, configHash, ruleIds, validateConfig } from '../config/index.ts';
 import { jsonSchema } from '../config/issues.ts';
-import { GatecastError, type Issue } from '../errors.ts';
+import { errorText, GatecastError, type Issue } from '../errors.ts';
 import type { Code, LayerName, Problem } from './contract.ts';
 import { isObject, type JsonObject, mergePatch } from './merge-patch.ts';
 import { problem } from './verify.ts';
@@ -82,6 +82,20 @@ export function effectiveConfig(file: LocalFile, layers: Layers, order: readonly
   return { document, config, hash: configHash(config) };
 }
 
+/** As `effectiveConfig`; the problems of an invalid config are returned. */
+export function tryEffective(
+  file: LocalFile,
+  layers: Layers,
+  order: readonly LayerName[],
+): Effective | { readonly problems: readonly Problem[] } {
+  try {
+    return effectiveConfig(file, layers, order);
+  } catch (error) {
+    const issues = error instanceof GatecastError ? error.issues : [];
+    return { problems: issues.length > 0 ? problemsOf(issues) : [problem('', errorText(error))] };
+  }
+}
+
 export function effectiveDocument(file: JsonObject, layers: Layers, order: readonly LayerName[]): JsonObject {
   const used = order.map((name) => layers[name]).filter((layer) => layer !== undefined);
   if (used.length === 0) return file;
@@ -146,7 +160,7 @@ function checkStreams(streams: unknown): Problem[] {
 }
 
 /** Converts the issues of an invalid config to problems of a push. */
-export function problemsOf(issues: readonly Issue[]): Problem[] {
+function problemsOf(issues: readonly Issue[]): Problem[] {
   return issues.map(({ path, message }) => {
     const [text = message, ...rest] = message.split(/; did you mean|; give |\. Allowed here/);
     const hint = message.slice(text.length).replace(/^[;.] /, '');

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { STEP_FILE } from '../model/manifest.ts';
 import { tryInChild } from '../model/trial.ts';
 import { readBounded, sha256 } from '../system/files.ts';
-import { CHUNK_BYTES, MAX_MODEL_BYTES, MODEL_FILES, type ModelClaim } from './contract.ts';
+import { CHUNK_BYTES, chunksOf, MAX_MODEL_BYTES, MODEL_FILES, type ModelClaim } from './contract.ts';
 
 /** Files of a model by name. */
 export type ModelBytes = ReadonlyMap<(typeof MODEL_FILES)[number], Uint8Array>;
@@ -42,7 +42,9 @@ export async function modelClaim(
     manifest_sha256: sha256(files.get('manifest.json') ?? ''),
     bytes: all.length,
     source,
-    ...(source === 'mqtt' && { chunks: chunkHashes(all) }),
+    ...(source === 'mqtt' && {
+      chunks: Array.from({ length: chunksOf(all.length) }, (_, number) => sha256(chunkAt(all, number))),
+    }),
     files: MODEL_FILES.flatMap((file) => {
       const bytes = files.get(file);
       return bytes === undefined ? [] : [{ name: file, bytes: bytes.length, sha256: sha256(bytes) }];
@@ -53,10 +55,3 @@ export async function modelClaim(
 
 export const chunkAt = (all: Uint8Array, number: number): Uint8Array =>
   all.subarray(number * CHUNK_BYTES, (number + 1) * CHUNK_BYTES);
-
-function chunkHashes(all: Uint8Array): string[] {
-  const hashes: string[] = [];
-  for (let at = 0; at < all.length; at += CHUNK_BYTES)
-    hashes.push(sha256(all.subarray(at, at + CHUNK_BYTES)));
-  return hashes;
-}

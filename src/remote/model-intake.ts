@@ -114,10 +114,7 @@ export class ModelIntake implements Models {
     const { name, manifest_sha256, bytes } = claim;
     if (this.isHere(claim)) return null;
     if (registry.has(name) && this.isSound(name))
-      return {
-        code: 400,
-        problem: problem('model.name', `another model '${name}' is on this gateway`, 'use another name'),
-      };
+      return refusalOf(400, 'model.name', `another model '${name}' is on this gateway`, 'use another name');
     try {
       makeFolder(folder, PRIVATE_FOLDER);
       const held = this.transfer?.claim.manifest_sha256 === manifest_sha256 ? this.transfer.received : 0;
@@ -125,7 +122,7 @@ export class ModelIntake implements Models {
       const free = freeBytes(folder);
       if (free >= needed) return null;
       const text = `needs ${mb(needed)} MB of free disk space, ${mb(free)} MB are available`;
-      return { code: 503, problem: problem('model.bytes', text, 'free disk space on the gateway') };
+      return refusalOf(503, 'model.bytes', text, 'free disk space on the gateway');
     } catch (error) {
       return cannotStore(error);
     }
@@ -318,14 +315,8 @@ class Transfer {
     if (this.ended) return;
     const nowMs = this.parts.clock.monotonic();
     if (nowMs - this.cameMs >= GIVE_UP_MS) {
-      this.refuse({
-        code: 503,
-        problem: problem(
-          'model',
-          `has not arrived: received ${this.received} of ${this.claim.bytes} bytes`,
-          SEND_HINT,
-        ),
-      });
+      const text = `has not arrived: received ${this.received} of ${this.claim.bytes} bytes`;
+      this.refuse(refusalOf(503, 'model', text, SEND_HINT));
       return;
     }
     if (this.received !== this.askedFor || nowMs - this.askedMs >= ASK_AGAIN_MS) {
@@ -351,7 +342,7 @@ class Transfer {
       trusted = ca === undefined ? undefined : readBounded(ca, MAX_CA_BYTES).toString('utf8');
     } catch (error) {
       const text = `cannot read remote_config.ca, ${ca}: ${errorText(error)}`;
-      return this.refuse({ code: 503, problem: problem('model.source', text, 'correct it on the gateway') });
+      return this.refuse(refusalOf(503, 'model.source', text, 'correct it on the gateway'));
     }
     for (const file of placesOf(this.claim)) {
       let pauseMs = FIRST_PAUSE_MS;
@@ -368,17 +359,11 @@ class Transfer {
         const where = `model.source`;
         if (failure === null) {
           if (await part.holds(file, file.sha256)) break;
-          return this.refuse({
-            code: 400,
-            problem: problem(where, `${file.name} does not match its signed hash`),
-          });
+          return this.refuse(refusalOf(400, where, `${file.name} does not match its signed hash`));
         }
         this.parts.log.warn('model not fetched', { file: file.name, reason: failure.reason, attempt });
         if (!failure.again || attempt >= DOWNLOAD_ATTEMPTS)
-          return this.refuse({
-            code: 503,
-            problem: problem(where, `${file.name} ${failure.reason}`, URL_HINT),
-          });
+          return this.refuse(refusalOf(503, where, `${file.name} ${failure.reason}`, URL_HINT));
         await this.pause(pauseMs);
         pauseMs *= 2;
       }
@@ -408,10 +393,7 @@ class Transfer {
     for (const file of placesOf(claim)) {
       const { bytes, hash } = await part.hashed(file);
       if (hash !== file.sha256)
-        return this.refuse({
-          code: 400,
-          problem: problem('model.files', `${file.name} does not match its signed hash`),
-        });
+        return this.refuse(refusalOf(400, 'model.files', `${file.name} does not match its signed hash`));
       files.set(file.name, bytes);
     }
     const checked = await checkModel(claim, files, parts.features, parts.trial);
@@ -477,14 +459,18 @@ function freeOf(folder: string): number {
   return bavail * bsize;
 }
 
-const cannotStore = (error: unknown): ModelRefusal => ({
-  code: 503,
-  problem: problem(
+const refusalOf = (code: Code, path: string, text: string, hint = ''): ModelRefusal => ({
+  code,
+  problem: problem(path, text, hint),
+});
+
+const cannotStore = (error: unknown): ModelRefusal =>
+  refusalOf(
+    503,
     'model',
     `cannot be stored: ${errorText(error)}`,
     'the disk of the gateway is full or broken',
-  ),
-});
+  );
 
 const mb = (bytes: number): number => Math.ceil(bytes / 1024 / 1024);
 const SEND_HINT = 'continue with `gatecast config push --resume`';

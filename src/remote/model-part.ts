@@ -3,6 +3,7 @@
  * crash or power cut, its content is verified by hashes.
  */
 import { createHash } from 'node:crypto';
+import { constants } from 'node:fs';
 import { type FileHandle, open, rm } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { makeFolder, PRIVATE_FOLDER } from '../system/files.ts';
@@ -33,13 +34,7 @@ export class ModelPart {
   /** Throws the system's error. */
   static async open(path: string, bytes: number): Promise<ModelPart> {
     makeFolder(dirname(path), PRIVATE_FOLDER);
-    let file: FileHandle;
-    try {
-      file = await open(path, 'r+');
-    } catch (error) {
-      if ((error as { code?: unknown }).code !== 'ENOENT') throw error;
-      file = await open(path, 'wx+', 0o600);
-    }
+    const file = await open(path, constants.O_RDWR | constants.O_CREAT, 0o600);
     try {
       const { size } = await file.stat();
       if (size > bytes) await file.truncate(bytes);

@@ -5,9 +5,8 @@
 import { readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Config } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
 import { makeFolder, unlessAbsent, writeFileAtomic } from '../system/files.ts';
-import { effectiveConfig, type Layers, type LocalFile, layerOrder, problemsOf } from './layers.ts';
+import { effectiveConfig, type Layers, type LocalFile, layerOrder, tryEffective } from './layers.ts';
 import { DAMAGED, PushLifecycle } from './push-lifecycle.ts';
 import { type Folder, LOCAL_FILE_ONLY, PushState } from './push-state.ts';
 import { problem, problemsText } from './verify.ts';
@@ -51,24 +50,31 @@ export function openRemote(folder: Folder, file: LocalFile, local: Config, now: 
   const order = layerOrder(local.remote_config.groups);
   let { slot, layers, damage } = life.recover();
   if (slot === 'candidate') {
-    const tried = attempt(file, layers, order);
-    if (!('reason' in tried)) {
-      const good = attempt(file, life.current().layers, order);
-      const before = 'reason' in good ? effectiveConfig(file, {}, order) : good;
+    const tried = tryEffective(file, layers, order);
+    if (!('problems' in tried)) {
+      const good = tryEffective(file, life.current().layers, order);
+      const before = 'problems' in good ? effectiveConfig(file, {}, order) : good;
       life.goesBackTo(before.hash);
-      return { ...tried, life, onTrial: true, before: before.config, problem: damage };
+      return {
+        config: tried.config,
+        hash: tried.hash,
+        life,
+        onTrial: true,
+        before: before.config,
+        problem: damage,
+      };
     }
-    life.rollBack([problem('', tried.reason)]);
+    life.rollBack([problem('', problemsText(tried.problems))]);
     life.rolledBack();
     ({ slot, layers, damage } = life.current());
   }
-  const found = attempt(file, layers, order);
-  if (!('reason' in found)) {
+  const found = tryEffective(file, layers, order);
+  if (!('problems' in found)) {
     if (life.isDamaged) life.fileAlone(DAMAGED, found.hash);
-    return { ...found, life, onTrial: false, before: null, problem: damage };
+    return { config: found.config, hash: found.hash, life, onTrial: false, before: null, problem: damage };
   }
   const alone = effectiveConfig(file, {}, order);
-  const reason = `the remote layers are invalid on the local file, which applies alone: ${found.reason}`;
+  const reason = `the remote layers are invalid on the local file, which applies alone: ${problemsText(found.problems)}`;
   life.fileAlone(reason, alone.hash);
   return { config: alone.config, hash: alone.hash, life, onTrial: false, before: null, problem: damage };
 }
@@ -79,18 +85,4 @@ export function readLayers(folder: Folder): Layers {
   const { phase, candidate, current } = state.now;
   const trial = phase === 'applying' || phase === 'probation';
   return state.layersOf((trial ? candidate : current) ?? LOCAL_FILE_ONLY) ?? {};
-}
-
-function attempt(
-  file: LocalFile,
-  layers: Layers,
-  order: ReturnType<typeof layerOrder>,
-): { config: Config; hash: string } | { reason: string } {
-  try {
-    const { config, hash } = effectiveConfig(file, layers, order);
-    return { config, hash };
-  } catch (error) {
-    const issues = error instanceof GatecastError ? error.issues : [];
-    return { reason: issues.length > 0 ? problemsText(problemsOf(issues)) : errorText(error) };
-  }
 }

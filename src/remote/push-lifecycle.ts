@@ -97,7 +97,7 @@ export class PushLifecycle {
     if (this.damage !== null || this.state.uneven) this.state.putAnyway({});
     this.state.removeUnused();
     if (reading !== null) this.state.putAnyway({ reading: { ...reading, ended: reading.ended + 1 } });
-    if (phase === 'applying' || phase === 'probation') {
+    if (this.onTrial) {
       if (starts + 1 >= MAX_STARTS) {
         this.rollBack([problem('', `was not committed within ${MAX_STARTS} starts of the agent`)]);
         this.rolledBack();
@@ -190,20 +190,14 @@ export class PushLifecycle {
 
   /** Call before the content of pushes is read; `newest` represents the batch. */
   receive(newest: NewPush): void {
-    this.state.mustRead();
-    const { reading, phase } = this.state.now;
-    const ended = reading?.digest === newest.digest ? reading.ended : 0;
-    this.state.put({
-      reading: { digest: newest.digest, ended },
-      ...(phase === 'applying' || phase === 'probation' ? {} : { phase: 'received', push: pushOf(newest) }),
-    });
+    this.reads(newest, this.onTrial ? {} : { phase: 'received', push: pushOf(newest) });
   }
 
   /** Call before the content of a push that will wait for its model is read. */
-  reads({ digest }: NewPush): void {
+  reads({ digest }: NewPush, change: Partial<Pick<State, 'phase' | 'push'>> = {}): void {
     this.state.mustRead();
     const { reading } = this.state.now;
-    this.state.put({ reading: { digest, ended: reading?.digest === digest ? reading.ended : 0 } });
+    this.state.put({ reading: { digest, ended: reading?.digest === digest ? reading.ended : 0 }, ...change });
   }
 
   /** Pushes that are authentic but cannot be applied: their versions are used up. One write for all; the last one is reported. */
@@ -211,8 +205,7 @@ export class PushLifecycle {
     const last = rejected.at(-1);
     if (last === undefined) return;
     const { push, code, problems } = last;
-    const about = { ...push, attemptedHash: attempted, needs: null };
-    const reported = this.reportOf('rejected', code, about, problems);
+    const reported = this.reportOf('rejected', code, { ...push, attemptedHash: attempted }, problems);
     const pushes = rejected.map((one) => one.push);
     this.unsaved = null;
     this.state.put({
@@ -227,12 +220,7 @@ export class PushLifecycle {
 
   /** Refuses a message that is not authentic or not valid now. Writes nothing, so that a flood cannot wear out flash. */
   turnAway(layer: string, { code, problems, version, kid, token }: Refusal): void {
-    this.unsaved = this.reportOf(
-      'rejected',
-      code,
-      { layer, version, kid, token, attemptedHash: null, needs: null },
-      problems,
-    );
+    this.unsaved = this.reportOf('rejected', code, { layer, version, kid, token }, problems);
   }
 
   /** Stores a push that waits for its model. Refuses a push that waited before. */
@@ -246,7 +234,7 @@ export class PushLifecycle {
       incoming,
       reading: null,
       again: null,
-      reported: this.waitingReport(incoming),
+      reported: this.reportOf('applying', 202, incoming),
     });
     this.state.settle();
   }
@@ -263,8 +251,7 @@ export class PushLifecycle {
   refuseWaiting(reason = 'a newer push arrived before the model of this one'): void {
     const { incoming } = this.state.now;
     if (incoming === null) return;
-    const about = { ...incoming, attemptedHash: null, needs: null };
-    const reported = this.reportOf('rejected', 409, about, [problem('', reason, '')]);
+    const reported = this.reportOf('rejected', 409, incoming, [problem('', reason)]);
     this.unsaved = null;
     this.state.put({ incoming: null, reported: this.withHistory(reported, incoming) });
     this.state.settle();
@@ -311,11 +298,6 @@ export class PushLifecycle {
     );
   }
 
-  /** Counts messages dropped unread. */
-  drop(count: number): void {
-    this.dropped += count;
-  }
-
   /**
    * The effective config is valid.
    * @param superseded older pushes of the same batch
@@ -333,13 +315,7 @@ export class PushLifecycle {
     const older: readonly (NewPush | Push['includes'][number])[] = [...ran, ...superseded];
     const includes = older
       .filter(({ layer }) => keeps(layer))
-      .map((one) => ({
-        layer: one.layer,
-        version: one.version,
-        kid: one.kid,
-        token: one.token,
-        ...(ran.some((other) => other === one) ? { ran: true } : {}),
-      }))
+      .map((one) => ({ ...identityOf(one), ...(ran.some((other) => other === one) ? { ran: true } : {}) }))
       .slice(-MAX_HISTORY);
     const replaced = older.filter(({ layer }) => !keeps(layer));
     this.state.put({
@@ -399,14 +375,7 @@ export class PushLifecycle {
       starts: 0,
       reading: null,
       reported: {
-        ...this.withHistory(
-          this.reportOf('applied', 200, done, [], {
-            version: done.version,
-            kid: done.kid,
-            hash: this.must(candidate).hash,
-          }),
-          done,
-        ),
+        ...this.withHistory(this.reportOf('applied', 200, done), done),
         ...(notes.length === 0 ? {} : { notes: [...notes] }),
       },
     });
@@ -473,23 +442,21 @@ export class PushLifecycle {
   private reportOf(
     status: Status,
     code: Refusal['code'],
-    about: Pick<Push, 'version' | 'kid' | 'token' | 'attemptedHash' | 'needs'> & {
-      readonly layer: string | null;
-    },
+    about: Omit<NewPush, 'layer' | 'digest'> &
+      Partial<Pick<Push, 'attemptedHash' | 'needs'>> & { readonly layer: string | null },
     problems: readonly Problem[] = [],
-    lastGood: Reported['last_good'] = this.lastGood(),
   ): Reported {
     const outcome = { status, code, version: about.version, kid: about.kid, token: about.token };
     const before = this.state.now.reported;
     return {
       ...outcome,
       layer: about.layer,
-      attempted_hash: about.attemptedHash,
+      attempted_hash: about.attemptedHash ?? null,
       effective_hash: this.effectiveHash,
-      last_good: lastGood,
+      last_good: this.lastGood(),
       rolled_back_from: status === 'rolled_back' ? about.version : null,
       errors: [...problems].slice(0, MAX_PROBLEMS),
-      needs: about.needs,
+      needs: about.needs ?? null,
       since: new Date(this.now()).toISOString(),
       effective:
         // these do not change the running config
@@ -522,15 +489,7 @@ export class PushLifecycle {
     pushes: readonly Omit<Reported['history'][number], 'status' | 'code' | 'at'>[],
   ): Reported['history'] {
     const at = new Date(this.now()).toISOString();
-    const added = pushes.map(({ layer, version, kid, token }) => ({
-      status,
-      code,
-      version,
-      kid,
-      token,
-      layer,
-      at,
-    }));
+    const added = pushes.map((push) => ({ status, code, ...identityOf(push), at }));
     return [...history, ...added].slice(-MAX_HISTORY);
   }
 
@@ -541,13 +500,12 @@ export class PushLifecycle {
 
   /** The agent ended before the candidate was applied: accepts the push again, although its version was seen. */
   private abandon(): void {
-    const { push, handled } = this.state.now;
+    const { push, handled, incoming } = this.state.now;
     const { layer, digest, includes } = this.must(push);
     const { [layer]: _, ...rest } = handled;
-    const { incoming } = this.state.now;
     if (incoming?.digest === digest) {
       // its model has arrived, so the stored push is applied without being sent again
-      const reported = this.waitingReport(incoming);
+      const reported = this.reportOf('applying', 202, incoming);
       this.state.putAnyway({ phase: 'idle', push: null, candidate: null, reported });
       return;
     }
@@ -583,10 +541,6 @@ export class PushLifecycle {
     return pushes.some(({ digest }) => digest === incoming?.digest) ? { incoming: null } : {};
   }
 
-  private waitingReport(push: NewPush): Reported {
-    return this.reportOf('applying', 202, { ...push, attemptedHash: null, needs: null });
-  }
-
   private spent(pushes: readonly NewPush[]): Pick<State, 'versions' | 'handled'> {
     const versions: Versions = structuredClone(this.state.now.versions);
     const handled = { ...this.state.now.handled };
@@ -605,11 +559,15 @@ export class PushLifecycle {
   }
 }
 
+const identityOf = ({ layer, version, kid, token }: Omit<NewPush, 'digest'>): Omit<NewPush, 'digest'> => ({
+  layer,
+  version,
+  kid,
+  token,
+});
+
 const pushOf = (push: NewPush): Push => ({
-  layer: push.layer,
-  version: push.version,
-  kid: push.kid,
-  token: push.token,
+  ...identityOf(push),
   digest: push.digest,
   attemptedHash: null,
   probationMs: 0,
@@ -619,4 +577,4 @@ const pushOf = (push: NewPush): Push => ({
   includes: [],
 });
 
-const NO_PUSH = { layer: null, version: null, kid: null, token: null, attemptedHash: null, needs: null };
+const NO_PUSH = { layer: null, version: null, kid: null, token: null };

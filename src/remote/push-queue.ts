@@ -24,8 +24,8 @@ export class PushQueue {
   /** The last message of each layer, if the broker may deliver a message twice. */
   private readonly last = new Map<LayerName, { readonly digest: string; readonly ms: number }>();
 
-  /** @param dropped called with the number of dropped messages */
-  constructor(private readonly dropped: (count: number) => void) {}
+  /** @param dropped called for each dropped message */
+  constructor(private readonly dropped: () => void) {}
 
   get empty(): boolean {
     return this.messages.length === 0;
@@ -40,7 +40,7 @@ export class PushQueue {
     this.bytes += kept.length;
     while (this.messages.length > MAX_MESSAGES || this.bytes > MAX_BYTES) {
       this.bytes -= this.messages.shift()?.payload.length ?? 0;
-      this.dropped(1);
+      this.dropped();
     }
   }
 

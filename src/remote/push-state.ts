@@ -7,7 +7,7 @@
 import { z } from 'zod';
 import { errorText } from '../errors.ts';
 import { sha256 } from '../system/files.ts';
-import { problemSchema, reportedSchema } from './contract.ts';
+import { problemSchema, pushId, reportedSchema } from './contract.ts';
 import type { Layers } from './layers.ts';
 
 const PHASES = [
@@ -29,9 +29,7 @@ const hash = z.string().regex(/^[0-9a-f]{64}$/);
 const slotSchema = z.strictObject({
   /** Hash of the file with the layers. */
   layers: hash,
-  version: z.number().nullable(),
-  kid: z.string().nullable(),
-  token: z.string().nullable(),
+  ...pushId,
   /** Hash of the effective config when it was staged. */
   hash: z.string(),
 });
@@ -39,9 +37,7 @@ export type Slot = z.infer<typeof slotSchema>;
 
 const pushSchema = z.strictObject({
   layer: z.string(),
-  version: z.number().nullable(),
-  kid: z.string().nullable(),
-  token: z.string().nullable(),
+  ...pushId,
   digest: z.string(),
   attemptedHash: z.string().nullable(),
   probationMs: z.number(),
@@ -64,9 +60,7 @@ const pushSchema = z.strictObject({
     .array(
       z.strictObject({
         layer: z.string(),
-        version: z.number().nullable(),
-        kid: z.string().nullable(),
-        token: z.string().nullable(),
+        ...pushId,
         /** It ran on probation before the newer push arrived. */
         ran: z.boolean().optional(),
       }),
@@ -81,8 +75,8 @@ export type Versions = z.infer<typeof versionsSchema>;
 
 /** A push that waits for its model. */
 const incomingSchema = z.strictObject({
-  ...pushSchema.pick({ layer: true, version: true, kid: true, token: true, digest: true, probationMs: true })
-    .shape,
+  ...pushId,
+  ...pushSchema.pick({ layer: true, digest: true, probationMs: true }).shape,
   /** Hash of the file with its content. */
   content: hash,
   /** Number of started checks of the model, to stop after repeated crashes. */

@@ -101,21 +101,13 @@ export class RemoteConfig {
   private cancelLook: () => void = () => {};
 
   constructor(private readonly parts: RemoteConfigParts) {
-    const { life, clock, log, host, local, file, keys, models } = parts;
+    const { life, clock, log, host, models } = parts;
     this.warnings = new RateLimitedLog(clock);
-    this.queue = new PushQueue((count) => life.drop(count));
-    this.admission = new Admission({
-      life,
-      local,
-      keys,
-      now: () => clock.now(),
-      clockIsSet: () => host.clockIsSet(),
+    this.queue = new PushQueue(() => {
+      life.dropped += 1;
     });
-    this.candidates = new ConfigCandidates({
-      file,
-      groups: local.remote_config.groups,
-      previous: () => life.previousLayers(),
-    });
+    this.admission = new Admission(parts);
+    this.candidates = new ConfigCandidates(parts);
     this.wait = new ModelWait({
       life,
       models,
@@ -179,16 +171,19 @@ export class RemoteConfig {
 
   private work(): void {
     if (this.working !== null || this.stopped) return;
-    this.working = this.loop()
-      .catch((error: unknown) => this.parts.log.error('remote config failed', { ...errorFields(error) }))
-      .finally(() => {
-        this.working = null;
-        this.workOn();
-      });
+    void this.run(
+      this.loop().catch((error: unknown) =>
+        this.parts.log.error('remote config failed', { ...errorFields(error) }),
+      ),
+    );
   }
 
-  private workOn(): void {
-    if (!this.queue.empty || this.wait.arrived) this.work();
+  private run(work: Promise<void>): Promise<void> {
+    this.working = work.finally(() => {
+      this.working = null;
+      if (!this.queue.empty || this.wait.arrived) this.work();
+    });
+    return this.working;
   }
 
   private async loop(): Promise<void> {
@@ -266,26 +261,21 @@ export class RemoteConfig {
     const answer = (
       code: Refusal['code'],
       problems: readonly Problem[],
-      hash: string | null,
-      needs: Needs | null,
+      hash: string | null = null,
+      needs: Needs | null = null,
     ) => host.report(life.answer(taken.push, code, problems, hash, needs), false);
     // A dry run does not use up its version, so anyone could repeat it: answer each one once.
     const { digest } = taken.push;
     if (this.tried.includes(digest))
-      return answer(
-        409,
-        [problem('', 'is a dry run that was answered before', 'sign another one')],
-        null,
-        null,
-      );
+      return answer(409, [problem('', 'is a dry run that was answered before', 'sign another one')]);
     this.tried = [...this.tried, digest].slice(-MOST_TRIED);
     const folded = this.candidates.fold(life.running(), taken);
-    if ('code' in folded) return answer(folded.code, folded.problems, null, null);
+    if ('code' in folded) return answer(folded.code, folded.problems);
     const evaluated = this.candidates.evaluate(folded.layers);
-    if ('problems' in evaluated) return answer(400, evaluated.problems, null, null);
+    if ('problems' in evaluated) return answer(400, evaluated.problems);
     const { model } = taken.content;
     const refused = model === undefined ? null : this.parts.models.refusal(model);
-    if (refused !== null) return answer(refused.code, [refused.problem], evaluated.hash, null);
+    if (refused !== null) return answer(refused.code, [refused.problem], evaluated.hash);
     const running = this.candidates.evaluate(life.running());
     const isHere = model === undefined || this.parts.models.isHere(model);
     // a model that has not arrived cannot be loaded; validates the rest of the config
@@ -417,11 +407,7 @@ export class RemoteConfig {
     const verdict = judge(this.trial, host.vitals(), nowMs, model);
     this.trial = verdict.trial;
     if (verdict.failed !== null) {
-      this.working = this.goBack([problem('', verdict.failed)]).finally(() => {
-        this.working = null;
-        this.workOn();
-      });
-      await this.working;
+      await this.run(this.goBack([problem('', verdict.failed)]));
     } else if (verdict.passed) {
       life.commit(verdict.notes);
       this.trial = null;

@@ -144,9 +144,7 @@ export function readUnsigned<Schema extends z.ZodType>(
   return readClaims(claims.value, { schema, audience, stated: NOTHING, kid: null });
 }
 
-interface Reading<Schema extends z.ZodType> {
-  readonly schema: Schema;
-  readonly audience: string;
+interface Reading<Schema extends z.ZodType> extends Pick<Expected<Schema>, 'audience' | 'schema'> {
   readonly stated: Stated;
   readonly kid: string | null;
 }

@@ -9,6 +9,7 @@ import {
   claimsSchema,
   DEFAULT_PROBATION,
   fleetAudience,
+  isProbation,
   nodeAudience,
 } from '../../remote/contract.ts';
 import { isObject, type JsonObject } from '../../remote/merge-patch.ts';
@@ -76,7 +77,7 @@ export const addClaims = (command: Command): Command =>
 
 function probation(text: string): number {
   const ms = duration(text);
-  if (ms < 1000 || ms > 86_400_000) throw new InvalidArgumentError('A duration from 1s to 24h is expected.');
+  if (!isProbation(ms)) throw new InvalidArgumentError('A duration from 1s to 24h is expected.');
   return ms;
 }
 
