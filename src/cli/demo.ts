@@ -1,4 +1,7 @@
 /** `gatecast demo`: an embedded broker with this machine's vitals, the agent, and the page. */
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { type Command, InvalidArgumentError } from 'commander';
 import type { Forecast } from '../forecast/forecast.ts';
 import { globals } from './shared/globals.ts';
@@ -40,7 +43,6 @@ async function demo(options: Options, wantedDataDir: string | undefined): Promis
     import('../system/clock.ts'),
     import('./shared/run-agent.ts'),
   ]);
-  const { withFolder } = await import('./shared/temp-folder.ts');
   const broker = await startBroker(options.brokerPort);
   const vitals = new VitalsPublisher({ publish: broker.publish, clock: systemClock });
   try {
@@ -60,6 +62,20 @@ async function demo(options: Options, wantedDataDir: string | undefined): Promis
   } finally {
     vitals.stop();
     await broker.stop();
+  }
+}
+
+/** Runs `action` in `wanted`, or in a temporary folder that is removed afterwards. */
+async function withFolder(
+  wanted: string | undefined,
+  action: (folder: string) => Promise<void>,
+): Promise<void> {
+  if (wanted !== undefined) return action(wanted);
+  const folder = mkdtempSync(join(tmpdir(), 'gatecast-demo-'));
+  try {
+    await action(folder);
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
   }
 }
 

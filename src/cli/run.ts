@@ -1,7 +1,7 @@
 /** `gatecast run`: the daemon against a real broker. */
 import type { Command } from 'commander';
 import { agentLog, logFailure } from './shared/agent-log.ts';
-import { AlreadyReported } from './shared/already-reported.ts';
+import { AlreadyReported } from './shared/failure.ts';
 import { globals } from './shared/globals.ts';
 import { runAgent } from './shared/run-agent.ts';
 

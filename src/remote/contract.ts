@@ -46,7 +46,7 @@ export const CODES = {
 } as const;
 export type Code = keyof typeof CODES;
 
-const STATUSES = ['applying', 'probation', 'applied', 'rejected', 'rolled_back'] as const;
+export const STATUSES = ['applying', 'probation', 'applied', 'rejected', 'rolled_back'] as const;
 export type Status = (typeof STATUSES)[number];
 
 /** How a change is applied. */

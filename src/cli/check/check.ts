@@ -20,13 +20,11 @@ import {
   PASSWORD_FILE,
   withPassword,
 } from '../shared/broker.ts';
-import { globals } from '../shared/globals.ts';
+import { globals, modelRegistry } from '../shared/globals.ts';
 import type { Heard } from '../shared/heard.ts';
 import { type Layered, layered } from '../shared/layers.ts';
-import { many } from '../shared/many.ts';
-import { modelRegistry } from '../shared/models.ts';
 import { nodeName } from '../shared/node-name.ts';
-import { type CommandOutput, jsonText, outputOf } from '../shared/output.ts';
+import { type CommandOutput, jsonText, many, outputOf } from '../shared/output.ts';
 import { waitUnlessSignal } from '../shared/until-signal.ts';
 import { duration } from '../shared/values.ts';
 import type { RuleSummary } from './report.ts';

@@ -2,7 +2,7 @@
 import { type Config, formatDuration, parseDuration, readableDuration } from '../../config/index.ts';
 import type { IngestRule } from '../../ingest/rule.ts';
 import type { Heard, HeardStream } from '../shared/heard.ts';
-import { many } from '../shared/many.ts';
+import { many } from '../shared/output.ts';
 
 const MAX_STREAMS_SHOWN = 200;
 const MAX_REJECTS_SHOWN = 50;

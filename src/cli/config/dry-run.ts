@@ -1,35 +1,30 @@
 /** Asks gateways to validate a push without applying it. The gateways that answer are the members of a fleet. */
 import { setTimeout as pause } from 'node:timers/promises';
-import type { Claims, Reported } from '../../remote/contract.ts';
-import type { BrokerLink } from '../shared/broker.ts';
+import type { Reported } from '../../remote/contract.ts';
 import type { HistoryEntry } from './history-file.ts';
 import { desiredTopic, type Target } from './operator.ts';
 import { dryOutcomeOf, type NodeState } from './outcome.ts';
-import type { PushIo, PushRequest } from './push-run.ts';
-import type { GatewayReports } from './reports.ts';
+import type { Delivery, Rolling, SignedPush } from './push-run.ts';
 
 const LOOK_MS = 50;
 /** The answers of a fleet are complete when none has arrived for this long, ms. */
 const QUIET_MS = 2000;
 
-interface DryRun {
-  readonly request: Pick<PushRequest, 'base' | 'target' | 'nodes' | 'waitMs'>;
-  readonly io: PushIo;
-  readonly link: BrokerLink;
-  readonly reports: GatewayReports;
-  /** Gateways that are expected to answer. */
-  readonly members: readonly string[];
-}
-
-/** @returns the state of each gateway that answered or was expected to answer */
-export async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRun): Promise<NodeState[]> {
-  const { request, io, link, reports, members } = parts;
-  const { base, target, nodes } = request;
+/**
+ * @param members gateways that are expected to answer
+ * @returns the state of each gateway that answered or was expected to answer
+ */
+export async function dryRunOf(
+  { base, target, jws, claims }: SignedPush,
+  { nodes, waitMs }: Pick<Delivery, 'nodes' | 'waitMs'>,
+  { io, link, reports }: Rolling,
+  members: readonly string[],
+): Promise<NodeState[]> {
   const answers = new Map<string, NodeState>();
   let lastMs = io.now();
   const startMs = lastMs;
   reports.heard = (node, reported) => {
-    const said = dryOutcomeOf(reported, token);
+    const said = dryOutcomeOf(reported, claims.token ?? '');
     if (said === null || (nodes !== null && !nodes.includes(node))) return;
     lastMs = io.now();
     answers.set(node, { node, ...said });
@@ -42,7 +37,7 @@ export async function dryRunOf(jws: string, { token = '' }: Claims, parts: DryRu
     if (target.kind === 'node' || nodes !== null) return all;
     return all && answers.size > 0 && io.now() - lastMs >= QUIET_MS;
   };
-  while (!complete() && io.now() - startMs < request.waitMs && !io.stopped()) {
+  while (!complete() && io.now() - startMs < waitMs && !io.stopped()) {
     await link.settled();
     await pause(LOOK_MS);
   }

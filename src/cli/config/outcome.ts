@@ -1,5 +1,6 @@
 /** Finds the status of one push in a gateway's report. Pure. */
-import { type LayerName, type Reported, reportedSchema, type Status } from '../../remote/contract.ts';
+import { z } from 'zod';
+import { type LayerName, type Reported, reportedSchema, STATUSES } from '../../remote/contract.ts';
 import { jsonOrNull } from '../../system/json.ts';
 import { printable } from '../shared/output.ts';
 
@@ -10,15 +11,17 @@ export interface PushKey {
   readonly layer: LayerName;
 }
 
-type NodeStatus = 'waiting' | 'sent' | Status | 'no answer';
-
-export interface NodeState {
-  readonly node: string;
-  readonly status: NodeStatus;
-  readonly version: number | null;
-  readonly code: number | null;
-  readonly reason: string;
-}
+export const nodeStateSchema = z
+  .object({
+    node: z.string(),
+    status: z.enum(['waiting', 'sent', ...STATUSES, 'no answer']),
+    version: z.number().nullable(),
+    code: z.number().nullable(),
+    reason: z.string(),
+  })
+  .readonly();
+export type NodeState = z.infer<typeof nodeStateSchema>;
+type NodeStatus = NodeState['status'];
 
 /** Null if the payload is not a report. */
 export function parseReported(payload: Uint8Array): Reported | null {

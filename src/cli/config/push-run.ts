@@ -26,21 +26,16 @@ import { desiredTopic, type OperatorFolder, type Target, targetText } from './op
 import { isFailure, isFinal, type NodeState, outcomeOf, type PushKey } from './outcome.ts';
 import { ModelSender, type PushedModel, readPushedModel } from './push-model.ts';
 import { type GatewayReports, readReports } from './reports.ts';
-import { type AbortLimit, canaryCount, type Rate, Rollout, type RolloutPlan } from './rollout.ts';
+import { type AbortLimit, canaryCount, type Rate, Rollout } from './rollout.ts';
 import { loadRollout, type RolloutFile, saveRollout } from './rollout-file.ts';
 
-export interface PushRequest {
-  readonly base: string;
-  readonly target: Target;
-  readonly content: PushContent;
-  /** The files of the model in `content`; null: there is none. */
+/** How gateways get a push. */
+export interface Delivery {
+  /** The files of the model; null: there is none. */
   readonly model: PushedModel | null;
   /** Rate at which chunks of the model are sent, for all gateways together. */
   readonly bytesPerSecond: number;
-  readonly claims: ClaimFlags;
-  readonly signer: Signer;
   readonly folder: OperatorFolder;
-  readonly dryRun: boolean;
   /** Share of the fleet; null: no canaries. */
   readonly canary: number | null;
   readonly rate: Rate | null;
@@ -49,6 +44,15 @@ export interface PushRequest {
   readonly nodes: readonly string[] | null;
   /** How long a gateway may take to answer, ms. */
   readonly waitMs: number;
+}
+
+interface PushRequest extends Delivery {
+  readonly base: string;
+  readonly target: Target;
+  readonly content: PushContent;
+  readonly claims: ClaimFlags;
+  readonly signer: Signer;
+  readonly dryRun: boolean;
 }
 
 export interface PushIo {
@@ -75,12 +79,6 @@ const LOOK_MS = 50;
 /** Time for applying the config and for the messages, added to probation, ms. */
 const MARGIN_MS = 60_000;
 
-/** How gateways get a push. */
-export type Delivery = Pick<
-  PushRequest,
-  'model' | 'bytesPerSecond' | 'folder' | 'canary' | 'rate' | 'abortAfter' | 'nodes' | 'waitMs'
->;
-
 /** A push that is already signed, here or on another machine. */
 export interface SignedPush {
   readonly base: string;
@@ -90,17 +88,27 @@ export interface SignedPush {
   readonly jws: string;
 }
 
-/** The reports of the gateways that a push is for. */
-const reportsOf = ({ base, target }: Pick<SignedPush, 'base' | 'target'>, { connect }: PushIo) =>
-  readReports(base, target.kind === 'node' ? target.name : null, connect);
+/** Connects, and reads the reports of the gateways that a push is for. */
+async function withReports(
+  { base, target }: Pick<SignedPush, 'base' | 'target'>,
+  folder: OperatorFolder,
+  io: PushIo,
+  action: (rolling: Rolling) => Promise<PushResult>,
+): Promise<PushResult> {
+  const { link, reports } = await readReports(base, target.kind === 'node' ? target.name : null, io.connect);
+  try {
+    return await action({ folder, io, link, reports });
+  } finally {
+    await link.close();
+  }
+}
 
 /** @throws GatecastError BROKER_UNREACHABLE, USAGE, FILE_UNWRITABLE */
-export async function push(request: PushRequest, io: PushIo): Promise<PushResult> {
+export function push(request: PushRequest, io: PushIo): Promise<PushResult> {
   const { base, target, content, claims: flags, signer, folder, dryRun } = request;
   const history = readHistory(folder.history);
-  const { link, reports } = await reportsOf(request, io);
-  try {
-    const version = flags.version ?? nextVersion(signer.kid, history, reports.latest.values());
+  return withReports(request, folder, io, async (rolling) => {
+    const version = flags.version ?? nextVersion(signer.kid, history, rolling.reports.latest.values());
     const stamp = { base, target, version, nowMs: io.now() };
     const claims = claimsOf(content, flags, { ...stamp, dryRun: false });
     const pushed = { base, target, kid: signer.kid, claims, jws: await signed(claims, signer) };
@@ -113,34 +121,27 @@ export async function push(request: PushRequest, io: PushIo): Promise<PushResult
     let tried: readonly NodeState[] = [];
     if (dryRun || target.kind === 'fleet') {
       const jws = await signed(dry, signer);
-      tried = await tryOut({ ...pushed, claims: dry, jws }, request, { folder, io, link, reports });
+      tried = await tryOut({ ...pushed, claims: dry, jws }, request, rolling);
       const refused = tried.some(({ status }) => status === 'rejected');
       if (dryRun || refused || tried.every(({ status }) => status === 'no answer'))
         return dryResult(pushed, tried, dryRun);
     }
-    return await deliver(pushed, request, tried, { folder, io, link, reports });
-  } finally {
-    await link.close();
-  }
+    return deliver(pushed, request, tried, rolling);
+  });
 }
 
 /** Sends a signed push. It is not tried out first, because a dry run would need the key. @throws GatecastError as `push` */
-export async function sendSigned(pushed: SignedPush, delivery: Delivery, io: PushIo): Promise<PushResult> {
+export function sendSigned(pushed: SignedPush, delivery: Delivery, io: PushIo): Promise<PushResult> {
   const { target, claims } = pushed;
-  const { folder } = delivery;
-  const { link, reports } = await reportsOf(pushed, io);
-  const rolling: Rolling = { folder, io, link, reports };
-  try {
+  return withReports(pushed, delivery.folder, io, async (rolling) => {
     if (claims.dry_run === true) return dryResult(pushed, await tryOut(pushed, delivery, rolling), true);
     const members = target.kind === 'node' ? [] : membersOf(pushed, delivery, rolling);
     if (target.kind === 'fleet' && members.length === 0)
       throw new GatecastError('USAGE', `this machine knows no gateway of the fleet ${target.name}`, {
         hint: 'name them with --nodes',
       });
-    return await deliver(pushed, { ...delivery, nodes: members }, [], rolling);
-  } finally {
-    await link.close();
-  }
+    return deliver(pushed, { ...delivery, nodes: members }, [], rolling);
+  });
 }
 
 function membersOf(
@@ -153,10 +154,7 @@ function membersOf(
 
 /** Sends a dry run. */
 function tryOut(dry: SignedPush, delivery: Delivery, rolling: Rolling): Promise<NodeState[]> {
-  const { base, target, jws, claims } = dry;
-  const { nodes, waitMs } = delivery;
-  const members = membersOf(dry, delivery, rolling);
-  return dryRunOf(jws, claims, { request: { base, target, nodes, waitMs }, ...rolling, members });
+  return dryRunOf(dry, delivery, rolling, membersOf(dry, delivery, rolling));
 }
 
 function dryResult({ kid, claims }: SignedPush, nodes: readonly NodeState[], wanted: boolean): PushResult {
@@ -213,15 +211,10 @@ async function deliver(
 export async function resume(id: string | null, folder: OperatorFolder, io: PushIo): Promise<PushResult> {
   const file = loadRollout(folder, id);
   const model = file.model === null ? null : await readPushedModel(file.model.path);
-  const { link, reports } = await reportsOf(file, io);
-  try {
-    return await roll(file, model, { folder, io, link, reports });
-  } finally {
-    await link.close();
-  }
+  return withReports(file, folder, io, (rolling) => roll(file, model, rolling));
 }
 
-interface Rolling {
+export interface Rolling {
   readonly folder: OperatorFolder;
   readonly io: PushIo;
   readonly link: LastingLink;
@@ -256,8 +249,7 @@ async function senderOf(
 
 async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolling): Promise<PushResult> {
   const { folder, io, link, reports } = rolling;
-  const { base, target, jws, kid, version, token } = file;
-  const plan: RolloutPlan = file.plan;
+  const { base, target, jws, kid, version, token, plan } = file;
   const layer: LayerName = target.kind === 'node' ? 'node' : `fleet:${target.name}`;
   const sought: PushKey = { kid, version, token, layer };
   /** Stops while there is no connection: only a gateway's own silence counts against it. */
@@ -295,21 +287,16 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
   const underWay = (): boolean =>
     rollout.states.some(({ status }) => status !== 'waiting' && !isFinal(status));
   keep();
+  const send = (topic: string, retain: boolean): Promise<void> =>
+    link.publish({ topic, payload: jws, qos: 1, retain });
   /** Sends and waits until the rollout has ended, or the operator stops it. */
   const proceed = async (): Promise<void> => {
     for (;;) {
       const nodes = rollout.due(clockMs());
       // One message for the whole fleet, if nobody is left out.
       if (nodes.length > 0 && (rollout.stage === 'others' || plan.canaries === 0) && plan.rate === null)
-        await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
-      else
-        for (const node of nodes)
-          await link.publish({
-            topic: topicsOf(base, node).configDesired,
-            payload: jws,
-            qos: 1,
-            retain: false,
-          });
+        await send(desired, true);
+      else for (const node of nodes) await send(topicsOf(base, node).configDesired, false);
       keep();
       const { stage } = rollout;
       if (stage === 'done' || (stage === 'aborted' && !underWay()) || io.stopped()) return;
@@ -343,7 +330,7 @@ async function roll(file: RolloutFile, model: PushedModel | null, rolling: Rolli
     (plan.rate !== null || plan.canaries >= plan.nodes.length)
   )
     // For gateways that were offline, or that join the group later.
-    await link.publish({ topic: desired, payload: jws, qos: 1, retain: true });
+    await send(desired, true);
   if (result !== 'stopped') {
     saveRollout(folder, { ...file, states: rollout.states, ended: true });
     const nodes = Object.fromEntries(states.map(({ node, status }) => [node, status]));

@@ -2,8 +2,8 @@
 
 import { type Command, InvalidArgumentError } from 'commander';
 import { GatecastError } from '../../errors.ts';
-import { AlreadyReported } from '../shared/already-reported.ts';
 import { addLogin, brokerOf, type LoginFlags, openLink } from '../shared/broker.ts';
+import { AlreadyReported } from '../shared/failure.ts';
 import { LastingLink } from '../shared/lasting-link.ts';
 import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { onSignal } from '../shared/until-signal.ts';
@@ -108,8 +108,7 @@ Exit code 0 only if every gateway has applied the push. All gateways of a fleet 
 none applies it.`,
     )
     .action(async (flags: Flags, self: Command) => {
-      if (flags.resume !== undefined) return follow(flags, self, null);
-      await follow(flags, self, contentOf(flags));
+      await follow(flags, self, flags.resume === undefined ? contentOf(flags) : null);
     });
 }
 

@@ -7,45 +7,21 @@ import { modelClaimSchema } from '../../remote/contract.ts';
 import { entriesOf, writeFileAtomic } from '../../system/files.ts';
 import { pushFields } from './history-file.ts';
 import type { OperatorFolder } from './operator.ts';
+import { nodeStateSchema } from './outcome.ts';
+import { planSchema } from './rollout.ts';
 
-const stateSchema = z.object({
-  node: z.string(),
-  status: z.enum([
-    'waiting',
-    'sent',
-    'applying',
-    'probation',
-    'applied',
-    'rejected',
-    'rolled_back',
-    'no answer',
-  ]),
-  version: z.number().nullable(),
-  code: z.number().nullable(),
-  reason: z.string(),
-});
 const rolloutFileSchema = z.object({
   ...pushFields,
   jws: z.string(),
-  plan: z.object({
-    nodes: z.array(z.string()),
-    canaries: z.number(),
-    rate: z.object({ count: z.number(), periodMs: z.number() }).nullable(),
-    abortAfter: z.union([
-      z.object({ kind: z.literal('count'), failures: z.number() }),
-      z.object({ kind: z.literal('share'), share: z.number() }),
-    ]),
-    answerMs: z.number(),
-    finishMs: z.number(),
-  }),
-  states: z.array(stateSchema),
+  plan: planSchema,
+  states: z.array(nodeStateSchema),
   /** The model and the path of its files; null: there is none. */
   model: z
     .object({ path: z.string(), claim: modelClaimSchema, bytesPerSecond: z.number() })
     .nullable()
     .default(null),
   /** Known members that did not answer the dry run. */
-  absent: z.array(stateSchema),
+  absent: z.array(nodeStateSchema),
   ended: z.boolean(),
 });
 export type RolloutFile = z.infer<typeof rolloutFileSchema>;

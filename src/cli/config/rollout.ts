@@ -2,30 +2,28 @@
  * Decides when each gateway gets a push: canaries first, then the others at a rate, until all have it or too many have failed.
  * Pure: time and reports are passed in; the caller sends.
  */
+import { z } from 'zod';
 import { isFailure, isFinal, type NodeState } from './outcome.ts';
 
-/** The number of failures, or their share of all nodes, that ends a rollout. */
-export type AbortLimit =
-  | { readonly kind: 'count'; readonly failures: number }
-  | { readonly kind: 'share'; readonly share: number };
-
-export interface Rate {
-  readonly count: number;
-  readonly periodMs: number;
-}
-
-export interface RolloutPlan {
+export const planSchema = z.object({
   /** All nodes, the canaries first. */
-  readonly nodes: readonly string[];
-  readonly canaries: number;
+  nodes: z.array(z.string()),
+  canaries: z.number(),
   /** Null: all others at once. */
-  readonly rate: Rate | null;
-  readonly abortAfter: AbortLimit;
+  rate: z.object({ count: z.number(), periodMs: z.number() }).nullable(),
+  /** The number of failures, or their share of all nodes, that ends a rollout. */
+  abortAfter: z.union([
+    z.object({ kind: z.literal('count'), failures: z.number() }),
+    z.object({ kind: z.literal('share'), share: z.number() }),
+  ]),
   /** A node that has not reported on the push after this long counts as failed, ms. */
-  readonly answerMs: number;
+  answerMs: z.number(),
   /** A node that has not finished after this long counts as failed, ms. */
-  readonly finishMs: number;
-}
+  finishMs: z.number(),
+});
+type RolloutPlan = z.infer<typeof planSchema>;
+export type AbortLimit = RolloutPlan['abortAfter'];
+export type Rate = NonNullable<RolloutPlan['rate']>;
 
 type Stage = 'canaries' | 'others' | 'done' | 'aborted';
 

@@ -5,12 +5,12 @@ import { type Config, loadConfig } from '../../config/index.ts';
 import { createRouter } from '../../config/resolve.ts';
 import { errorText, GatecastError } from '../../errors.ts';
 import { loadModel } from '../../model/pack.ts';
-import { ModelRegistry } from '../../model/registry.ts';
 import { brokerOptions } from '../../mqtt/options.ts';
-import { AHEAD, FEATURE_FORMAT, I } from '../../series/features.ts';
+import { FEATURES } from '../../series/features.ts';
 import { factsReader } from '../../system/facts.ts';
 import { writeFileAtomic } from '../../system/files.ts';
 import { ruleCount } from '../check/report.ts';
+import { modelRegistry } from '../shared/globals.ts';
 import { listen } from '../shared/listen.ts';
 
 export interface Finding {
@@ -103,9 +103,8 @@ function readConfig(path: string, dataDir: string | undefined): [Config | null, 
 /** Loads the model and steps it: proves the files, the runtime and its kernels. */
 async function model(dataDir: string | undefined, name: string): Promise<Finding> {
   try {
-    const registry = new ModelRegistry(dataDir === undefined ? null : join(dataDir, 'models'));
-    const stored = registry.open(name);
-    const loaded = loadModel(stored, { format: FEATURE_FORMAT, inputs: I, leadWidth: AHEAD });
+    const stored = (await modelRegistry(dataDir)).open(name);
+    const loaded = loadModel(stored, FEATURES);
     const stepper = await loaded.stepper(stored.manifest.dimensions.leads);
     try {
       const rows = 64;
@@ -173,12 +172,7 @@ async function broker(config: Config): Promise<Finding> {
     const clientId = `gatecast-doctor-${process.pid}`;
     const options = { ...brokerOptions(config.mqtt, clientId), clientId, sessionExpiryMs: 0 };
     const started = performance.now();
-    const refused = await listen({
-      options,
-      filters,
-      until: async () => undefined,
-      message: () => undefined,
-    });
+    const refused = await listen({ options, filters, until: async () => {}, message: () => {} });
     const text = `${config.mqtt.url} answers in ${(performance.now() - started).toFixed(0)} ms`;
     if (refused.length === 0) return ok('broker', text);
     return {

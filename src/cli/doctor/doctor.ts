@@ -1,7 +1,7 @@
 /** `gatecast doctor`: checks whether this machine can run gatecast. */
 
 import type { Command } from 'commander';
-import { AlreadyReported } from '../shared/already-reported.ts';
+import { AlreadyReported } from '../shared/failure.ts';
 import { globals } from '../shared/globals.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
 import type { Finding } from './checks.ts';

@@ -7,7 +7,7 @@ import { excerpt } from '../../ingest/rejects.ts';
 import type { Survey } from '../../ingest/survey.ts';
 import { Heard } from '../shared/heard.ts';
 import type { Recorded } from '../shared/listen-survey.ts';
-import { many } from '../shared/many.ts';
+import { many } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 
 interface FamilyFinding {

@@ -18,9 +18,8 @@ import {
   withPassword,
 } from '../shared/broker.ts';
 import { type ListenResult, listenAndSurvey } from '../shared/listen-survey.ts';
-import { many } from '../shared/many.ts';
 import { nodeName } from '../shared/node-name.ts';
-import { type CommandOutput, jsonText } from '../shared/output.ts';
+import { type CommandOutput, jsonText, many } from '../shared/output.ts';
 import { ProgressBar, secondsText } from '../shared/progress.ts';
 import type { Terminal } from '../shared/terminal.ts';
 import { waitUnlessSignal } from '../shared/until-signal.ts';

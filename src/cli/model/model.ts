@@ -2,8 +2,7 @@
 import { join } from 'node:path';
 import { type Command, Option } from 'commander';
 import { CELLS } from '../../network/spec.ts';
-import { configOption, dataDirOf } from '../shared/globals.ts';
-import { registryOf } from '../shared/models.ts';
+import { configOption, dataDirOf, registryOf } from '../shared/globals.ts';
 import { whole } from '../shared/values.ts';
 
 export function registerModel(program: Command): void {

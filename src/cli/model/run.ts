@@ -21,17 +21,9 @@ export function listModels(registry: ModelRegistry, slotsFile: string | null, js
   const rows = registry.list().map((entry) => ({ ...row(entry), runs: runsIn(entry.name, groups) }));
   if (json) return jsonText(rows);
   if (rows.length === 0) return 'No models. Train one with `gatecast train`, or import one.\n';
-  const head = {
-    name: 'name',
-    source: 'from',
-    network: 'network',
-    parameters: 'parameters',
-    created: 'created',
-    runs: 'runs in',
-    problem: '',
-  };
-  return textTable(
-    [head, ...rows].map((one) => [
+  return textTable([
+    ['name', 'from', 'network', 'parameters', 'created', 'runs in', ''],
+    ...rows.map((one) => [
       one.name,
       one.source,
       one.network,
@@ -40,20 +32,20 @@ export function listModels(registry: ModelRegistry, slotsFile: string | null, js
       one.runs,
       one.problem ?? '',
     ]),
-  );
+  ]);
 }
 
 function row({ name, source, manifest, problem }: ModelEntry) {
   const spec = manifest?.spec;
   return {
     name,
-    source: source as string,
+    source,
     network: spec
       ? `${spec.cell} ${spec.layers}x${spec.hidden}${ownText(manifest)}, ${spec.head.kind}`
       : manifest
         ? 'step graph'
         : '',
-    parameters: (manifest?.dimensions.parameters ?? null) as number | string | null,
+    parameters: manifest?.dimensions.parameters ?? null,
     created: manifest?.created ?? '',
     problem,
   };

@@ -67,17 +67,7 @@ async function run(file: string, options: Options): Promise<void> {
   const bar = new ProgressBar(process.stderr);
   const result = await replay({
     file,
-    table: {
-      columns: options.columns,
-      time: options.time,
-      timeFormat: options.timeFormat,
-      id: options.id,
-      delimiter: options.delimiter,
-      decimal: options.decimal,
-      missing: options.missing,
-      clockStartMs: options.clockStart,
-      intervalMs: options.interval,
-    },
+    table: { ...options, clockStartMs: options.clockStart, intervalMs: options.interval },
     broker,
     topic: options.topic ?? (options.id === undefined ? 'replay/{file}' : 'replay/{file}/{id}'),
     speed: options.speed,

@@ -117,23 +117,18 @@ function messageMaker(
     topics.set(key, topic);
     return topic;
   };
-  if (options.topic.includes('{column}')) {
+  const cellsOf = ({ values }: TableRow): (readonly [column: string, value: number])[] =>
+    table.columns.flatMap((column, at) => (Number.isNaN(values[at]) ? [] : [[column, values[at]] as const]));
+  if (options.topic.includes('{column}'))
     return (row) =>
-      table.columns.flatMap((column, at) => {
-        const value = row.values[at];
-        return Number.isNaN(value) ? [] : [{ topic: topicOf(row.id ?? '', column), payload: String(value) }];
-      });
-  }
+      cellsOf(row).map(([column, value]) => ({
+        topic: topicOf(row.id ?? '', column),
+        payload: String(value),
+      }));
   return (row) => {
     // entries, not assignments: a column may be called __proto__
-    const cells = table.columns.flatMap((column, at) => {
-      const value = row.values[at];
-      return Number.isNaN(value) ? [] : [[column, value] as const];
-    });
-    const time = ['time', new Date(row.timeMs).toISOString()] as const;
-    return [
-      { topic: topicOf(row.id ?? '', ''), payload: JSON.stringify(Object.fromEntries([...cells, time])) },
-    ];
+    const message = Object.fromEntries([...cellsOf(row), ['time', new Date(row.timeMs).toISOString()]]);
+    return [{ topic: topicOf(row.id ?? '', ''), payload: JSON.stringify(message) }];
   };
 }
 

@@ -12,8 +12,8 @@ import {
   type OperatorFlags,
   operatorFolder,
 } from '../config/operator.ts';
-import { AlreadyReported } from '../shared/already-reported.ts';
 import { addLogin, brokerOf, type LoginFlags } from '../shared/broker.ts';
+import { AlreadyReported } from '../shared/failure.ts';
 import { jsonText, outputOf, printable } from '../shared/output.ts';
 import { duration, presetOption } from '../shared/values.ts';
 

@@ -4,8 +4,7 @@ import { errorFields, GatecastError } from '../../errors.ts';
 import { createLogger, type LogFields, type Logger } from '../../log.ts';
 import { systemClock } from '../../system/clock.ts';
 import { isJournal } from '../../system/journal.ts';
-import { AlreadyReported } from './already-reported.ts';
-import { describeFailure } from './failure.ts';
+import { AlreadyReported, describeFailure } from './failure.ts';
 import { VERSION } from './version.ts';
 
 /** @param config called for each line: it may change */

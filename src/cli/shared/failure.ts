@@ -3,6 +3,13 @@ import { type ErrorCode, errorText, GatecastError } from '../../errors.ts';
 
 const USAGE_CODES: ReadonlySet<ErrorCode> = new Set(['USAGE', 'CONFIG_INVALID']);
 
+/** Thrown by a command that has already printed why it failed: no further output. */
+export class AlreadyReported extends Error {
+  constructor(readonly exitCode: 1 | 2 = 1) {
+    super();
+  }
+}
+
 export function describeFailure(error: unknown, debug: boolean): { text: string; exitCode: 1 | 2 } {
   const lines: string[] = [];
   const expected = error instanceof GatecastError;

@@ -1,5 +1,7 @@
-/** Options shared by several commands. */
+/** Options shared by several commands, and the model registry that they name. */
+import { join } from 'node:path';
 import { type Command, Option } from 'commander';
+import type { ModelRegistry } from '../../model/registry.ts';
 
 interface Globals {
   /** Folder of the model registry and the store; undefined: from the config, or the command's default. */
@@ -38,4 +40,14 @@ export async function dataDirOf(command: Command): Promise<string | undefined> {
   if (dataDir !== undefined || config === undefined) return dataDir;
   const { loadConfig } = await import('../../config/index.ts');
   return loadConfig(config).data_dir;
+}
+
+/** The shipped models and those of the command's data directory. */
+export async function registryOf(command: Command): Promise<ModelRegistry> {
+  return modelRegistry(await dataDirOf(command));
+}
+
+export async function modelRegistry(dataDir: string | undefined): Promise<ModelRegistry> {
+  const { ModelRegistry } = await import('../../model/registry.ts');
+  return new ModelRegistry(dataDir === undefined ? null : join(dataDir, 'models'));
 }

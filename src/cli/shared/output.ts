@@ -26,3 +26,6 @@ export function printable(text: string, kept = ''): string {
     kept.includes(char) ? char : `\\x${(char.codePointAt(0) ?? 0).toString(16).padStart(2, '0')}`,
   );
 }
+
+/** `1 rule`, `2 rules`. */
+export const many = (count: number, what: string): string => `${count} ${what}${count === 1 ? '' : 's'}`;

@@ -1,4 +1,5 @@
 /** Signals that stop a command. */
+import { setTimeout as pause } from 'node:timers/promises';
 
 interface StopSignal {
   readonly received: Promise<NodeJS.Signals>;
@@ -35,12 +36,8 @@ export function onSignal(
 
 /** Waits for a time, or for a signal that ends the wait early. */
 export async function waitUnlessSignal(ms: number, signals?: readonly NodeJS.Signals[]): Promise<void> {
-  let unhook = (): void => {};
-  let timer: NodeJS.Timeout | undefined;
-  await new Promise<void>((resolve) => {
-    unhook = onSignal(() => resolve(), undefined, signals);
-    timer = setTimeout(resolve, ms);
-  });
-  clearTimeout(timer);
+  const early = new AbortController();
+  const unhook = onSignal(() => early.abort(), undefined, signals);
+  await pause(ms, undefined, { signal: early.signal }).catch(() => {});
   unhook();
 }

@@ -7,9 +7,8 @@ import type { ModelRef } from '../../site/batch.ts';
 import type { Site, SiteConfig } from '../../site/nats.ts';
 import type { NewModel } from '../../site/set-model.ts';
 import type { MemberStatus, PartitionStatus, SiteModelStatus } from '../../site/status.ts';
-import { many } from '../shared/many.ts';
-import { registryOf } from '../shared/models.ts';
-import { jsonText, outputOf } from '../shared/output.ts';
+import { registryOf } from '../shared/globals.ts';
+import { jsonText, many, outputOf } from '../shared/output.ts';
 import { textTable } from '../shared/text-table.ts';
 import { duration, presetOption, whole } from '../shared/values.ts';
 

@@ -74,19 +74,9 @@ function whatNext(folder: string): string[] {
 }
 
 export function summary(folder: string, stored: StoredModel, result: JobResult) {
-  const { steps, seconds, reason, bestLoss, baseLoss, loss, skipped } = result;
-  return {
-    folder,
-    hash: stored.hash,
-    steps,
-    seconds,
-    reason,
-    loss,
-    bestLoss,
-    baseLoss,
-    skipped,
-    groups: result.groups,
-  };
+  const { steps, seconds, reason, bestLoss, baseLoss, loss, skipped, groups } = result;
+  const { hash } = stored;
+  return { folder, hash, steps, seconds, reason, loss, bestLoss, baseLoss, skipped, groups };
 }
 
 export function report(folder: string, stored: StoredModel, result: JobResult): string {

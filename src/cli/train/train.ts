@@ -1,8 +1,7 @@
 /** `gatecast train`: trains a new model, or another model further, on files and generated series. */
 import { type Command, InvalidArgumentError, Option } from 'commander';
 import { CELLS, type Cell } from '../../network/spec.ts';
-import { configOption } from '../shared/globals.ts';
-import { registryOf } from '../shared/models.ts';
+import { configOption, registryOf } from '../shared/globals.ts';
 import { addTableOptions } from '../shared/table-options.ts';
 import {
   amount,

@@ -5,7 +5,7 @@
 import { Command } from 'commander';
 import { grids } from '../../../src/backtest/play.ts';
 import { playOptions, readSeries } from '../../../src/backtest/request.ts';
-import { modelRegistry } from '../../../src/cli/shared/models.ts';
+import { modelRegistry } from '../../../src/cli/shared/globals.ts';
 import { ProgressBar } from '../../../src/cli/shared/progress.ts';
 import { addTableOptions, type TableFlags } from '../../../src/cli/shared/table-options.ts';
 import { count, duration, fraction, whole } from '../../../src/cli/shared/values.ts';
