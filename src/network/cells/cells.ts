@@ -1,7 +1,6 @@
 /** The table of cells. To add a cell, add a file beside this one and a row here. */
 import type { CellOps } from './cell.ts';
-import { gru } from './gru.ts';
-import { gruResetBefore } from './gru-reset-before.ts';
+import { gru, gruResetBefore } from './gru.ts';
 import { lstm } from './lstm.ts';
 import { rnnRelu, rnnTanh } from './rnn.ts';
 
