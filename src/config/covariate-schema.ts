@@ -1,14 +1,14 @@
 /** The schema of one entry of `covariates`: another stream, or values known ahead from a topic or a file. */
 import { z } from 'zod';
 import { type Check, checkFieldPath, checkStreamName, checkTopic } from './checks.ts';
-import { ALWAYS, note, TYPE_KEY, text } from './values.ts';
+import { ALWAYS, hot, text } from './values.ts';
 
 /** Allowed keys of each kind. */
 const KINDS = { stream: [], topic: ['list', 'time', 'value'], file: ['time', 'column'] } as const;
 const KEYS = ['list', 'time', 'value', 'column'] as const;
 
 const key = (what: string, description: string, check?: Check, type?: string) =>
-  note(text(what, check).optional(), 'hot', description, type === undefined ? {} : { [TYPE_KEY]: type });
+  hot(text(what, check).optional(), description, type);
 
 const covariate = z
   .strictObject({

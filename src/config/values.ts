@@ -13,15 +13,20 @@ export const RELOAD_KEY = 'x-reload';
 export const TYPE_KEY = 'x-type';
 export const BOUNDS_KEY = 'x-bounds';
 
-/** Attaches the notes for the reference. Must be the last call: further methods create a new schema without the notes. */
-export function note<T extends z.ZodType>(
-  schema: T,
-  reload: Reload,
-  description: string,
-  extra: Readonly<Record<string, string>> = {},
-): T {
-  return schema.meta({ description, [RELOAD_KEY]: reload, ...extra });
-}
+const note =
+  (reload: Reload) =>
+  /** @param type for the reference; by default that of the schema */
+  <T extends z.ZodType>(schema: T, description: string, type?: string): T =>
+    schema.meta({
+      description,
+      [RELOAD_KEY]: reload,
+      ...(type !== undefined && { [TYPE_KEY]: type }),
+    });
+
+/** Attach the notes for the reference. Must be the last call: further methods create a new schema without the notes. */
+export const hot = note('hot');
+export const reconnect = note('reconnect');
+export const restart = note('restart');
 
 interface Range {
   readonly min: string;
@@ -49,39 +54,38 @@ function quantity(kind: string, parse: Parse, range: Range, special: readonly st
   });
 }
 
-const extra = (kind: string, range: Range) => ({
-  [TYPE_KEY]: kind,
-  [BOUNDS_KEY]: `${range.min} to ${range.max}`,
-});
+/** Attaches type and bounds for the reference. */
+const typed = <T extends z.ZodType>(schema: T, kind: string, { min, max }: Range): T =>
+  schema.meta({ [TYPE_KEY]: kind, [BOUNDS_KEY]: `${min} to ${max}` });
 
 /** ms. */
-export function duration(range: Range, preset: string, reload: Reload, description: string) {
+export function duration(range: Range, preset: string) {
   const schema = quantity('duration', parseDuration, range, []).transform((ms) => ms as number);
-  return note(schema.prefault(preset), reload, description, extra('duration', range));
+  return typed(schema.prefault(preset), 'duration', range);
 }
 
 /** ms, or null for `word`, which is the default unless `preset` is given. */
-export function durationOr(word: string, range: Range, reload: Reload, description: string, preset = word) {
+export function durationOr(word: string, range: Range, preset = word) {
   const schema = quantity('duration', parseDuration, range, [word]);
-  return note(schema.prefault(preset), reload, description, extra(`\`${word}\` or duration`, range));
+  return typed(schema.prefault(preset), `\`${word}\` or duration`, range);
 }
 
 /** ms each. */
-export function durationList(range: Range, reload: Reload, description: string, preset: string[] = []) {
+export function durationList(range: Range, preset: string[] = []) {
   const item = quantity('duration', parseDuration, range, []).transform((ms) => ms as number);
   const schema = z
     .array(item, { error: () => 'must be a list of durations' })
     .max(16, 'has more than 16 entries');
-  return note(schema.prefault(preset), reload, description, extra('list of durations', range));
+  return typed(schema.prefault(preset), 'list of durations', range);
 }
 
-export function size(range: Range, preset: string, reload: Reload, description: string) {
+export function size(range: Range, preset: string) {
   const schema = quantity('size', parseSize, range, []).transform((bytes) => bytes as number);
-  return note(schema.prefault(preset), reload, description, extra('size', range));
+  return typed(schema.prefault(preset), 'size', range);
 }
 
 /** Units of the stream per ms. */
-export function rate(reload: Reload, description: string) {
+export function rate() {
   const message = 'must be a change per time, such as 5/1m: at most 5 in one minute';
   const schema = z.string({ error: () => message }).transform((text, context): number => {
     const perMs = parseRate(text);
@@ -89,7 +93,7 @@ export function rate(reload: Reload, description: string) {
     context.addIssue({ code: 'custom', message });
     return z.NEVER;
   });
-  return note(schema.optional(), reload, description, { [TYPE_KEY]: 'rate' });
+  return schema.optional().meta({ [TYPE_KEY]: 'rate' });
 }
 
 export function bounded(min: number, max: number, whole: boolean) {
