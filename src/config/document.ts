@@ -14,8 +14,7 @@ import {
   parseDocument,
   visit,
 } from 'yaml';
-import type { Issue } from '../errors.ts';
-import { errorText } from '../errors.ts';
+import { errorText, type Issue } from '../errors.ts';
 import { excerpt } from '../ingest/rejects.ts';
 import { isPoisonKey } from '../ingest/stream-name.ts';
 
@@ -24,13 +23,18 @@ const MAX_DEPTH = 32;
 /** Maximum number of alias expansions; a "billion laughs" attack needs far more. */
 const MAX_ALIAS_COUNT = 100;
 
+/** Keys are compared below, because the parser's check is quadratic. */
+const PARSER = { schema: 'core', uniqueKeys: false, merge: false } as const;
+
 export type PathPart = string | number;
 
-export interface ConfigDocument {
+/** Line of the value at a path, or of the nearest value around it; null when unknown. */
+export type LineOf = (path: readonly PathPart[]) => number | null;
+
+interface ConfigDocument {
   readonly value: unknown;
   readonly issues: readonly Issue[];
-  /** Line of the value at a path, or of the nearest value around it; null when unknown. */
-  lineOf(path: readonly PathPart[]): number | null;
+  readonly lineOf: LineOf;
 }
 
 export function parseConfigText(text: string): ConfigDocument {
@@ -43,11 +47,7 @@ export function parseConfigText(text: string): ConfigDocument {
   if (isNestedTooDeep(text)) return failed(`is nested deeper than ${MAX_DEPTH} levels`);
   const lines = new LineCounter();
   const document = parseDocument(text, {
-    schema: 'core',
-    // checked below, because the parser's check is quadratic
-    uniqueKeys: false,
-    merge: false,
-    strict: true,
+    ...PARSER,
     lineCounter: lines,
     prettyErrors: false,
     logLevel: 'error',
@@ -64,7 +64,7 @@ export function parseConfigText(text: string): ConfigDocument {
       ? [...document.errors, ...document.warnings].map(({ pos, message }) => issue(pos[0], message))
       : [issue(open, 'this quote is not closed')];
   if (issues.length === 0) checkNode(document.contents, '', 0, issues, (offset) => line(offset) ?? 0);
-  const lineOf = (path: readonly PathPart[]): number | null => {
+  const lineOf: LineOf = (path) => {
     for (let length = path.length; length > 0; length -= 1) {
       const node = document.getIn(path.slice(0, length), true) as Node | undefined;
       if (node?.range) return line(node.range[0]);
@@ -97,12 +97,7 @@ function openQuote(document: Document): number | null {
 /** Reads single values from a text that may have errors; undefined where there is none. */
 export function statedValues(text: string): (path: readonly PathPart[]) => unknown {
   if (Buffer.byteLength(text) > MAX_BYTES || isNestedTooDeep(text)) return () => undefined;
-  const document = parseDocument(text, {
-    schema: 'core',
-    uniqueKeys: false,
-    merge: false,
-    logLevel: 'silent',
-  });
+  const document = parseDocument(text, { ...PARSER, logLevel: 'silent' });
   return (path) => document.getIn(path);
 }
 
@@ -125,17 +120,17 @@ function checkNode(
     const seen = new Set<string>();
     for (const { key, value } of node.items) {
       const at = isScalar(key) ? line(key.range?.[0]) : line(node.range?.[0]);
-      if (!isScalar(key)) issues.push({ path, message: `line ${at}: a key must be a plain text` });
-      else if (isPoisonKey(String(key.value)))
-        issues.push({
-          path: join(path, String(key.value)),
-          message: `line ${at}: this key is never allowed`,
-        });
-      else if (seen.has(String(key.value)))
-        issues.push({ path: join(path, String(key.value)), message: `line ${at}: duplicate key` });
+      if (!isScalar(key)) {
+        issues.push({ path, message: `line ${at}: a key must be a plain text` });
+        continue;
+      }
+      const name = String(key.value);
+      const inner = join(path, name);
+      if (isPoisonKey(name)) issues.push({ path: inner, message: `line ${at}: this key is never allowed` });
+      else if (seen.has(name)) issues.push({ path: inner, message: `line ${at}: duplicate key` });
       else {
-        seen.add(String(key.value));
-        checkNode(value, join(path, String(key.value)), depth + 1, issues, line);
+        seen.add(name);
+        checkNode(value, inner, depth + 1, issues, line);
       }
     }
   } else if (isSeq(node)) {
@@ -161,6 +156,11 @@ function isNestedTooDeep(text: string): boolean {
     const indent = /^(?:[ ]|[-?:] )*/.exec(row)?.[0] ?? '';
     return indent.length > MAX_DEPTH * 8 || (indent.match(/[-?:] /g)?.length ?? 0) > MAX_DEPTH;
   });
+}
+
+export function located(path: readonly PathPart[], message: string, lineOf: LineOf): Issue {
+  const line = lineOf(path);
+  return { path: pathText(path), message: line === null ? message : `${message} (line ${line})` };
 }
 
 /** `streams[0].limits.min` from path parts. */

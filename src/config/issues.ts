@@ -2,7 +2,7 @@
 import { z } from 'zod';
 import type { Issue } from '../errors.ts';
 import { excerpt } from '../ingest/rejects.ts';
-import { type PathPart, pathText } from './document.ts';
+import { type LineOf, located, type PathPart } from './document.ts';
 import { configSchema } from './schema.ts';
 
 type ZodIssue = z.core.$ZodIssue;
@@ -25,11 +25,7 @@ const MEANT: Readonly<Record<string, string>> = {
 };
 
 /** @param raw the checked data @param lineOf line in the file, by path */
-export function readableIssues(
-  issues: readonly ZodIssue[],
-  raw: unknown,
-  lineOf: (path: readonly PathPart[]) => number | null,
-): Issue[] {
+export function readableIssues(issues: readonly ZodIssue[], raw: unknown, lineOf: LineOf): Issue[] {
   return issues
     .flatMap((issue) => flatten(issue, []))
     .flatMap((issue) => {
@@ -42,15 +38,6 @@ export function readableIssues(
       }
       return [located(path, wrongValue(issue, valueAt(raw, path)), lineOf)];
     });
-}
-
-function located(
-  path: readonly PathPart[],
-  message: string,
-  lineOf: (path: readonly PathPart[]) => number | null,
-): Issue {
-  const line = lineOf(path);
-  return { path: pathText(path), message: line === null ? message : `${message} (line ${line})` };
 }
 
 /** A union reports all branches; keeps the branch that matched deepest. */

@@ -2,7 +2,7 @@
 import { dirname, resolve } from 'node:path';
 import { GatecastError, type Issue } from '../errors.ts';
 import { readBounded, readInput } from '../system/files.ts';
-import { type ConfigDocument, type PathPart, parseConfigText, statedValues } from './document.ts';
+import { type LineOf, parseConfigText, statedValues } from './document.ts';
 import { readableIssues } from './issues.ts';
 import { type Config, configSchema } from './schema.ts';
 import { checkWhole } from './whole-checks.ts';
@@ -83,12 +83,7 @@ export function validateConfig(value: unknown, name = 'the config', folder?: str
   return validate(value, name, folder, () => null);
 }
 
-function validate(
-  given: unknown,
-  name: string,
-  folder: string | undefined,
-  lineOf: ConfigDocument['lineOf'],
-): Config {
+function validate(given: unknown, name: string, folder: string | undefined, lineOf: LineOf): Config {
   const value =
     folder === undefined
       ? given
@@ -100,7 +95,7 @@ function validate(
     throw invalid(name, [{ path: '', message: 'is empty; it needs `node`, `mqtt.url` and `streams`' }]);
   const parsed = configSchema.safeParse(value);
   if (!parsed.success) throw invalid(name, readableIssues(parsed.error.issues, value, lineOf));
-  const issues = checkWhole(parsed.data, (path: readonly PathPart[]) => lineOf(path));
+  const issues = checkWhole(parsed.data, lineOf);
   if (issues.length > 0) throw invalid(name, issues);
   return parsed.data;
 }

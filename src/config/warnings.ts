@@ -15,19 +15,13 @@ const MAX_COMPARED = 300;
 
 export function configWarnings(config: Config): Issue[] {
   const issues: Issue[] = [];
-  const { url } = config.mqtt;
-  const { protocol, port } = new URL(url);
+  const { protocol, port } = new URL(config.mqtt.url);
   const tls = /^(?:mqtts|ssl|tls|wss):$/.test(protocol);
+  const uses = `uses ${protocol}//, but port ${port} is usually`;
   if (tls && PLAIN_PORTS.includes(port))
-    issues.push({
-      path: 'mqtt.url',
-      message: `uses ${protocol}//, but port ${port} is usually without TLS; the port with TLS is 8883`,
-    });
+    issues.push({ path: 'mqtt.url', message: `${uses} without TLS; the port with TLS is 8883` });
   if (!tls && TLS_PORTS.includes(port))
-    issues.push({
-      path: 'mqtt.url',
-      message: `uses ${protocol}//, but port ${port} is usually with TLS: mqtts://`,
-    });
+    issues.push({ path: 'mqtt.url', message: `${uses} with TLS: mqtts://` });
   const rules = config.streams.slice(0, MAX_COMPARED);
   const filters = rules.map(({ match }) => parsePattern(match).filters);
   for (const [at, rule] of rules.entries()) {

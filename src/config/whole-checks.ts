@@ -2,18 +2,17 @@
 import type { Issue } from '../errors.ts';
 import { checkSiteName } from './checks.ts';
 import { covariateNames, streamCovariates } from './covariates.ts';
-import { type PathPart, pathText } from './document.ts';
+import { type LineOf, located, type PathPart } from './document.ts';
 import { ruleIds } from './rule-ids.ts';
 import type { Config } from './schema.ts';
 
 /** Limit, because every partition of a site keeps a copy of each covariate stream. */
 const MOST_SITE_COVARIATES = 64;
 
-export function checkWhole(config: Config, lineOf: (path: readonly PathPart[]) => number | null): Issue[] {
+export function checkWhole(config: Config, lineOf: LineOf): Issue[] {
   const issues: Issue[] = [];
   const report = (path: readonly PathPart[], message: string): void => {
-    const line = lineOf(path);
-    issues.push({ path: pathText(path), message: line === null ? message : `${message} (line ${line})` });
+    issues.push(located(path, message, lineOf));
   };
   const rules = new Map<string, number>();
   for (const [at, { match, payload, fields, name }] of config.streams.entries()) {

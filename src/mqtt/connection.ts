@@ -417,25 +417,17 @@ function clientOptions(
   settings: ConnectionSettings,
 ): IClientOptions {
   const { version, clean, will } = settings;
-  const five: IClientOptions =
-    version === 5
-      ? {
-          properties: {
-            sessionExpiryInterval: Math.round(options.sessionExpiryMs / 1000),
-            maximumPacketSize: options.maxPacketBytes,
-          },
-        }
-      : {};
+  const properties = {
+    sessionExpiryInterval: Math.round(options.sessionExpiryMs / 1000),
+    maximumPacketSize: options.maxPacketBytes,
+  };
   return {
-    ...five,
+    ...(version === 5 && { properties }),
     protocolVersion: version,
     clean,
     clientId: options.clientId,
-    ...(options.username === undefined ? {} : { username: options.username }),
-    ...(secrets.password === undefined ? {} : { password: secrets.password }),
-    ...(secrets.ca === undefined ? {} : { ca: secrets.ca }),
-    ...(secrets.cert === undefined ? {} : { cert: secrets.cert }),
-    ...(secrets.key === undefined ? {} : { key: secrets.key }),
+    ...(options.username !== undefined && { username: options.username }),
+    ...secrets,
     rejectUnauthorized: true,
     keepalive: Math.max(1, Math.round(options.keepaliveMs / 1000)),
     connectTimeout: options.connectTimeoutMs,
@@ -446,11 +438,9 @@ function clientOptions(
     queueQoSZero: false,
     // The cache would allocate a buffer for each of the 65,536 two-byte numbers: 7 MB, and 30 ms at the first connection.
     writeCache: false,
-    ...(will === null
-      ? {}
-      : {
-          will: { topic: will.topic, payload: Buffer.from(will.payload), qos: will.qos, retain: will.retain },
-        }),
+    ...(will !== null && {
+      will: { topic: will.topic, payload: Buffer.from(will.payload), qos: will.qos, retain: will.retain },
+    }),
     log: () => {},
   };
 }

@@ -11,60 +11,47 @@ const FIRST_SIZE = 32;
 
 export class InFlight {
   private ring = new Int32Array(FIRST_SIZE);
-  /** Messages that have arrived. */
-  private arrived = 0;
-  /** Messages that were acknowledged to the broker. */
-  private sent = 0;
-  private highest = 0;
+  /** Number of messages so far. */
+  total = 0;
+  /** Number of those that were acknowledged to the broker. */
+  acknowledged = 0;
+  /** Most messages that were in flight at once. */
+  most = 0;
 
   /** @param send acknowledges a message to the broker */
   constructor(private readonly send: (packetId: number) => void) {}
 
-  /** Number of messages so far. */
-  get total(): number {
-    return this.arrived;
-  }
-
-  get acknowledged(): number {
-    return this.sent;
-  }
-
-  /** Most messages that were in flight at once. */
-  get most(): number {
-    return this.highest;
-  }
-
   /** @param inFlight a number of messages that were in flight at once */
   raiseMost(inFlight: number): void {
-    if (inFlight > this.highest) this.highest = inFlight;
+    this.most = Math.max(this.most, inFlight);
   }
 
   /** From now on counts as if no more than the current messages had been in flight. */
   forgetMost(): void {
-    this.highest = this.arrived - this.sent;
+    this.most = this.total - this.acknowledged;
   }
 
   /** A message has arrived. @returns acknowledges it, once all before it are acknowledged */
   enter(packetId: number): () => void {
-    if (this.arrived - this.sent === this.ring.length) this.grow();
-    const number = this.arrived++;
+    if (this.total - this.acknowledged === this.ring.length) this.grow();
+    const number = this.total++;
     this.ring[this.at(number)] = packetId;
-    this.raiseMost(this.arrived - this.sent);
+    this.raiseMost(this.total - this.acknowledged);
     return () => this.acknowledge(number);
   }
 
   private acknowledge(number: number): void {
-    if (number < this.sent) return;
-    if (number > this.sent) {
+    if (number < this.acknowledged) return;
+    if (number > this.acknowledged) {
       this.ring[this.at(number)] = DONE + ((this.ring[this.at(number)] ?? 0) % DONE);
       return;
     }
     let packetId = (this.ring[this.at(number)] ?? 0) % DONE;
     do {
-      this.sent++;
+      this.acknowledged++;
       this.send(packetId);
-      packetId = (this.ring[this.at(this.sent)] ?? 0) - DONE;
-    } while (this.sent < this.arrived && packetId >= 0);
+      packetId = (this.ring[this.at(this.acknowledged)] ?? 0) - DONE;
+    } while (this.acknowledged < this.total && packetId >= 0);
   }
 
   /** The size is a power of two. */
@@ -75,7 +62,7 @@ export class InFlight {
   private grow(): void {
     const { ring: from } = this;
     const to = new Int32Array(2 * from.length);
-    for (let number = this.sent; number < this.arrived; number++)
+    for (let number = this.acknowledged; number < this.total; number++)
       to[number & (to.length - 1)] = from[this.at(number)] ?? 0;
     this.ring = to;
   }
