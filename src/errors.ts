@@ -40,6 +40,13 @@ export interface Issue {
   readonly message: string;
 }
 
+/** In one line. @param most problems; further ones are left out */
+export const issuesText = (issues: readonly Issue[], most = issues.length): string =>
+  issues
+    .slice(0, most)
+    .map(({ path, message }) => `${path} ${message}`)
+    .join('; ');
+
 export class GatecastError extends Error {
   readonly code: ErrorCode;
   /** What the reader can do about it; empty when the message says it all. */

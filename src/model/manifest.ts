@@ -3,7 +3,7 @@
  * checks are derived from the schema.
  */
 import { z } from 'zod';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorText, GatecastError, type Issue, issuesText } from '../errors.ts';
 import { CELLS, checkPair, leadWidth, type NetworkSpec, stateSizes, validateSpec } from '../network/spec.ts';
 import { sha256 } from '../system/files.ts';
 
@@ -91,21 +91,16 @@ export function parseManifest(json: string, where: string): Manifest {
   const parsed = manifestSchema.safeParse(data);
   if (!parsed.success) {
     const issues = parsed.error.issues.map((one) => ({ path: one.path.join('.'), message: one.message }));
-    throw new GatecastError(
-      'MODEL_INVALID',
-      `The manifest of ${where} is wrong: ${issues.map((one) => `${one.path} ${one.message}`).join('; ')}.`,
-      { issues },
-    );
+    throw wrong(where, `${issuesText(issues)}.`, { issues });
   }
   const manifest = parsed.data;
   if (manifest.spec) checkDimensions(manifest.spec, manifest, where);
-  else if (manifest.own)
-    throw new GatecastError(
-      'MODEL_INVALID',
-      `The manifest of ${where} is wrong: own needs a spec beside it.`,
-    );
+  else if (manifest.own) throw wrong(where, 'own needs a spec beside it.');
   return manifest;
 }
+
+const wrong = (where: string, why: string, more: { issues?: readonly Issue[]; cause?: unknown } = {}) =>
+  new GatecastError('MODEL_INVALID', `The manifest of ${where} is wrong: ${why}`, more);
 
 function checkDimensions(network: NetworkSpec, { dimensions, own }: Manifest, where: string): void {
   try {
@@ -115,17 +110,12 @@ function checkDimensions(network: NetworkSpec, { dimensions, own }: Manifest, wh
       checkPair(network, own);
     }
   } catch (cause) {
-    const reason = errorText(cause);
-    throw new GatecastError('MODEL_INVALID', `The manifest of ${where} is wrong: ${reason}`, { cause });
+    throw wrong(where, errorText(cause), { cause });
   }
   const want = dimensionsOf(network, dimensions.leads, dimensions.parameters, own);
   for (const key of ['inputs', 'stateRows', 'hidden'] as const) {
-    if (dimensions[key] !== want[key]) {
-      throw new GatecastError(
-        'MODEL_INVALID',
-        `The manifest of ${where} is wrong: dimensions.${key} is ${dimensions[key]}, its network has ${want[key]}.`,
-      );
-    }
+    if (dimensions[key] !== want[key])
+      throw wrong(where, `dimensions.${key} is ${dimensions[key]}, its network has ${want[key]}.`);
   }
 }
 

@@ -12,7 +12,7 @@ import {
   makeFolder,
   readBounded,
   sha256,
-  syncFolder,
+  syncPath,
   writeFileAtomic,
   writeFileAtomicAsync,
 } from '../system/files.ts';
@@ -254,7 +254,7 @@ function moveIntoPlace(temporary: string, folder: string): void {
   }
   renameSync(temporary, folder);
   rmSync(aside, { recursive: true, force: true });
-  syncFolder(dirname(folder));
+  syncPath(dirname(folder));
 }
 
 /** Reads and verifies the model in a folder. @throws GatecastError MODEL_INVALID; FILE_UNREADABLE if the system cannot read it now */

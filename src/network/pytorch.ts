@@ -3,7 +3,7 @@
  * torch.nn.RNN, LSTM and GRU store weight_ih_l0 [G * H, I], weight_hh_l0 [G * H, H], bias_ih_l0 and bias_hh_l0 [G * H],
  * and so on for l1 ...; the order of the gates is the cell's `pytorchOrder`.
  */
-import { GatecastError, type Issue } from '../errors.ts';
+import { GatecastError, type Issue, issuesText } from '../errors.ts';
 import { CELL_OPS, type Cell, gatesOf } from './cells/cells.ts';
 import { type NetworkSpec, validateSpec } from './spec.ts';
 import { checkWeights, type Tensor, type Weights } from './weights.ts';
@@ -118,8 +118,7 @@ function checkNames(tensors: Weights): Map<string, Tensor> {
 }
 
 function refusal(issues: readonly Issue[]): GatecastError {
-  const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);
-  return new GatecastError('WEIGHTS_INVALID', `The weights cannot be imported: ${text.join('; ')}.`, {
+  return new GatecastError('WEIGHTS_INVALID', `The weights cannot be imported: ${issuesText(issues, 8)}.`, {
     hint: 'Expected are weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0, and so on for each layer: the state_dict() of the cell alone, without other modules.',
     issues,
   });

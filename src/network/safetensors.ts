@@ -2,7 +2,7 @@
  * Weights as a safetensors file: u64 little-endian length of a JSON header, the header, then the numbers.
  * Format: huggingface/safetensors, README "Format". Reads F32, F64, F16 and BF16 as float32; writes F32.
  */
-import { GatecastError, type Issue } from '../errors.ts';
+import { GatecastError, type Issue, issuesText } from '../errors.ts';
 import type { Tensor, Weights } from './weights.ts';
 
 /** The format's own bound on its header. */
@@ -69,14 +69,8 @@ export function readSafetensors(file: Uint8Array): WeightsFile {
   }
   if (issues.length === 0) issues.push(...layoutIssues(header, body.length));
   if (issues.length > 0) {
-    throw new GatecastError(
-      'WEIGHTS_INVALID',
-      `The weights file cannot be used: ${issues
-        .slice(0, 8)
-        .map(({ path, message }) => `${path} ${message}`)
-        .join('; ')}.`,
-      { issues },
-    );
+    const text = `The weights file cannot be used: ${issuesText(issues, 8)}.`;
+    throw new GatecastError('WEIGHTS_INVALID', text, { issues });
   }
   return { weights, metadata };
 }

@@ -2,7 +2,7 @@
  * The definition of a network: its cell, its size, the parts before and after the cell, and the layout of its state.
  * Graphs and weights are derived from the spec alone.
  */
-import { GatecastError, type Issue } from '../errors.ts';
+import { GatecastError, type Issue, issuesText } from '../errors.ts';
 import { Q } from '../quantiles.ts';
 import { CELL_OPS, CELLS, type Cell } from './cells/cells.ts';
 
@@ -87,11 +87,8 @@ export function validateSpec(spec: NetworkSpec): void {
     issues.push({ path: 'head.kind', message: `must be one of none, direct, lead, is ${kind}` });
   }
   if (issues.length > 0) {
-    throw new GatecastError(
-      'NETWORK_INVALID',
-      `The network cannot be built: ${issues.map(({ path, message }) => `${path} ${message}`).join('; ')}.`,
-      { issues },
-    );
+    const text = `The network cannot be built: ${issuesText(issues)}.`;
+    throw new GatecastError('NETWORK_INVALID', text, { issues });
   }
 }
 

@@ -2,7 +2,7 @@
  * The parameters of a network: names, shapes, initial values. Matrices of the cell are [G * H, in] as in ONNX and
  * PyTorch, gates in ONNX' order (GRU: z r n, LSTM: i o f c); all others are [in, out].
  */
-import { GatecastError, type Issue } from '../errors.ts';
+import { GatecastError, type Issue, issuesText } from '../errors.ts';
 import { Q } from '../quantiles.ts';
 import { CELL_OPS, gatesOf } from './cells/cells.ts';
 import type { Random } from './random.ts';
@@ -110,11 +110,9 @@ export function checkWeights(
     if (!expected.has(name)) issues.push({ path: shown(name), message: 'is not part of this network' });
   }
   if (issues.length > 0) {
-    const text = issues.slice(0, 8).map(({ path, message }) => `${path} ${message}`);
     const more = issues.length > 8 ? `; and ${issues.length - 8} more` : '';
-    throw new GatecastError('WEIGHTS_INVALID', `The weights do not fit: ${text.join('; ')}${more}.`, {
-      issues,
-    });
+    const text = `The weights do not fit: ${issuesText(issues, 8)}${more}.`;
+    throw new GatecastError('WEIGHTS_INVALID', text, { issues });
   }
 }
 

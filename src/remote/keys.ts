@@ -2,7 +2,7 @@
 import { createPublicKey, type KeyObject } from 'node:crypto';
 import { z } from 'zod';
 import type { Config } from '../config/index.ts';
-import { errorText, GatecastError } from '../errors.ts';
+import { errorText, GatecastError, issuesText } from '../errors.ts';
 import { readInput } from '../system/files.ts';
 import { KEY_ROLES, type KeyRole } from './contract.ts';
 
@@ -62,8 +62,7 @@ export function parseJwks(text: string, where: string): KeySet {
   const parsed = jwksSchema.safeParse(data);
   if (!parsed.success) {
     const issues = parsed.error.issues.map(({ path, message }) => ({ path: path.join('.'), message }));
-    const all = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
-    throw invalid(`${where} is not a valid set of Ed25519 public keys: ${all}`, issues);
+    throw invalid(`${where} is not a valid set of Ed25519 public keys: ${issuesText(issues)}`, issues);
   }
   const found = parsed.data.keys.map(({ kid, x, roles }, at) => ({
     kid,

@@ -8,7 +8,7 @@ import type { StreamSpec } from '../series/spec.ts';
 import { decodeBatch } from './batch.ts';
 import { decodeCheckpoint, type StreamGrid } from './checkpoint.ts';
 import { inputStream, partitionKey, partitionOf } from './names.ts';
-import type { Site } from './nats.ts';
+import { entryValue, type Site } from './nats.ts';
 import { readObject } from './object.ts';
 
 export interface LoggedStream extends StreamGrid {
@@ -22,8 +22,8 @@ export async function loggedStreams(
   { state, checkpoints, partitions }: Pick<Site, 'state' | 'checkpoints' | 'partitions'>,
   partition: number,
 ): Promise<LoggedStream[]> {
-  const entry = await state.get(partitionKey(partition));
-  const { object = null } = entry?.operation === 'PUT' ? entry.json<{ object?: string | null }>() : {};
+  const { object = null } =
+    entryValue<{ object?: string | null }>(await state.get(partitionKey(partition))) ?? {};
   const bytes = object === null ? null : await readObject(checkpoints, object);
   if (bytes === null) return [];
   return decodeCheckpoint(bytes).streams.flatMap(({ spec, grid }) =>

@@ -5,7 +5,7 @@
 import type { KV } from '@nats-io/kv';
 import { GatecastError } from '../errors.ts';
 import { partitionKey } from './names.ts';
-import { isConflict } from './nats.ts';
+import { entryValue, isConflict, writeKey } from './nats.ts';
 
 export interface Manifest {
   /** Counts the owners of the partition. */
@@ -50,19 +50,14 @@ export class ManifestFile {
   private constructor(
     private readonly bucket: KV,
     private readonly partition: number,
-    private current: Manifest,
+    public manifest: Manifest,
     private revision: number,
   ) {}
-
-  get manifest(): Manifest {
-    return this.current;
-  }
 
   /** Takes the partition over: former owners can publish and save no more. @throws PartitionLost when another one is faster */
   static async take(bucket: KV, partition: number, owner: string): Promise<ManifestFile> {
     const entry = await bucket.get(partitionKey(partition));
-    const found =
-      entry === null || entry.operation !== 'PUT' ? NEW : { ...NEW, ...entry.json<Partial<Manifest>>() };
+    const found = { ...NEW, ...entryValue<Partial<Manifest>>(entry) };
     const file = new ManifestFile(bucket, partition, found, entry?.revision ?? 0);
     await file.write({ epoch: found.epoch + 1, owner });
     return file;
@@ -76,15 +71,11 @@ export class ManifestFile {
   }
 
   private async update(change: Partial<Manifest>): Promise<void> {
-    const next = { ...this.current, ...change };
+    const next = { ...this.manifest, ...change };
     try {
       const key = partitionKey(this.partition);
-      const text = JSON.stringify(next);
-      this.revision =
-        this.revision === 0
-          ? await this.bucket.create(key, text)
-          : await this.bucket.update(key, text, this.revision);
-      this.current = next;
+      this.revision = await writeKey(this.bucket, key, JSON.stringify(next), this.revision);
+      this.manifest = next;
     } catch (error) {
       if (!isConflict(error)) throw error;
       await this.refresh(next);
@@ -95,7 +86,7 @@ export class ManifestFile {
   private async refresh(next: Manifest): Promise<void> {
     const key = partitionKey(this.partition);
     const entry = await this.bucket.get(key);
-    const found = entry !== null && entry.operation === 'PUT' ? entry.json<Manifest>() : null;
+    const found = entryValue<Manifest>(entry);
     if (entry === null || found?.epoch !== next.epoch || found.owner !== next.owner)
       throw new PartitionLost(this.partition, found === null ? 'its record is gone' : found.owner);
     try {
@@ -104,6 +95,6 @@ export class ManifestFile {
       if (isConflict(error)) throw new PartitionLost(this.partition, 'its record was written');
       throw error;
     }
-    this.current = next;
+    this.manifest = next;
   }
 }

@@ -8,7 +8,7 @@ import { errorText, GatecastError } from '../errors.ts';
 import type { Model } from '../forecast/model.ts';
 import { CONFIGURED, isModelRef, type ModelRef } from './batch.ts';
 import { MODEL_KEY } from './names.ts';
-import { isConflict, type Site } from './nats.ts';
+import { entryValue, isConflict, type Site, writeKey } from './nats.ts';
 import { readObject } from './object.ts';
 
 /** The files of a model, and what they must be like, as the reader of the files understands it. */
@@ -109,7 +109,7 @@ export async function removeUnused(
 
 export async function readRecord({ state }: Pick<Site, 'state'>): Promise<FoundRecord> {
   const entry = await state.get(MODEL_KEY);
-  const value = entry?.operation === 'PUT' ? entry.json<ModelRecord>() : null;
+  const value = entryValue<ModelRecord>(entry);
   return { record: isModelRef(value) ? value : null, revision: entry?.revision ?? 0 };
 }
 
@@ -119,11 +119,8 @@ export async function writeRecord(
   record: ModelRecord,
   revision: number,
 ): Promise<number> {
-  const text = JSON.stringify(record);
   try {
-    return revision === 0
-      ? await state.create(MODEL_KEY, text)
-      : await state.update(MODEL_KEY, text, revision);
+    return await writeKey(state, MODEL_KEY, JSON.stringify(record), revision);
   } catch (cause) {
     if (!isConflict(cause)) throw cause;
     throw new GatecastError('SITE_FAILED', 'Another command is setting a model of the site.', { cause });

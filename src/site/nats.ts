@@ -4,7 +4,7 @@
  */
 import { checkServerIdentity, type PeerCertificate } from 'node:tls';
 import type { JetStreamClient, JetStreamManager } from '@nats-io/jetstream';
-import type { KV } from '@nats-io/kv';
+import type { KV, KvEntry } from '@nats-io/kv';
 import type { ObjectStore } from '@nats-io/obj';
 import type { ConnectionOptions, NatsConnection } from '@nats-io/transport-node';
 import type { Config } from '../config/index.ts';
@@ -86,9 +86,9 @@ export async function openSite(config: SiteConfig, member: string): Promise<Site
     const objm = new Objm(link.js);
     const names = bucketNames(config.name);
     const state = await kvm.open(names.state);
-    const entry = await state.get(SETTINGS_KEY);
-    if (entry === null || entry.operation !== 'PUT') throw new Error('its settings are missing');
-    const settings = settingsOf(entry.json());
+    const found = entryValue(await state.get(SETTINGS_KEY));
+    if (found === null) throw new Error('its settings are missing');
+    const settings = settingsOf(found);
     return {
       ...link,
       ...settings,
@@ -266,6 +266,14 @@ export async function removeKey(
   if (revision === undefined) await jsm.streams.purge(stream, { filter: `$KV.${bucket}.${key}` });
   else await jsm.streams.deleteMessage(stream, revision, false);
 }
+
+/** What an entry holds; null: there is none, or it was deleted. */
+export const entryValue = <T>(entry: KvEntry | null): T | null =>
+  entry?.operation === 'PUT' ? entry.json<T>() : null;
+
+/** Writes an entry that still has this revision; 0: that does not exist. @returns its new revision */
+export const writeKey = (bucket: KV, key: string, text: string, revision: number): Promise<number> =>
+  revision === 0 ? bucket.create(key, text) : bucket.update(key, text, revision);
 
 /** Removes a checkpoint completely. The client's own `delete` leaves a tombstone, and each checkpoint has a name of its own. */
 export async function removeCheckpoint(

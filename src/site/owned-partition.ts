@@ -90,15 +90,9 @@ export const noCounts = (): PartitionCounts => ({
 });
 
 export function add(total: PartitionCounts, one: PartitionCounts): void {
-  total.samples += one.samples;
-  total.forecasts += one.forecasts;
-  total.repeated += one.repeated;
-  total.checkpoints += one.checkpoints;
-  total.checkpointBytes += one.checkpointBytes;
-  total.lostMessages += one.lostMessages;
-  total.unreadable += one.unreadable;
-  total.failed += one.failed;
-  for (const [reason, count] of Object.entries(one.refused))
+  const { refused, ...counts } = one;
+  for (const key of Object.keys(counts) as (keyof typeof counts)[]) total[key] += counts[key];
+  for (const [reason, count] of Object.entries(refused))
     total.refused[reason] = (total.refused[reason] ?? 0) + count;
 }
 

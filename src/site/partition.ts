@@ -144,25 +144,17 @@ export class Partition {
 
   /**
    * @param model that forecasts until the log names another one
-   * @param ref its number
+   * @param modelRef its number
    */
   constructor(
-    private current: Model | null,
+    public model: Model | null,
     { openModel = NO_MODELS, isOwn = () => true, shares = new PartitionShares() }: PartitionOptions = {},
-    private ref: ModelRef = CONFIGURED,
+    public modelRef: ModelRef = CONFIGURED,
   ) {
     this.openModel = openModel;
     this.isOwn = isOwn;
-    this.engine = new Engine(current, { warmUpSteps: WARM_UP_STEPS, pools: shares.pools });
+    this.engine = new Engine(model, { warmUpSteps: WARM_UP_STEPS, pools: shares.pools });
     this.shares = shares;
-  }
-
-  get model(): Model | null {
-    return this.current;
-  }
-
-  get modelRef(): ModelRef {
-    return this.ref;
   }
 
   /** Identifies states of the model and this version. */
@@ -255,7 +247,7 @@ export class Partition {
     const { seq, loggedMs, tickMs, untilMs } = this;
     const bridges = [...this.bridges];
     const { told } = this.engine;
-    return encodeCheckpoint({ seq, loggedMs, tickMs, untilMs, bridges, streams, model: this.ref, told });
+    return encodeCheckpoint({ seq, loggedMs, tickMs, untilMs, bridges, streams, model: this.modelRef, told });
   }
 
   private grids(): Map<string, StreamGrid> {
@@ -274,11 +266,11 @@ export class Partition {
   }
 
   private async adopt(ref: ModelRef): Promise<void> {
-    if (ref.number <= this.ref.number) return;
+    if (ref.number <= this.modelRef.number) return;
     const model = await this.openModel(ref);
     await this.shares.steps.take(() => this.engine.adopt(model));
-    this.current = model;
-    this.ref = ref;
+    this.model = model;
+    this.modelRef = ref;
   }
 
   /**

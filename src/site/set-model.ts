@@ -12,7 +12,7 @@ import {
   writeRecord,
 } from './models.ts';
 import { inputSubject, memberKey, memberOf } from './names.ts';
-import { keysOf, type Site } from './nats.ts';
+import { entryValue, keysOf, type Site } from './nats.ts';
 import type { MemberEntry } from './worker.ts';
 
 /** Files of former models that are kept, for partitions whose checkpoint is older and for a way back. */
@@ -165,8 +165,8 @@ async function isChecked(site: Site, ref: ModelRef, options: SetModelOptions): P
 export async function workers(site: Site): Promise<Map<string, MemberEntry>> {
   const found = new Map<string, MemberEntry>();
   for (const key of await keysOf(site, 'members', memberKey('worker', '*'))) {
-    const entry = await site.members.get(key);
-    if (entry?.operation === 'PUT') found.set(memberOf(key), entry.json<MemberEntry>());
+    const entry = entryValue<MemberEntry>(await site.members.get(key));
+    if (entry !== null) found.set(memberOf(key), entry);
   }
   return found;
 }

@@ -13,7 +13,8 @@ import {
   TUNING_KEY,
   tuneSubject,
 } from './names.ts';
-import { keysOf, removeKey, type Site } from './nats.ts';
+import { entryValue, keysOf, removeKey, type Site } from './nats.ts';
+import { workers } from './set-model.ts';
 import type { MemberEntry } from './worker.ts';
 
 export interface PartitionStatus {
@@ -64,9 +65,9 @@ async function readMember(
   key: string,
   drained: ReadonlySet<string>,
 ): Promise<MemberStatus | null> {
-  const entry = await site.members.get(key);
-  if (entry === null || entry.operation !== 'PUT') return null;
-  const { version, model = '', partitions = [] } = entry.json<Partial<MemberEntry>>();
+  const entry = entryValue<Partial<MemberEntry>>(await site.members.get(key));
+  if (entry === null) return null;
+  const { version, model = '', partitions = [] } = entry;
   const member = memberOf(key);
   const role: Role = key === memberKey('bridge', member) ? 'bridge' : 'worker';
   return {
@@ -83,13 +84,9 @@ async function readMember(
 
 export async function readPartitions(site: Site): Promise<PartitionStatus[]> {
   const said = new Map<number, MemberEntry['partitions'][number]>();
-  for (const key of await keysOf(site, 'members', memberKey('worker', '*'))) {
-    const entry = await site.members.get(key);
-    if (entry === null || entry.operation !== 'PUT') continue;
-    for (const one of entry.json<MemberEntry>().partitions) {
+  for (const { partitions } of (await workers(site)).values())
+    for (const one of partitions)
       if (one.epoch >= (said.get(one.partition)?.epoch ?? 0)) said.set(one.partition, one);
-    }
-  }
   const statuses: PartitionStatus[] = [];
   for (let partition = 0; partition < site.partitions; partition++) {
     const key = partitionKey(partition);
@@ -98,9 +95,8 @@ export async function readPartitions(site: Site): Promise<PartitionStatus[]> {
       site.state.get(key),
       readLog(site, partition),
     ]);
-    const owner = lease?.operation === 'PUT' ? lease.json<{ owner: string }>().owner : null;
-    const manifest =
-      record?.operation === 'PUT' ? record.json<{ epoch: number; seq: number; savedMs: number }>() : null;
+    const owner = entryValue<{ owner: string }>(lease)?.owner ?? null;
+    const manifest = entryValue<{ epoch: number; seq: number; savedMs: number }>(record);
     const state = owner === null ? undefined : said.get(partition);
     const { seq = 0, savedMs = 0, epoch = 0 } = manifest ?? {};
     statuses.push({
@@ -192,10 +188,10 @@ export async function readSiteModel(site: Site): Promise<SiteModelStatus> {
     site.state.get(TUNING_KEY),
   ]);
   const { last = { status: 'never', reason: '' }, probation = null } =
-    state?.operation === 'PUT' ? state.json<Partial<SiteModelStatus['tuning']>>() : {};
+    entryValue<Partial<SiteModelStatus['tuning']>>(state) ?? {};
   return {
     record,
-    tuner: lease?.operation === 'PUT' ? lease.json<{ owner: string }>().owner : null,
+    tuner: entryValue<{ owner: string }>(lease)?.owner ?? null,
     tuning: { last, probation },
   };
 }

@@ -3,7 +3,7 @@
  * fine-tuning is stored with the lease, so that another worker can continue. As for partitions, the server's clock alone decides when the lease expires.
  */
 import { TUNING_KEY } from './names.ts';
-import { isConflict, removeKey, type Site } from './nats.ts';
+import { entryValue, isConflict, removeKey, type Site, writeKey } from './nats.ts';
 
 export class TuningLease {
   private revision: number | null = null;
@@ -31,10 +31,7 @@ export class TuningLease {
     const { leases } = this.site;
     const value = JSON.stringify({ owner: this.member, session: this.session });
     try {
-      this.revision =
-        this.revision === null
-          ? await leases.create(TUNING_KEY, value)
-          : await leases.update(TUNING_KEY, value, this.revision);
+      this.revision = await writeKey(leases, TUNING_KEY, value, this.revision ?? 0);
       return true;
     } catch (error) {
       if (!isConflict(error)) throw error;
@@ -47,8 +44,7 @@ export class TuningLease {
     const { leases } = this.site;
     this.revision = null;
     const entry = await leases.get(TUNING_KEY);
-    if (entry?.operation !== 'PUT' || entry.json<{ session?: unknown }>().session !== this.session)
-      return false;
+    if (entry === null || entryValue<{ session?: unknown }>(entry)?.session !== this.session) return false;
     try {
       this.revision = await leases.update(TUNING_KEY, value, entry.revision);
     } catch (error) {
@@ -67,7 +63,7 @@ export class TuningLease {
   async read(): Promise<unknown> {
     const entry = await this.site.state.get(TUNING_KEY);
     this.stateRevision = entry?.revision ?? 0;
-    return entry?.operation === 'PUT' ? entry.json() : null;
+    return entryValue(entry);
   }
 
   /** @returns false if another member has written it since: this one no longer holds the lease */
@@ -81,10 +77,7 @@ export class TuningLease {
   private async update(text: string): Promise<boolean> {
     const { state } = this.site;
     try {
-      this.stateRevision =
-        this.stateRevision === 0
-          ? await state.create(TUNING_KEY, text)
-          : await state.update(TUNING_KEY, text, this.stateRevision);
+      this.stateRevision = await writeKey(state, TUNING_KEY, text, this.stateRevision);
       return true;
     } catch (error) {
       if (!isConflict(error)) throw error;

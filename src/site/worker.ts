@@ -8,7 +8,7 @@ import { pause } from '../system/clock.ts';
 import { assignPartitions } from './assignment.ts';
 import { type ModelRecord, type OpenFiles, readRecord, SiteModels } from './models.ts';
 import { drainKey, memberKey, memberOf, partitionKey } from './names.ts';
-import { isConflict, keysOf, removeCheckpoint, removeKey } from './nats.ts';
+import { entryValue, isConflict, keysOf, removeCheckpoint, removeKey } from './nats.ts';
 import {
   add,
   noCounts,
@@ -81,7 +81,7 @@ export class SiteWorker {
   /** Partitions that this member should own. */
   private mine: ReadonlySet<number> = new Set();
   private members: readonly string[] = [];
-  private draining = false;
+  isDraining = false;
   /** Revision of this member's entry as it last wrote it. */
   private announced = 0;
   private hasTwin = false;
@@ -97,10 +97,6 @@ export class SiteWorker {
     this.shares = new PartitionShares(parts.memory);
     this.models = new SiteModels(parts.site.models, parts.openFiles);
     this.orphansMs = parts.clock.monotonic() + FIRST_ORPHANS_MS;
-  }
-
-  get isDraining(): boolean {
-    return this.draining;
   }
 
   states(): PartitionState[] {
@@ -149,7 +145,7 @@ export class SiteWorker {
     await Promise.all([...this.leases].map(([partition, lease]) => this.renew(partition, lease)));
     const present = (await keysOf(site, 'members', memberKey('worker', '*'))).map(memberOf);
     const drained = new Set(await keysOf(site, 'state', drainKey('*')));
-    this.draining = drained.has(drainKey(member));
+    this.isDraining = drained.has(drainKey(member));
     this.members = present.filter((one) => !drained.has(drainKey(one)));
     const wanted = assignPartitions(this.members, site.partitions);
     // A member that is missing once may be back in the next round.
@@ -203,7 +199,7 @@ export class SiteWorker {
       ...(newest !== null && {
         check: { id: newest.id, ready: models.isReady(newest), fault: models.fault(newest) },
       }),
-      draining: this.draining,
+      draining: this.isDraining,
       tunes: this.parts.tunes?.() === true,
       partitions: this.states(),
     };
@@ -253,7 +249,7 @@ export class SiteWorker {
   private async regain(partition: number, lease: Lease, key: string, value: string): Promise<void> {
     const { site, session, log, clock } = this.parts;
     const entry = await site.leases.get(key);
-    const holder = entry === null || entry.operation !== 'PUT' ? null : entry.json<{ session?: unknown }>();
+    const holder = entryValue<{ session?: unknown }>(entry);
     try {
       if (entry !== null && holder?.session === session)
         lease.revision = await site.leases.update(key, value, entry.revision);

@@ -8,9 +8,7 @@ import {
   closeSync,
   constants,
   existsSync,
-  fsyncSync,
   lstatSync,
-  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -20,7 +18,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { makeFolder, openPrivate, PRIVATE_FOLDER, syncFolder } from '../system/files.ts';
+import { makeFolder, openPrivate, PRIVATE_FOLDER, syncPath } from '../system/files.ts';
 import { type Database, openCopy } from './database.ts';
 
 /** A file to store with the database. */
@@ -49,14 +47,9 @@ export async function backupDatabase(
     closeSync(openPrivate(partial, O_CREAT | O_EXCL | O_RDWR));
     await db.backup(partial, { progress: () => PAGES_PER_TURN });
     archive(partial, files);
-    const fd = openSync(partial, 'r');
-    try {
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    syncPath(partial);
     renameSync(partial, path);
-    syncFolder(dirname(path));
+    syncPath(dirname(path));
     return statSync(path).size;
   } catch (cause) {
     for (const left of [partial, `${partial}-journal`]) drop(left);

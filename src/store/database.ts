@@ -21,7 +21,7 @@ import {
   makeFolder,
   openPrivate,
   PRIVATE_FOLDER,
-  syncFolder,
+  syncPath,
   unlessAbsent,
 } from '../system/files.ts';
 import { MIGRATIONS, SCHEMA_VERSION } from './schema.ts';
@@ -232,7 +232,7 @@ function openChecked(path: string): Database {
     }
     migrate(db, version);
     // A new file survives a power cut only if its folder is synced.
-    if (isNew) syncFolder(dirname(path));
+    if (isNew) syncPath(dirname(path));
     return db;
   } catch (error) {
     db.close();

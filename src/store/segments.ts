@@ -12,7 +12,6 @@ import {
   fdatasync,
   fdatasyncSync,
   fstatSync,
-  fsync,
   ftruncateSync,
   openSync,
   readdirSync,
@@ -21,7 +20,7 @@ import {
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { openPrivate, syncFolder, writeAll, writeFileAtomic } from '../system/files.ts';
+import { openPrivate, syncPath, syncPathAsync, writeAll, writeFileAtomic } from '../system/files.ts';
 import { type Damage, type JournalReader, MAGIC, readJournal } from './journal.ts';
 
 /** The journal file of gatecast 0.1, which is read and then removed. */
@@ -58,7 +57,6 @@ interface OpenSegment {
 }
 
 const fdatasyncAsync = promisify(fdatasync);
-const fsyncAsync = promisify(fsync);
 
 export class Segments {
   /** Files whose rows are also in memory, oldest first. */
@@ -159,7 +157,7 @@ export class Segments {
     const { open } = this;
     if (open === null || this.isSynced) return;
     fdatasyncSync(open.fd);
-    if (!open.folderSynced) syncFolder(this.dir);
+    if (!open.folderSynced) syncPath(this.dir);
     open.folderSynced = true;
     open.syncedBytes = open.file.bytes;
   }
@@ -172,7 +170,7 @@ export class Segments {
     open.syncs++;
     try {
       await fdatasyncAsync(open.fd);
-      if (!open.folderSynced) await syncFolderAsync(this.dir);
+      if (!open.folderSynced) await syncPathAsync(this.dir);
       open.folderSynced = true;
       open.syncedBytes = Math.max(open.syncedBytes, bytes);
     } finally {
@@ -296,14 +294,5 @@ function removed(path: string): boolean {
     return true;
   } catch {
     return false;
-  }
-}
-
-async function syncFolderAsync(path: string): Promise<void> {
-  const fd = openSync(path, 'r');
-  try {
-    await fsyncAsync(fd);
-  } finally {
-    closeSync(fd);
   }
 }

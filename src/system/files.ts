@@ -51,7 +51,7 @@ export function writeFileAtomic(path: string, content: string | Uint8Array, mode
     rmSync(temporary, { force: true });
     throw error;
   }
-  syncFolder(dirname(path));
+  syncPath(dirname(path));
 }
 
 /** As `writeFileAtomic`, but the thread pool waits for the disk. Rejects with the system's error. */
@@ -76,12 +76,7 @@ export async function writeFileAtomicAsync(
     await rm(temporary, { force: true });
     throw error;
   }
-  const folder = await open(dirname(path), 'r');
-  try {
-    await folder.sync();
-  } finally {
-    await folder.close();
-  }
+  await syncPathAsync(dirname(path));
 }
 
 /**
@@ -207,13 +202,23 @@ function readReady(fd: number, into: Buffer): number | null {
 const tooLarge = (mostBytes: number): Error =>
   new Error(`it is larger than ${mostBytes >= 2 ** 20 ? `${mostBytes / 2 ** 20} MB` : `${mostBytes} bytes`}`);
 
-/** Syncs a folder, which makes renames and new files in it durable. */
-export function syncFolder(path: string): void {
+/** Syncs a file, or a folder, which makes renames and new files in it durable. Throws the system's error. */
+export function syncPath(path: string): void {
   const fd = openSync(path, 'r');
   try {
     fsyncSync(fd);
   } finally {
     closeSync(fd);
+  }
+}
+
+/** As `syncPath`, but the thread pool waits for the disk. */
+export async function syncPathAsync(path: string): Promise<void> {
+  const file = await open(path, 'r');
+  try {
+    await file.sync();
+  } finally {
+    await file.close();
   }
 }
 

@@ -19,7 +19,7 @@ import {
 } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { makeFolder, syncFolder, writeAll } from './files.ts';
+import { makeFolder, syncPath, writeAll } from './files.ts';
 
 /**
  * Writes a file atomically, and creates its folder if it is missing. Everyone may read a new file; an existing file keeps its
@@ -43,7 +43,7 @@ export function writeOutput(path: string, content: string | Uint8Array | Iterabl
       rmSync(temporary, { force: true });
       throw error;
     }
-    syncFolder(dirname(file));
+    syncPath(dirname(file));
   } catch (cause) {
     throw unwritable(path, cause);
   }

@@ -1,6 +1,6 @@
 /** The config file with the layers pushed to this gateway, for read-only commands. */
 import type { ReadConfig } from '../../config/index.ts';
-import { errorText, GatecastError } from '../../errors.ts';
+import { errorText, GatecastError, issuesText } from '../../errors.ts';
 import type { KeyOrigin } from '../../remote/layers.ts';
 
 export interface Layered {
@@ -35,7 +35,6 @@ export async function layered(
     return resultOf(pushed, null);
   } catch (error) {
     const issues = error instanceof GatecastError ? error.issues : [];
-    const details = issues.map(({ path, message }) => `${path} ${message}`).join('; ');
-    return resultOf({}, details === '' ? errorText(error) : details);
+    return resultOf({}, issues.length === 0 ? errorText(error) : issuesText(issues));
   }
 }
