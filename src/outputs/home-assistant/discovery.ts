@@ -77,7 +77,7 @@ export class Discovery {
   agent(former: readonly ComponentId[] = [], most = Number.POSITIVE_INFINITY): Announcement {
     const { topics, node, group } = this.parts;
     const dev = { ids: [this.id], name: `gatecast ${node}`, mdl: 'forecast agent' };
-    const components = agentComponents(this.parts.settings(), topics, group)
+    const components = Object.entries(agentComponents(this.parts.settings(), topics, group))
       .slice(0, most)
       .map(([id, component]) => [id, { unique_id: `${this.id}_${id}`, ...component }] as const);
     return this.announcement(this.id, dev, new Map([['', components]]), former);
@@ -108,7 +108,7 @@ export class Discovery {
     const components = new Map(
       specs.map((spec) => {
         const stream = this.formerId(spec.name);
-        const made = streamComponents(spec, settings, topics)
+        const made = Object.entries(streamComponents(spec, settings, topics))
           .slice(0, most)
           .map(
             ([key, component]) =>

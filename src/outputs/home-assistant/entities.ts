@@ -32,7 +32,7 @@ export interface Component {
 }
 
 /** By id within the stream. */
-type Components = readonly (readonly [id: string, component: Component])[];
+type Components = Readonly<Record<string, Component>>;
 
 /** The device of a stream, and the stream's name within the device. */
 export function placeOf({ name, device = name }: Pick<AnnouncedSpec, 'name' | 'device'>): {
@@ -86,180 +86,144 @@ export function streamComponents(spec: AnnouncedSpec, settings: EntitySettings, 
     value_template: `{{ value_json.median['${key}'] }}`,
     ...attributes(`{{ value_json.range['${key}'] | tojson }}`),
   });
-  const found: [string, Component][] = [[NEXT, lead(NEXT, 'next')]];
+  const found: Record<string, Component> = { [NEXT]: lead(NEXT, 'next') };
   for (const ms of leadsOf(spec, settings.leads)) {
     const key = formatDuration(ms);
-    found.push([`in_${key}`, lead(key, `in ${key}`)]);
+    found[`in_${key}`] = lead(key, `in ${key}`);
   }
   if (isAdditive(spec) && spec.horizonMs !== undefined)
-    found.push([
-      'total',
-      {
-        p: 'sensor',
-        name: named(`in the next ${formatDuration(spec.horizonMs)}`),
-        ...base,
-        ...value,
-        value_template: '{{ value_json.total }}',
-      },
-    ]);
+    found.total = {
+      p: 'sensor',
+      name: named(`in the next ${formatDuration(spec.horizonMs)}`),
+      ...base,
+      ...value,
+      value_template: '{{ value_json.total }}',
+    };
   for (const threshold of spec.thresholds) {
     const key = crossingKey(threshold.name);
-    found.push([
-      `when_${key}`,
-      {
-        p: 'sensor',
-        name: named(`${threshold.name} at`),
-        ...base,
-        device_class: 'timestamp',
-        value_template: crossing(key, 'at'),
-      },
-    ]);
-    found.push([
-      `probability_${key}`,
-      {
-        p: 'sensor',
-        name: named(`${threshold.name} probability`),
-        ...base,
-        unit_of_measurement: '%',
-        suggested_display_precision: 0,
-        icon: 'mdi:percent-outline',
-        value_template: crossing(key, 'percent'),
-      },
-    ]);
+    found[`when_${key}`] = {
+      p: 'sensor',
+      name: named(`${threshold.name} at`),
+      ...base,
+      device_class: 'timestamp',
+      value_template: crossing(key, 'at'),
+    };
+    found[`probability_${key}`] = {
+      p: 'sensor',
+      name: named(`${threshold.name} probability`),
+      ...base,
+      unit_of_measurement: '%',
+      suggested_display_precision: 0,
+      icon: 'mdi:percent-outline',
+      value_template: crossing(key, 'percent'),
+    };
   }
   if (settings.anomalies)
-    found.push([
-      'anomaly',
-      {
-        p: 'binary_sensor',
-        name: named('anomaly'),
-        ...base,
-        device_class: 'problem',
-        entity_category: 'diagnostic',
-        value_template: '{{ value_json.anomaly }}',
-      },
-    ]);
+    found.anomaly = {
+      p: 'binary_sensor',
+      name: named('anomaly'),
+      ...base,
+      device_class: 'problem',
+      entity_category: 'diagnostic',
+      value_template: '{{ value_json.anomaly }}',
+    };
   if (settings.attributes !== 'none')
-    found.push([
-      'fan',
-      {
-        p: 'sensor',
-        name: named('fan'),
-        ...base,
-        state_topic: topics.forecast(spec.name),
-        device_class: 'timestamp',
-        entity_category: 'diagnostic',
-        enabled_by_default: settings.attributes === 'full',
-        icon: 'mdi:chart-bell-curve',
-        value_template: '{{ value_json.origin }}',
-        json_attributes_topic: topics.forecast(spec.name),
-        json_attributes_template: fan(settings.quantiles),
-      },
-    ]);
+    found.fan = {
+      p: 'sensor',
+      name: named('fan'),
+      ...base,
+      state_topic: topics.forecast(spec.name),
+      device_class: 'timestamp',
+      entity_category: 'diagnostic',
+      enabled_by_default: settings.attributes === 'full',
+      icon: 'mdi:chart-bell-curve',
+      value_template: '{{ value_json.origin }}',
+      json_attributes_topic: topics.forecast(spec.name),
+      json_attributes_template: fan(settings.quantiles),
+    };
   return found;
 }
 
 /** @param group of streams that share a model */
 export function agentComponents(settings: EntitySettings, topics: Topics, group: string): Components {
   const model = topics.model(group);
-  const button = (verb: string, name: string, icon: string): [string, Component][] =>
+  const button = (verb: string, name: string, icon: string): Components =>
     settings.verbs.includes(verb)
-      ? [
-          [
-            verb.replaceAll('-', '_'),
-            {
-              p: 'button',
-              name,
-              icon,
-              entity_category: 'config',
-              command_topic: topics.request(verb),
-              payload_press: '{}',
-            },
-          ],
-        ]
-      : [];
+      ? {
+          [verb.replaceAll('-', '_')]: {
+            p: 'button',
+            name,
+            icon,
+            entity_category: 'config',
+            command_topic: topics.request(verb),
+            payload_press: '{}',
+          },
+        }
+      : {};
   const diagnostic = { entity_category: 'diagnostic' };
-  return [
-    [
-      'health',
-      {
-        p: 'binary_sensor',
-        name: 'Health',
-        ...diagnostic,
-        device_class: 'problem',
-        state_topic: topics.health,
-        value_template: "{{ 'OFF' if value_json.state == 'ok' else 'ON' }}",
-        json_attributes_topic: topics.health,
-        json_attributes_template: "{{ {'degraded': value_json.degraded} | tojson }}",
-      },
-    ],
-    [
-      'alerts',
-      {
-        p: 'sensor',
-        name: 'Alerts',
-        ...diagnostic,
-        icon: 'mdi:alert-outline',
-        state_topic: topics.alerts,
-        value_template: '{{ value_json.count }}',
-        json_attributes_topic: topics.alerts,
-        json_attributes_template: "{{ {'alerts': value_json.alerts} | tojson }}",
-      },
-    ],
-    [
-      'streams',
-      {
-        p: 'sensor',
-        name: 'Streams',
-        ...diagnostic,
-        icon: 'mdi:chart-line-variant',
-        state_class: 'measurement',
-        state_topic: topics.health,
-        value_template: '{{ value_json.streams }}',
-      },
-    ],
-    [
-      'model',
-      {
-        p: 'sensor',
-        name: 'Model',
-        ...diagnostic,
-        icon: 'mdi:brain',
-        state_topic: model,
-        value_template: '{{ value_json.champion }}',
-        json_attributes_topic: model,
-        json_attributes_template:
-          "{{ {'version': value_json.version, 'trained_at': value_json.trained_at, 'previous': value_json.previous, 'holdout': value_json.holdout} | tojson }}",
-      },
-    ],
-    [
-      'tuning',
-      {
-        p: 'sensor',
-        name: 'Fine-tune',
-        ...diagnostic,
-        icon: 'mdi:tune',
-        state_topic: model,
-        value_template: '{{ value_json.last_run.status }}',
-        json_attributes_topic: model,
-        json_attributes_template:
-          "{{ {'reason': value_json.last_run.reason, 'trigger': value_json.last_run.trigger, 'waits_for': value_json.waits_for} | tojson }}",
-      },
-    ],
-    [
-      'tuned',
-      {
-        p: 'sensor',
-        name: 'Last fine-tune',
-        ...diagnostic,
-        device_class: 'timestamp',
-        state_topic: model,
-        value_template: '{{ value_json.last_run.ended }}',
-      },
-    ],
+  return {
+    health: {
+      p: 'binary_sensor',
+      name: 'Health',
+      ...diagnostic,
+      device_class: 'problem',
+      state_topic: topics.health,
+      value_template: "{{ 'OFF' if value_json.state == 'ok' else 'ON' }}",
+      json_attributes_topic: topics.health,
+      json_attributes_template: "{{ {'degraded': value_json.degraded} | tojson }}",
+    },
+    alerts: {
+      p: 'sensor',
+      name: 'Alerts',
+      ...diagnostic,
+      icon: 'mdi:alert-outline',
+      state_topic: topics.alerts,
+      value_template: '{{ value_json.count }}',
+      json_attributes_topic: topics.alerts,
+      json_attributes_template: "{{ {'alerts': value_json.alerts} | tojson }}",
+    },
+    streams: {
+      p: 'sensor',
+      name: 'Streams',
+      ...diagnostic,
+      icon: 'mdi:chart-line-variant',
+      state_class: 'measurement',
+      state_topic: topics.health,
+      value_template: '{{ value_json.streams }}',
+    },
+    model: {
+      p: 'sensor',
+      name: 'Model',
+      ...diagnostic,
+      icon: 'mdi:brain',
+      state_topic: model,
+      value_template: '{{ value_json.champion }}',
+      json_attributes_topic: model,
+      json_attributes_template:
+        "{{ {'version': value_json.version, 'trained_at': value_json.trained_at, 'previous': value_json.previous, 'holdout': value_json.holdout} | tojson }}",
+    },
+    tuning: {
+      p: 'sensor',
+      name: 'Fine-tune',
+      ...diagnostic,
+      icon: 'mdi:tune',
+      state_topic: model,
+      value_template: '{{ value_json.last_run.status }}',
+      json_attributes_topic: model,
+      json_attributes_template:
+        "{{ {'reason': value_json.last_run.reason, 'trigger': value_json.last_run.trigger, 'waits_for': value_json.waits_for} | tojson }}",
+    },
+    tuned: {
+      p: 'sensor',
+      name: 'Last fine-tune',
+      ...diagnostic,
+      device_class: 'timestamp',
+      state_topic: model,
+      value_template: '{{ value_json.last_run.ended }}',
+    },
     ...button('finetune', 'Fine-tune now', 'mdi:play'),
     ...button('rollback-model', 'Roll back the model', 'mdi:undo'),
-  ];
+  };
 }
 
 /** The state in topic `status` and in the summaries is `online` or `offline`, as Home Assistant expects. */

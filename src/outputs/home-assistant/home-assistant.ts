@@ -244,17 +244,14 @@ export class HomeAssistant implements Output {
     this.losing.clear();
     this.removed.clear();
     this.leftOut.clear();
-    if (!this.enabled) {
-      this.wanted.clear();
-      this.messageOf.clear();
-      this.due.clear();
-      this.retract();
-      return;
-    }
     do {
       this.wanted.clear();
       this.messageOf.clear();
       this.due.clear();
+      if (!this.enabled) {
+        this.retract();
+        return;
+      }
       this.due.add(this.discovery.agentId);
       for (const spec of this.parts.streams()) this.want(spec);
     } while (this.mustSplit());

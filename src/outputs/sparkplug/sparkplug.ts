@@ -340,18 +340,19 @@ export class Sparkplug implements Output {
     return [[NEXT, 0], ...leads.map((ms) => [formatDuration(ms), ms] as const)];
   }
 
-  /** Indices into `QUANTILES`: the published ones. */
+  /** Indices into `QUANTILES`: the published ones, and the median. */
   private quantiles(): number[] {
-    return this.parts
-      .config()
-      .publish.quantiles.map((level) => (QUANTILES as readonly number[]).indexOf(level));
+    const { quantiles } = this.parts.config().publish;
+    return [
+      ...new Set([...quantiles.map((level) => (QUANTILES as readonly number[]).indexOf(level)), MEDIAN]),
+    ];
   }
 
   private metricsOf({ name, unit, thresholds }: SparkplugSpec): DeclaredMetric[] {
     const root = `Forecast/${name}`;
     return [
       ...this.leads().flatMap(([key]) =>
-        [...new Set([...this.quantiles(), MEDIAN])].map(
+        this.quantiles().map(
           (at): DeclaredMetric => ({ name: `${root}/${key}/${QUANTILE_NAMES[at]}`, type: 'double', unit }),
         ),
       ),
@@ -372,7 +373,7 @@ export class Sparkplug implements Output {
     const updates: MetricUpdate[] = [];
     for (const [key, leadMs] of this.leads()) {
       const lead = Math.max(1, Math.round(leadMs / stepMs));
-      for (const at of new Set([...this.quantiles(), MEDIAN]))
+      for (const at of this.quantiles())
         updates.push({
           name: `${root}/${key}/${QUANTILE_NAMES[at]}`,
           value: lead > leads ? null : inDigits(quantiles[(lead - 1) * Q + at] ?? 0, digits),
