@@ -6,23 +6,7 @@
 import type { PushOutcome } from '../forecast/engine-contract.ts';
 import type { UndeliveredReason } from '../mqtt/client.ts';
 
-type Refused = Exclude<PushOutcome, 'accepted'>;
-type Kept =
-  | 'too-fast'
-  | 'retained'
-  | 'overload'
-  | 'forecast-not-finite'
-  | 'sparkplug-backlog'
-  | 'home-assistant-entities'
-  | 'output-failed'
-  | 'table-unusable'
-  | 'push-unread';
-type SiteLost = 'log-lost' | 'log-unreadable' | 'log-failed';
-type Lost = 'store-full' | 'history-unread' | 'disk-full' | 'row-refused' | 'journal-damaged';
-
-export type DropReason = Refused | Kept | Lost | SiteLost | UndeliveredReason;
-
-export const DROPS: Readonly<Record<DropReason, string>> = {
+export const DROPS = {
   late: 'The bucket of the reading was already closed and used for a forecast; a larger `lateness` keeps buckets open longer. The reading is stored with a mark, for training and history.',
   duplicate: 'The stream already has a reading with the same time.',
   'out-of-range':
@@ -60,7 +44,9 @@ export const DROPS: Readonly<Record<DropReason, string>> = {
   'log-unreadable': 'Messages in the log of a partition that are no batches of readings.',
   'log-failed': 'Messages in the log of a partition that a worker failed to take twice.',
   'oversize-in': 'The broker sent a packet that is too large for the agent.',
-};
+} as const satisfies Record<string, string> &
+  Record<Exclude<PushOutcome, 'accepted'> | UndeliveredReason, string>;
+export type DropReason = keyof typeof DROPS;
 
 /** Drops that violate a guarantee of the agent, or that only the owner can stop: they make the state `degraded` for some minutes. */
 export const DEGRADING: ReadonlySet<DropReason> = new Set<DropReason>([

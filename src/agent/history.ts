@@ -5,7 +5,7 @@
 import type { StreamView } from '../forecast/engine-contract.ts';
 import { Counter } from '../series/counter.ts';
 import { markNames, REFUSED } from '../series/quality.ts';
-import { isCounter } from '../series/spec.ts';
+import { isCounter, type StreamSpec } from '../series/spec.ts';
 import type { Store, StoredSample } from '../store/store-contract.ts';
 import type { ChartPoint } from '../web/ring.ts';
 import type { HistoryBin, HistorySpan } from '../web/views.ts';
@@ -109,6 +109,19 @@ export async function* inPieces<T>(
     await pause();
   }
 }
+
+/** The samples of some streams in a span, ascending by time. */
+export const samplesOf = (
+  store: Pick<Store, 'samples'>,
+  streams: readonly { readonly spec: Pick<StreamSpec, 'name'> }[],
+  fromMs: number,
+  toMs: number,
+): (StoredSample & { readonly stream: string })[] =>
+  streams
+    .flatMap(({ spec: { name: stream } }) =>
+      Array.from(store.samples(stream, fromMs, toMs), (sample) => ({ ...sample, stream })),
+    )
+    .sort((a, b) => a.timeMs - b.timeMs);
 
 /** Reads the bins of a span. */
 export async function readHistory(

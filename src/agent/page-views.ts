@@ -74,11 +74,7 @@ async function history(
   const span = { fromMs: Math.max(fromMs, firstMs), toMs: Math.min(toMs, nowMs), points };
   const pause = () => new Promise<void>((resolve) => setImmediate(resolve));
   const anomalies = store.anomaliesOf(stream, span.fromMs, span.toMs, MOST_ANOMALIES);
-  return {
-    firstMs,
-    anomalies,
-    ...(await readHistory(store, view, span, pause)),
-  };
+  return { firstMs, anomalies, ...(await readHistory(store, view, span, pause)) };
 }
 
 async function replay(
@@ -144,13 +140,9 @@ function trainingView(
   };
 }
 
-function runView({ status, reason, trigger, startedMs, endedMs, found }: RunReport): RunView {
+function runView({ found, ...run }: RunReport): RunView {
   return {
-    status,
-    reason,
-    trigger,
-    startedMs,
-    endedMs,
+    ...run,
     seconds: found?.seconds ?? null,
     streams: found?.streams ?? null,
     leftOut: found?.problems ?? [],

@@ -12,7 +12,7 @@ import type { StreamSpec } from '../series/spec.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { PastForecast } from '../web/past-forecasts.ts';
 import type { ReplayedPast } from '../web/views.ts';
-import { inPieces } from './history.ts';
+import { inPieces, samplesOf } from './history.ts';
 
 const MOST_SHOWN = 400;
 /** Buckets before the first shown forecast, from which the engine learns seasons, scores and calibration. */
@@ -112,12 +112,7 @@ async function play(
     begunMs = monotonic();
   };
   const stopped = (): boolean => monotonic() > endMs;
-  const read = (fromMs: number, toMs: number) =>
-    streams
-      .flatMap(({ spec: { name } }) =>
-        Array.from(store.samples(name, fromMs, toMs), (sample) => ({ ...sample, stream: name })),
-      )
-      .sort((a, b) => a.timeMs - b.timeMs);
+  const read = (fromMs: number, toMs: number) => samplesOf(store, streams, fromMs, toMs);
   let pushes = 0;
   for await (const samples of inPieces(span, store, read, pause)) {
     // A piece may have too few samples of these streams for a tick.

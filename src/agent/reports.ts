@@ -96,7 +96,7 @@ export class Reports implements Part {
 
   private publishScores(): void {
     const { outputs, engine, clock } = this.parts;
-    for (const name of this.turns.next(() => engine.streams(), clock.monotonic(), SCORES_MS)) {
+    for (const name of this.turns.next(() => engine.streams(), clock.monotonic())) {
       const scores = engine.scores(name);
       if (scores.length > 0) outputs.score(name, scores, SCORE_MEMORY);
     }
@@ -116,11 +116,8 @@ export class ScoreTurns {
   /** Number of buckets of each stream when its scores were last published. */
   private published = new Map<string, number>();
 
-  /**
-   * Call every `turnMs`.
-   * @param views called once for each round of turns
-   */
-  next(views: () => readonly StreamView[], monotonicMs: number, turnMs: number): string[] {
+  /** Call every SCORES_MS. @param views called once for each round of turns */
+  next(views: () => readonly StreamView[], monotonicMs: number): string[] {
     if (this.queue.length === 0) {
       if (monotonicMs - this.beganMs < LEAST_MS) return [];
       this.beganMs = monotonicMs;
@@ -128,7 +125,10 @@ export class ScoreTurns {
       this.queue = [...now.keys()].filter((name) => now.get(name) !== this.published.get(name));
       this.published = now;
     }
-    return this.queue.splice(0, Math.max(LEAST_A_TURN, Math.ceil((this.published.size * turnMs) / MOST_MS)));
+    return this.queue.splice(
+      0,
+      Math.max(LEAST_A_TURN, Math.ceil((this.published.size * SCORES_MS) / MOST_MS)),
+    );
   }
 }
 

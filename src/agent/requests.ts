@@ -72,6 +72,7 @@ const MAX_SIGNED_BYTES = 8192;
 const MAX_TRANSACTION = 128;
 const MAX_NAME = 1024;
 const MAX_WAITING = 16;
+const MANY_WAIT = `${MAX_WAITING} requests are waiting already.`;
 const MAX_ERROR = 2000;
 /** An unknown verb gets an answer only if it has this form. */
 const VERB_LIKE = /^[a-z][a-z-]{0,31}$/;
@@ -120,7 +121,7 @@ export class Requests implements Part {
         'BUSY',
         'The broker sent the request again after a lost connection. Check whether it was processed; if not, send it again.',
       );
-    else if (this.waiting >= MAX_WAITING) refuse('BUSY', `${MAX_WAITING} requests are waiting already.`);
+    else if (this.waiting >= MAX_WAITING) refuse('BUSY', MANY_WAIT);
     else if (signed) {
       const kept = Uint8Array.from(payload);
       this.enqueue(verb, transaction, () => this.runSigned(verb, kept));
@@ -168,13 +169,12 @@ export class Requests implements Part {
 
   /** Runs a verb for the page, queued with the requests from the broker. @throws GatecastError as the verb does, BUSY */
   async act(verb: string, ask: RequestArguments): Promise<object> {
-    if (this.waiting >= MAX_WAITING)
-      throw new GatecastError('BUSY', `${MAX_WAITING} requests are waiting already.`);
+    if (this.waiting >= MAX_WAITING) throw new GatecastError('BUSY', MANY_WAIT);
     this.waiting++;
-    const done = this.last.then(async () => (await this.parts.handlers[verb]?.(ask)) ?? {});
+    const done = this.last.then(() => this.run(verb, ask));
     this.last = done.then(
-      () => undefined,
-      () => undefined,
+      () => {},
+      () => {},
     );
     return done.finally(() => {
       this.waiting--;
@@ -225,9 +225,9 @@ interface Read {
 }
 
 const NO_NAMES: RequestArguments = { stream: null, group: null };
+const refused = (wrong: string): Read => ({ transaction: null, ask: NO_NAMES, wrong });
 
 function read(payload: Uint8Array): Read {
-  const refused = (wrong: string): Read => ({ transaction: null, ask: NO_NAMES, wrong });
   if (payload.length > MAX_PAYLOAD_BYTES)
     return refused(`The payload is larger than ${MAX_PAYLOAD_BYTES} bytes.`);
   const text = Buffer.from(payload).toString('utf8').trim();
@@ -255,11 +255,7 @@ function read(payload: Uint8Array): Read {
 /** The transaction is echoed, so that the sender finds the refusal; everything else waits for the signature. */
 function readSigned(payload: Uint8Array): Read {
   if (payload.length > MAX_SIGNED_BYTES)
-    return {
-      transaction: null,
-      ask: NO_NAMES,
-      wrong: `The payload is larger than ${MAX_SIGNED_BYTES} bytes.`,
-    };
+    return refused(`The payload is larger than ${MAX_SIGNED_BYTES} bytes.`);
   return { transaction: transactionOf(statedClaims(payload)?.transaction), ask: NO_NAMES, wrong: '' };
 }
 

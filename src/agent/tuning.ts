@@ -446,15 +446,14 @@ function groupStatus(
   { previous, probation }: GroupSlots,
   { lastRun, waitsFor }: Pick<GroupTuner, 'lastRun' | 'waitsFor'>,
 ): GroupInput {
-  const { status, reason, trigger, startedMs, endedMs, found } = lastRun;
   return {
     champion: model === null ? 'naive' : name,
     version: model?.version ?? '',
     trainedAt,
     previous,
     probationSinceMs: probation?.sinceMs ?? null,
-    holdout: found?.losses ?? null,
-    lastRun: { status, reason, trigger, startedMs, endedMs, found },
+    holdout: lastRun.found?.losses ?? null,
+    lastRun,
     waitsFor,
   };
 }

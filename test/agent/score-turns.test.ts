@@ -13,10 +13,10 @@ const views = (count: number, bucketsSeen: number) => () =>
 
 test('few streams: scores of those with new buckets are published every ten seconds', () => {
   const turns = new ScoreTurns();
-  expect(turns.next(views(3, 1), 0, 1000)).toEqual(['s0', 's1', 's2']);
-  expect(turns.next(views(3, 2), 9000, 1000)).toEqual([]);
-  expect(turns.next(views(3, 1), 10_000, 1000)).toEqual([]);
-  expect(turns.next(views(3, 2), 20_000, 1000)).toEqual(['s0', 's1', 's2']);
+  expect(turns.next(views(3, 1), 0)).toEqual(['s0', 's1', 's2']);
+  expect(turns.next(views(3, 2), 9000)).toEqual([]);
+  expect(turns.next(views(3, 1), 10_000)).toEqual([]);
+  expect(turns.next(views(3, 2), 20_000)).toEqual(['s0', 's1', 's2']);
 });
 
 test('many streams: scores are published in turns, all within five minutes', () => {
@@ -24,7 +24,7 @@ test('many streams: scores are published in turns, all within five minutes', () 
   const seen = new Set<string>();
   let most = 0;
   for (let second = 0; second < 300; second++) {
-    const names = turns.next(views(9000, 1), second * 1000, 1000);
+    const names = turns.next(views(9000, 1), second * 1000);
     most = Math.max(most, names.length);
     for (const name of names) seen.add(name);
   }

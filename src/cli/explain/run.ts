@@ -2,12 +2,13 @@
 
 import { join } from 'node:path';
 import { GROUP } from '../../agent/groups.ts';
+import { samplesOf } from '../../agent/history.ts';
 import { KnownAhead } from '../../agent/known-ahead.ts';
-import { type KnownStream, KnownStreams } from '../../agent/known-streams.ts';
+import type { KnownStream } from '../../agent/known-streams.ts';
 import { type ChosenModel, chooseModel } from '../../agent/model.ts';
 import { seenBy } from '../../agent/past-replay.ts';
 import { type ReplayStore, restoreStreams } from '../../agent/restore.ts';
-import { type Config, createRouter, loadConfig } from '../../config/index.ts';
+import { type Config, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
 import { Engine } from '../../forecast/engine.ts';
 import type { ForecastExplanation } from '../../forecast/explanation.ts';
@@ -19,7 +20,7 @@ import { MEDIAN, Q } from '../../quantiles.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
 import type { Clock } from '../../system/clock.ts';
 import { jsonOrNull } from '../../system/json.ts';
-import { noSuchStream } from '../inspect/run.ts';
+import { noSuchStream, storedStreams } from '../inspect/run.ts';
 import { jsonText, printable } from '../shared/output.ts';
 import type { Setting } from './explain.ts';
 import { explanationText } from './text.ts';
@@ -76,9 +77,7 @@ export async function explain(request: ExplainRequest): Promise<string> {
   const dir = request.dataDir ?? config.data_dir;
   const store = inspectStore(dir);
   try {
-    const streams = new KnownStreams({ getMeta: store.getMeta, setMeta: () => {} }).restore(
-      createRouter(config),
-    );
+    const streams = storedStreams(store, config);
     const configured = streams.find(({ spec }) => spec.name === stream);
     if (configured === undefined)
       throw noSuchStream(
@@ -254,12 +253,7 @@ function replayStore(
       const startMs = Math.min(beforeMs, nowMs) - DAY_MS;
       return streams.some(({ firstMs }) => firstMs < startMs) ? startMs : Number.NEGATIVE_INFINITY;
     },
-    since: (fromMs, _, toMs) =>
-      streams
-        .flatMap(({ spec: { name: stream } }) =>
-          Array.from(store.samples(stream, fromMs, toMs), (sample) => ({ ...sample, stream })),
-        )
-        .sort((a, b) => a.timeMs - b.timeMs),
+    since: (fromMs, _, toMs) => samplesOf(store, streams, fromMs, toMs),
   };
 }
 

@@ -1,6 +1,6 @@
 /** `gatecast inspect`; returns the text to print. */
 
-import { KnownStreams } from '../../agent/known-streams.ts';
+import { type KnownStream, KnownStreams } from '../../agent/known-streams.ts';
 import { type Config, createRouter, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
 import { scoreMessage } from '../../outputs/json/messages.ts';
@@ -75,7 +75,9 @@ export function inspect(request: InspectRequest): string {
         : `${names.map((name) => printable(name)).join('\n')}\n`;
     }
     if (!names.includes(request.stream)) throw noSuchStream(request.stream, names, dir);
-    const report = reportOf(store, request.stream, request, specOf(store, config, request.stream));
+    const known = config === null ? [] : storedStreams(store, config);
+    const spec = known.find(({ spec: { name } }) => name === request.stream)?.spec ?? null;
+    const report = reportOf(store, request.stream, request, spec);
     return request.json === true ? jsonText(report) : printable(reportText(report, request.nowMs), '\n');
   } finally {
     store.close();
@@ -94,12 +96,9 @@ export function noSuchStream(stream: string, names: readonly string[], dir: stri
   });
 }
 
-/** Settings of the stream from the config; null without a config, or if it no longer reads the stream. */
-function specOf(store: Inspection, config: Config | null, stream: string): StreamSpec | null {
-  if (config === null) return null;
-  const known = new KnownStreams({ getMeta: store.getMeta, setMeta: () => undefined });
-  return known.restore(createRouter(config)).find(({ spec }) => spec.name === stream)?.spec ?? null;
-}
+/** The stored streams that the config still reads. */
+export const storedStreams = ({ getMeta }: Inspection, config: Config): KnownStream[] =>
+  new KnownStreams({ getMeta, setMeta: () => {} }).restore(createRouter(config));
 
 function reportOf(
   store: Inspection,
