@@ -298,6 +298,11 @@ export class PushLifecycle {
     );
   }
 
+  /** Counts a message dropped unread. */
+  drop(): void {
+    this.dropped += 1;
+  }
+
   /**
    * The effective config is valid.
    * @param superseded older pushes of the same batch

@@ -103,9 +103,7 @@ export class RemoteConfig {
   constructor(private readonly parts: RemoteConfigParts) {
     const { life, clock, log, host, models } = parts;
     this.warnings = new RateLimitedLog(clock);
-    this.queue = new PushQueue(() => {
-      life.dropped += 1;
-    });
+    this.queue = new PushQueue(() => life.drop());
     this.admission = new Admission(parts);
     this.candidates = new ConfigCandidates(parts);
     this.wait = new ModelWait({
