@@ -406,8 +406,10 @@ export class OwnedPartition {
 
   private leaveOut(seq: number, reason: 'unreadable' | 'failed', error: unknown): void {
     const { partition, log } = this.parts;
-    this.counts[reason]++;
-    if (reason === 'failed') this.leftOut.add(seq);
+    if (reason === 'failed') {
+      this.counts.failed++;
+      this.leftOut.add(seq);
+    } else this.counts.unreadable++;
     if (reason === 'failed' || this.counts.unreadable === 1)
       log.error('message of the log not taken', { partition, seq, ...errorFields(error) });
   }
