@@ -41,6 +41,11 @@ export const GATE_DEFAULTS: Omit<GateOptions, 'overlap'> = {
  * as a panel at night, would outweigh all others.
  */
 const MOST_CHANGE = 2;
+/**
+ * That bound hides how much worse one stream gets, and a champion without error has no ratio. So no stream's loss may change by more than
+ * MOST_CHANGE and also grow by more than this share of its naive forecast's loss.
+ */
+const MOST_GROWTH = 0.5;
 
 export interface Verdict {
   readonly promote: boolean;
@@ -100,6 +105,9 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
       `better by ${percent(gain)} overall, but worse for ${harmed.length} of ${streams.length} streams: ${some(harmed)}`,
     );
   }
+  const spoilt = spoiltStreams(streams);
+  if (spoilt.length > 0)
+    return verdict(false, `better by ${percent(gain)} overall, but much worse for ${some(spoilt)}`);
   return verdict(
     true,
     `better by ${percent(gain)} than the champion on ${origins} held-out origins (p = ${pValue.toFixed(3)})`,
@@ -180,6 +188,15 @@ function harmedStreams(streams: readonly StreamLosses[], harm: number): string[]
     .filter(({ candidate, champion }) => {
       const before = finiteMean(champion);
       return before > 0 && finiteMean(candidate) > before * (1 + harm);
+    })
+    .map((one) => one.stream);
+}
+
+function spoiltStreams(streams: readonly StreamLosses[]): string[] {
+  return streams
+    .filter(({ candidate, champion, naive }) => {
+      const [before, after] = [finiteMean(champion), finiteMean(candidate)];
+      return after > MOST_CHANGE * before && after - before > MOST_GROWTH * finiteMean(naive);
     })
     .map((one) => one.stream);
 }

@@ -101,13 +101,26 @@ describe('judge', () => {
       expect(gain).toBeCloseTo(verdicts[0].gain, 9);
       expect(pValue).toBeCloseTo(verdicts[0].pValue, 9);
     }
-    // The same holds for a stream whose loss is a thousand times the champion's: it is one stream that is worse.
-    const lost = { ...night, candidate: night.champion.map((x) => x * 1000) };
-    expect(judge([...gains, ...gains, ...gains, ...gains, lost], options)).toMatchObject({
-      promote: true,
-      harmed: ['night'],
-    });
-    expect(judge([losses('a', 1, 0.9), lost], options).promote).toBe(false);
+    // The same holds for a stream whose loss is several times the champion's, as long as it is small beside the naive forecast's.
+    const many = [...gains, ...gains, ...gains, ...gains];
+    const still = { ...night, champion: night.champion.map((x) => x / 100) };
+    const worse = { ...still, candidate: still.champion.map((x) => x * 5) };
+    expect(judge([...many, worse], options)).toMatchObject({ promote: true, harmed: ['night'] });
+    expect(judge([losses('a', 1, 0.9), worse], options).promote).toBe(false);
+  });
+
+  it('refuses what makes one stream much worse, although many others gain', () => {
+    const many = Array.from({ length: 12 }, (_, i) => losses(`gain${i}`, i, 0.5));
+    const worse = losses('worse', 20, 2.5);
+    const refused = {
+      promote: false,
+      reason: expect.stringMatching(/better by 4\d\.\d % overall, but much worse for worse$/),
+    };
+    expect(judge([...many, worse], options)).toMatchObject(refused);
+    const exact = { ...worse, champion: new Float64Array(120) };
+    expect(judge([...many, exact], options)).toMatchObject(refused);
+    expect(judge([...many, losses('worse', 20, 1.9)], options).promote).toBe(true);
+    expect(judge([...many, losses('worse', 20, 2.5, { naive: 5 })], options).promote).toBe(true);
   });
 
   it('refuses if the holdout is too short', () => {

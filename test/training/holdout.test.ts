@@ -70,6 +70,20 @@ describe('holdoutLosses', () => {
     expect(mean(losses!.seasonal)).toBeGreaterThan(0.5);
   });
 
+  it('scores a direction the shorter way round, on the side of the median where it is', async () => {
+    const skewed = new Random(7);
+    const off = Array.from({ length: 400 }, () => 8 * skewed.exponential());
+    const scored = async (degrees: number, settings = FILE_SETTINGS) => {
+      const one = { ...series('a', (t) => (degrees + off[t]!) % 360), settings };
+      const [losses] = await holdoutLosses([one], fixed(0, 0.1), fixed(0, 0.1));
+      return mean(losses!.candidate);
+    };
+    const circular: typeof FILE_SETTINGS = { ...FILE_SETTINGS, aggregate: 'circular-mean' };
+    const apart = await scored(120);
+    expect(await scored(120, circular)).toBeCloseTo(apart, 2);
+    expect(await scored(350, circular)).toBeCloseTo(apart, 2);
+  });
+
   it('scores published forecasts: a network that is off by three scales has little effect', async () => {
     const [losses] = await holdoutLosses([noisy('a')], fixed(3, 0.3), fixed(0, 0.3));
     expect(mean(losses!.champion)).toBeLessThan(0.95);
