@@ -84,7 +84,7 @@ export class AgentStreams implements Part {
     this.late = new LateRestore({
       atOnce: parts.atOnce,
       store,
-      startOf: (stream) => startOf(stream, store.snapshotStart(stream.spec.name), engine.modelHash),
+      startOf: (stream) => startOf(stream, store.snapshotAbout(stream.spec.name), engine.modelHash),
       replayFromMs: (stream) => store.replayFromMs(stream),
     });
     this.checkpoints = new Checkpoints(engine, store, undefined, engine);

@@ -18,7 +18,7 @@ import {
 } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { makeFolder, openPrivate, PRIVATE_FOLDER, syncPath } from '../system/files.ts';
+import { makeFolder, openPrivate, PRIVATE_FOLDER, syncPath, tryRemove } from '../system/files.ts';
 import { type Database, openCopy } from './database.ts';
 
 /** A file to store with the database. */
@@ -42,7 +42,7 @@ export async function backupDatabase(
   try {
     makeFolder(dirname(path), PRIVATE_FOLDER);
     checkRoom(db, dirname(path), files);
-    drop(partial);
+    tryRemove(partial);
     const { O_CREAT, O_EXCL, O_RDWR } = constants;
     closeSync(openPrivate(partial, O_CREAT | O_EXCL | O_RDWR));
     await db.backup(partial, { progress: () => PAGES_PER_TURN });
@@ -52,17 +52,10 @@ export async function backupDatabase(
     syncPath(dirname(path));
     return statSync(path).size;
   } catch (cause) {
-    for (const left of [partial, `${partial}-journal`]) drop(left);
+    // What is left is removed by the next backup.
+    for (const left of [partial, `${partial}-journal`]) tryRemove(left);
     if (cause instanceof GatecastError) throw cause;
     throw new GatecastError('STORE_FAILED', `The backup failed: ${(cause as Error).message}`, { cause });
-  }
-}
-
-function drop(path: string): void {
-  try {
-    rmSync(path, { force: true });
-  } catch {
-    // the next backup removes it
   }
 }
 

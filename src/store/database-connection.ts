@@ -70,7 +70,8 @@ const ANY_PAGES = 0xfffffffe;
 
 export class DatabaseConnection {
   private readonly reserve: Reserve;
-  private database: Database | null = null;
+  /** Null while the database is unavailable. */
+  db: Database | null = null;
   /** The opened file, to notice that it was removed or replaced: SQLite would write on, to a file without a name. */
   private file = '';
   /** A database moved aside while running; its readable data is copied to the next one opened. */
@@ -79,38 +80,21 @@ export class DatabaseConnection {
   private unreadSince: number | null = null;
   /** A database that seems damaged, until it is known whether the system can read it. */
   private suspect: { readonly reason: string; readonly check: ReadCheck } | null = null;
-  private broken = false;
+  /** Whether the last attempt to write failed. */
+  failing = false;
   /** Whether an outage has been reported and is not over. */
   private outage = false;
-  private full = false;
+  /** Whether the disk was full, and has no room for the reserve yet. */
+  isFull = false;
   /** Time since which all writes have succeeded, ms of the monotonic clock; null during a fault. */
   private steadySince: number | null = null;
   private retryMs: number = RETRY_MS[0];
   private retryAt = Number.NEGATIVE_INFINITY;
-  private unanswered = 0;
+  /** Number of queries so far that could not read the database. */
+  failedReads = 0;
 
   constructor(private readonly options: ConnectionOptions) {
     this.reserve = new Reserve(reservePath(options.path));
-  }
-
-  /** Null while the database is unavailable. */
-  get db(): Database | null {
-    return this.database;
-  }
-
-  /** Whether the last attempt to write failed. */
-  get failing(): boolean {
-    return this.broken;
-  }
-
-  /** Number of queries so far that could not read the database. */
-  get failedReads(): number {
-    return this.unanswered;
-  }
-
-  /** Whether the disk was full, and has no room for the reserve yet. */
-  get isFull(): boolean {
-    return this.full;
   }
 
   private get deletedText(): string {
@@ -137,10 +121,10 @@ export class DatabaseConnection {
       if (this.options.clock.monotonic() < this.retryAt) return false;
       if (this.suspect !== null && !this.isMovedAside()) return false;
       try {
-        const db = this.database ?? this.openNow();
-        if (this.full) this.limitGrowth(db);
+        const db = this.db ?? this.openNow();
+        if (this.isFull) this.limitGrowth(db);
         action(db);
-        if (this.full) this.checkpoint(db);
+        if (this.isFull) this.checkpoint(db);
         return true;
       } catch (error) {
         if (!this.failed(error, mayDelete)) return false;
@@ -163,21 +147,21 @@ export class DatabaseConnection {
 
   /** The database for a query outside of `read`; null if it is unavailable. Such a query reports an error to `readFailed`. */
   toRead(): Database | null {
-    if (this.database === null) this.unanswered++;
-    return this.database;
+    if (this.db === null) this.failedReads++;
+    return this.db;
   }
 
   readFailed(error: unknown): void {
-    this.unanswered++;
+    this.failedReads++;
     this.failed(error);
   }
 
   /** Call after a successful write. An outage is over after a period of success, because writes to an almost full disk alternate between success and failure. */
   succeeded(): void {
-    this.broken = false;
+    this.failing = false;
     this.unreadSince = null;
     this.retryMs = RETRY_MS[0];
-    if (!this.outage && !this.full) {
+    if (!this.outage && !this.isFull) {
       this.reserve.take();
       return;
     }
@@ -187,20 +171,20 @@ export class DatabaseConnection {
     if (this.outage) this.report('recovered', 'samples are written again');
     this.outage = false;
     if (!this.reserve.take()) return;
-    if (this.full) this.report('disk-free', `the disk has room again; ${this.deletedText}`);
-    this.full = false;
-    this.database?.pragma(`max_page_count = ${ANY_PAGES}`);
+    if (this.isFull) this.report('disk-free', `the disk has room again; ${this.deletedText}`);
+    this.isFull = false;
+    this.db?.pragma(`max_page_count = ${ANY_PAGES}`);
   }
 
   /** Call after a successful journal write: it counts towards the end of an outage. */
   stillWorks(): void {
-    if (!this.broken && (this.outage || this.full)) this.succeeded();
+    if (!this.failing && (this.outage || this.isFull)) this.succeeded();
   }
 
   /** Records a fault of the journal; the next `run` shows whether the database still works. */
   degraded(error: unknown): void {
     this.steadySince = null;
-    this.broken = true;
+    this.failing = true;
     if (!this.outage) this.report('unavailable', errorText(error));
     this.outage = true;
   }
@@ -221,7 +205,7 @@ export class DatabaseConnection {
   }
 
   private closeIfMoved(): void {
-    if (this.database === null) return;
+    if (this.db === null) return;
     let found: string;
     try {
       found = fileAt(this.options.path);
@@ -251,18 +235,18 @@ export class DatabaseConnection {
 
   /** Closes the database for good; `lost` rows could not be written. */
   end(lost: number): void {
-    if (this.full && this.options.deleted() > 0) this.report('disk-full', this.deletedText);
+    if (this.isFull && this.options.deleted() > 0) this.report('disk-full', this.deletedText);
     if (lost > 0) this.report('dropping', `${lost} rows could not be written before the end; they are lost`);
     this.close();
   }
 
   close(): void {
     try {
-      this.database?.close();
+      this.db?.close();
     } catch {
       // Closing may fail on a broken disk; nothing else needs to be released.
     }
-    this.database = null;
+    this.db = null;
   }
 
   /**
@@ -312,7 +296,7 @@ export class DatabaseConnection {
       db.close();
       throw error;
     }
-    this.database = db;
+    this.db = db;
     this.options.onOpen(db);
     return db;
   }
@@ -347,21 +331,21 @@ export class DatabaseConnection {
    * the file need not grow. Returns whether there is more room now.
    */
   private makeRoom(mayDelete: boolean): boolean {
-    if (this.database === null) return false;
+    if (this.db === null) return false;
     this.steadySince = null;
-    if (!this.full) this.report('disk-full', 'the oldest samples are deleted to make room for new ones');
-    this.full = true;
+    if (!this.isFull) this.report('disk-full', 'the oldest samples are deleted to make room for new ones');
+    this.isFull = true;
     const hasReserve = this.reserve.release();
     const before = this.options.deleted();
     try {
       // Not truncated: the log needs its space for the deletion.
-      this.database.pragma('wal_checkpoint(RESTART)');
-      if (hasReserve) this.takeRoom(this.database);
+      this.db.pragma('wal_checkpoint(RESTART)');
+      if (hasReserve) this.takeRoom(this.db);
     } catch {
       // The deletion needs less.
     }
     try {
-      this.options.deleteOldest(this.database, mayDelete && !hasReserve);
+      this.options.deleteOldest(this.db, mayDelete && !hasReserve);
     } catch {
       // What was deleted until then counts.
     }

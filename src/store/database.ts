@@ -42,7 +42,46 @@ const CHECK_BELOW_BYTES = 128 * 2 ** 20;
  */
 export function openDatabase(path: string): Database {
   makeFolder(dirname(path), PRIVATE_FOLDER);
-  return openChecked(path);
+  const isNew = !existsSync(path) || statSync(path).size === 0;
+  // The reserve is made after the first success: a file without content is what a power cut or a repaired disk has left.
+  if (isNew && existsSync(path) && existsSync(reservePath(path))) throw new Damaged('it is empty');
+  makePrivate(path);
+  const db = new Sqlite(path);
+  try {
+    db.pragma('busy_timeout = 2000');
+    if (isNew) {
+      // Small pages, because every batch rewrites the header and the last page of the tree.
+      db.pragma('page_size = 1024');
+      db.pragma('auto_vacuum = INCREMENTAL');
+    }
+    db.pragma('journal_mode = WAL');
+    // A batch must be synced before its journal is removed. Batches are big, so syncs are rare.
+    db.pragma('synchronous = FULL');
+    db.pragma('wal_autocheckpoint = 1000');
+    db.pragma('journal_size_limit = 2097152');
+    db.pragma('cache_size = -1024');
+    const version = db.pragma('user_version', { simple: true }) as number;
+    if (version > SCHEMA_VERSION) {
+      throw new GatecastError(
+        'STORE_NEWER',
+        `${path} has schema ${version}, but this version supports schemas up to ${SCHEMA_VERSION}`,
+        {
+          hint: 'install the newer gatecast version again, or move the file away to start with an empty store',
+        },
+      );
+    }
+    if (!isNew && statSync(path).size < CHECK_BELOW_BYTES) {
+      const verdict = db.pragma('quick_check(1)', { simple: true });
+      if (verdict !== 'ok') throw new Damaged(String(verdict));
+    }
+    migrate(db, version);
+    // A new file survives a power cut only if its folder is synced.
+    if (isNew) syncPath(dirname(path));
+    return db;
+  } catch (error) {
+    db.close();
+    throw error;
+  }
 }
 
 /** For readers in other threads and processes: the training worker, the command line. Sees everything settled by the agent. */
@@ -106,15 +145,16 @@ function makePrivate(path: string): void {
 export function quarantine(path: string, nowMs: number): string {
   const aside = pathAside(path, nowMs);
   if (existsSync(path)) renameSync(path, aside);
-  moveLog(path, aside);
+  quarantineLog(path, nowMs, aside);
   // The next database begins empty, which is no damage then.
   rmSync(reservePath(path), { force: true });
   return aside;
 }
 
 /** Renames the WAL files of a database that is no longer at the path. */
-export function quarantineLog(path: string, nowMs: number): void {
-  moveLog(path, pathAside(path, nowMs));
+export function quarantineLog(path: string, nowMs: number, aside = pathAside(path, nowMs)): void {
+  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
+  rmSync(`${path}-shm`, { force: true });
 }
 
 function pathAside(path: string, nowMs: number): string {
@@ -123,11 +163,6 @@ function pathAside(path: string, nowMs: number): string {
   for (let n = 2; existsSync(aside) || existsSync(`${aside}-wal`); n++)
     aside = `${path}.damaged-${stamp}-${n}`;
   return aside;
-}
-
-function moveLog(path: string, aside: string): void {
-  if (existsSync(`${path}-wal`)) renameSync(`${path}-wal`, `${aside}-wal`);
-  rmSync(`${path}-shm`, { force: true });
 }
 
 /**
@@ -196,49 +231,6 @@ function sqliteCode(error: unknown): string {
 
 /** The file can be opened but its structure is damaged. */
 class Damaged extends Error {}
-
-function openChecked(path: string): Database {
-  const isNew = !existsSync(path) || statSync(path).size === 0;
-  // The reserve is made after the first success: a file without content is what a power cut or a repaired disk has left.
-  if (isNew && existsSync(path) && existsSync(reservePath(path))) throw new Damaged('it is empty');
-  makePrivate(path);
-  const db = new Sqlite(path);
-  try {
-    db.pragma('busy_timeout = 2000');
-    if (isNew) {
-      // Small pages, because every batch rewrites the header and the last page of the tree.
-      db.pragma('page_size = 1024');
-      db.pragma('auto_vacuum = INCREMENTAL');
-    }
-    db.pragma('journal_mode = WAL');
-    // A batch must be synced before its journal is removed. Batches are big, so syncs are rare.
-    db.pragma('synchronous = FULL');
-    db.pragma('wal_autocheckpoint = 1000');
-    db.pragma('journal_size_limit = 2097152');
-    db.pragma('cache_size = -1024');
-    const version = db.pragma('user_version', { simple: true }) as number;
-    if (version > SCHEMA_VERSION) {
-      throw new GatecastError(
-        'STORE_NEWER',
-        `${path} has schema ${version}, but this version supports schemas up to ${SCHEMA_VERSION}`,
-        {
-          hint: 'install the newer gatecast version again, or move the file away to start with an empty store',
-        },
-      );
-    }
-    if (!isNew && statSync(path).size < CHECK_BELOW_BYTES) {
-      const verdict = db.pragma('quick_check(1)', { simple: true });
-      if (verdict !== 'ok') throw new Damaged(String(verdict));
-    }
-    migrate(db, version);
-    // A new file survives a power cut only if its folder is synced.
-    if (isNew) syncPath(dirname(path));
-    return db;
-  } catch (error) {
-    db.close();
-    throw error;
-  }
-}
 
 /** Runs all migrations after version `from` in one transaction. Throws SqliteError. */
 export function migrate(db: Database, from: number, migrations: readonly string[] = MIGRATIONS): void {

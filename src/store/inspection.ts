@@ -96,6 +96,11 @@ function inspection(db: Database | null, waiting: Waiting): Inspection {
         return failed(error);
       }
     };
+  const ofStream = <R>(none: R, of: (db: Database, id: number, stream: string) => R) =>
+    read((stream: string): R => {
+      const id = idOf(stream);
+      return db === null || id === null ? none : of(db, id, stream);
+    });
   return {
     streams: read(() => {
       const names = new Set((db?.prepare('SELECT name FROM stream').pluck().all() ?? []) as string[]);
@@ -107,18 +112,9 @@ function inspection(db: Database | null, waiting: Waiting): Inspection {
     samples: read((stream, fromMs = 0, toMs = Number.MAX_SAFE_INTEGER) =>
       samplesOf({ waiting, db, failed }, stream, idOf(stream), fromMs, toMs),
     ),
-    snapshot: read((stream) => {
-      const id = idOf(stream);
-      return db === null || id === null ? null : readSnapshot(db, id, stream, () => {});
-    }),
-    state: read((stream) => {
-      const id = idOf(stream);
-      return db === null || id === null ? null : readSnapshotAbout(db, id);
-    }),
-    rejects: read((stream) => {
-      const id = idOf(stream);
-      return db === null || id === null ? [] : readRejects(db, id);
-    }),
+    snapshot: ofStream(null, (db, id, stream) => readSnapshot(db, id, stream, () => {})),
+    state: ofStream(null, readSnapshotAbout),
+    rejects: ofStream([], readRejects),
     getMeta: read((key) => waiting.meta.get(key) ?? (db === null ? null : readMeta(db, key))),
     close: () => db?.close(),
   };

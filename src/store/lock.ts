@@ -37,7 +37,8 @@ export function lockDataDir(dir: string): DataDirLock {
     });
   }
   if (release === null) {
-    throw new GatecastError('LOCKED', `another agent${holder(pidFile)} uses ${dir}`, {
+    const pid = holder(pidFile);
+    throw new GatecastError('LOCKED', `another agent${pid === null ? '' : ` (process ${pid})`} uses ${dir}`, {
       hint: 'stop it, or give this one its own folder with --data-dir',
     });
   }
@@ -62,7 +63,8 @@ export function lockDataDir(dir: string): DataDirLock {
       return true;
     },
     release: () => {
-      if (isOwn(pidFile)) rmSync(pidFile, { force: true });
+      // Another agent has written its own if the file of the lock was removed before.
+      if (holder(pidFile) === process.pid) rmSync(pidFile, { force: true });
       held();
     },
   };
@@ -81,15 +83,11 @@ function writePid(pidFile: string): void {
   }
 }
 
-/** Another agent has written its own after the file of the lock was removed. */
-const isOwn = (pidFile: string): boolean => holder(pidFile) === named(process.pid);
-
-const named = (pid: number): string => ` (process ${pid})`;
-
-function holder(pidFile: string): string {
+/** Null if there is no such file. */
+function holder(pidFile: string): number | null {
   try {
-    return named(Number.parseInt(readFileSync(pidFile, 'utf8'), 10));
+    return Number.parseInt(readFileSync(pidFile, 'utf8'), 10);
   } catch {
-    return '';
+    return null;
   }
 }

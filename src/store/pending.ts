@@ -9,45 +9,37 @@ export class PendingRows {
   private values = new Float64Array(256);
   private marks = new Uint16Array(256);
   private head = 0;
-  private count = 0;
-  private overwritten = 0;
+  size = 0;
+  /** Number of rows dropped because of the limit since the start. */
+  dropped = 0;
 
   /** @param limit most rows held */
   constructor(limit: number) {
     this.limit = Math.max(1, limit);
   }
 
-  get size(): number {
-    return this.count;
-  }
-
-  /** Number of rows dropped because of the limit since the start. */
-  get dropped(): number {
-    return this.overwritten;
-  }
-
   /** Returns whether the oldest row was dropped for it. */
   push(stream: number, timeMs: number, value: number, mark: number): boolean {
-    const full = this.count >= this.limit;
+    const full = this.size >= this.limit;
     if (full) {
       this.head = (this.head + 1) % this.times.length;
-      this.count--;
-      this.overwritten++;
-    } else if (this.count === this.times.length) {
+      this.size--;
+      this.dropped++;
+    } else if (this.size === this.times.length) {
       this.grow();
     }
-    const at = (this.head + this.count) % this.times.length;
+    const at = (this.head + this.size) % this.times.length;
     this.streams[at] = stream;
     this.times[at] = timeMs;
     this.values[at] = value;
     this.marks[at] = mark;
-    this.count++;
+    this.size++;
     return full;
   }
 
   /** Sets bits of the rows of one stream from `fromMs` up to, but not including, `toMs`. */
   mark(stream: number, fromMs: number, toMs: number, bits: number): void {
-    for (let i = 0; i < this.count; i++) {
+    for (let i = 0; i < this.size; i++) {
       const at = (this.head + i) % this.times.length;
       if (this.streams[at] === stream && this.times[at] >= fromMs && this.times[at] < toMs)
         this.marks[at] |= bits;
@@ -58,7 +50,7 @@ export class PendingRows {
   forEach(
     visit: (stream: number, timeMs: number, value: number, mark: number, index: number) => void,
     from = 0,
-    to = this.count,
+    to = this.size,
   ): void {
     for (let i = from; i < to; i++) {
       const at = (this.head + i) % this.times.length;
@@ -69,12 +61,12 @@ export class PendingRows {
   /** Forgets the oldest rows, which are stored elsewhere. */
   shift(rows: number): void {
     this.head = (this.head + rows) % this.times.length;
-    this.count -= rows;
+    this.size -= rows;
   }
 
   clear(): void {
     this.head = 0;
-    this.count = 0;
+    this.size = 0;
     // Free the memory of a burst.
     if (this.times.length > 65_536) this.reallocate(256);
   }

@@ -1,9 +1,8 @@
 /**
  * Reads stored samples in time order, one page at a time: SQLite allows no other statement on a connection during an
- * iteration, and the caller may append in between. `openReader` is for other threads and processes.
+ * iteration, and the caller may append in between. `samplesIn` is for other threads and processes.
  */
-import type { Database } from './database.ts';
-import { openReadOnly } from './database.ts';
+import { type Database, openReadOnly } from './database.ts';
 import { isRefused } from './marks.ts';
 import type { StoredSample } from './store-contract.ts';
 
@@ -70,12 +69,7 @@ export function* eachSample(
      WHERE (s.time, s.stream) > (?, ?) AND s.time < ? ${wanted} ORDER BY s.time, s.stream LIMIT ?`,
   );
   const ids = only === undefined ? [] : [JSON.stringify(only)];
-  const names = new Map(
-    (db.prepare('SELECT id, name FROM stream').all() as { id: number; name: string }[]).map((s) => [
-      s.id,
-      s.name,
-    ]),
-  );
+  const names = namesById(db);
   let time = bounded(fromMs) - 1;
   let last = Number.MAX_SAFE_INTEGER;
   for (;;) {
@@ -96,10 +90,13 @@ export interface SampleTime {
   readonly timeMs: number;
 }
 
+const namesById = (db: Database): Map<number, string> =>
+  new Map(db.prepare('SELECT id, name FROM stream').raw().all() as [number, string][]);
+
 /** Times of the samples of all streams, newest first, one page at a time. */
 export function* eachTimeBackwards(db: Database): Generator<SampleTime[]> {
   const page = db.prepare(TIMES_BACKWARDS).raw();
-  const names = new Map(db.prepare('SELECT id, name FROM stream').raw().all() as [number, string][]);
+  const names = namesById(db);
   let before: readonly number[] = [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER];
   for (;;) {
     const rows = page.all(...before, PAGE_ROWS) as [number, number][];
@@ -163,30 +160,17 @@ export function* mergeByTime<T extends StoredSample>(
   }
 }
 
-interface SampleReader {
-  streams(): string[];
-  samples(stream: string, fromMs: number, toMs?: number): Iterable<StoredSample>;
-  /** Samples of all streams, ascending by time. */
-  since(fromMs: number): Iterable<NamedSample>;
-  close(): void;
-}
-
 /**
- * Reads a store from another thread or process, as of its last `settle`.
- * @param path the database file
+ * The samples of all streams of a database, ascending by time, for another thread or process: as of the last `settle`.
  * Throws SqliteError if the database does not exist or cannot be read.
  */
-export function openReader(path: string): SampleReader {
+export function* samplesIn(path: string, fromMs: number): Generator<NamedSample> {
   const db = openReadOnly(path);
-  return {
-    streams: () => db.prepare('SELECT name FROM stream ORDER BY name').pluck().all() as string[],
-    *samples(stream, fromMs, toMs = Number.MAX_SAFE_INTEGER) {
-      const id = db.prepare('SELECT id FROM stream WHERE name = ?').pluck().get(stream) as number | undefined;
-      if (id !== undefined) yield* eachSampleOf(db, id, fromMs, toMs);
-    },
-    since: (fromMs) => eachSample(db, fromMs),
-    close: () => db.close(),
-  };
+  try {
+    yield* eachSample(db, fromMs);
+  } finally {
+    db.close();
+  }
 }
 
 function bounded(ms: number): number {

@@ -2,9 +2,9 @@
  * Reserves disk space for the case of a full disk: SQLite needs space to write its log back into the file and to
  * delete rows. Without the reserve, a full disk would prevent deletion as well.
  */
-import { closeSync, constants, existsSync, fsyncSync, rmSync, statfsSync } from 'node:fs';
+import { closeSync, constants, existsSync, fsyncSync, statfsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { openPrivate, writeAll } from '../system/files.ts';
+import { openPrivate, tryRemove, writeAll } from '../system/files.ts';
 
 /** Larger than the maximum WAL size plus one batch. */
 const RESERVE_BYTES = 3 * 2 ** 20;
@@ -42,12 +42,7 @@ export class Reserve {
 
   /** Frees the reserve; returns whether it existed. */
   release(): boolean {
-    try {
-      const taken = existsSync(this.path);
-      rmSync(this.path, { force: true });
-      return taken;
-    } catch {
-      return false;
-    }
+    const taken = existsSync(this.path);
+    return tryRemove(this.path) && taken;
   }
 }

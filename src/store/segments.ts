@@ -16,11 +16,18 @@ import {
   openSync,
   readdirSync,
   readFileSync,
-  rmSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
-import { openPrivate, syncPath, syncPathAsync, writeAll, writeFileAtomic } from '../system/files.ts';
+import {
+  openPrivate,
+  syncPath,
+  syncPathAsync,
+  tryRemove,
+  unlessAbsent,
+  writeAll,
+  writeFileAtomic,
+} from '../system/files.ts';
 import { type Damage, type JournalReader, MAGIC, readJournal } from './journal.ts';
 
 /** The journal file of gatecast 0.1, which is read and then removed. */
@@ -95,9 +102,9 @@ export class Segments {
     const own = new Set(this.files.map(({ path }) => path));
     let found: JournalFile[] = [];
     try {
-      found = journalFiles(this.dir);
+      found = unlessAbsent(() => journalFiles(this.dir)) ?? [];
     } catch (error) {
-      if ((error as { code?: unknown }).code !== 'ENOENT') failure = error;
+      failure = error;
     }
     for (const { path, number } of found) {
       if (own.has(path) || this.read.has(path)) continue;
@@ -188,7 +195,7 @@ export class Segments {
 
   /** Removes files whose content has been rewritten. */
   removeObsolete(): void {
-    this.obsolete = this.obsolete.filter(({ path }) => !removed(path));
+    this.obsolete = this.obsolete.filter(({ path }) => !tryRemove(path));
   }
 
   /** Call when the oldest row is dropped from memory; removes a file after all its rows are dropped. */
@@ -226,7 +233,7 @@ export class Segments {
       writeAll(fd, MAGIC, 0);
     } catch (error) {
       closeSync(fd);
-      removed(path);
+      tryRemove(path);
       throw error;
     }
     const file = { path, number, bytes: MAGIC.length, rows: 0 };
@@ -241,7 +248,7 @@ export class Segments {
       const kept = readdirSync(this.dir).filter((name) => DAMAGED_FILE.test(name));
       const number = (name: string): number => Number(FILE.exec(name.split('.damaged-')[0] ?? '')?.[1] ?? 0);
       kept.sort((a, b) => number(b) - number(a));
-      for (const name of kept.slice(MOST_DAMAGED_FILES)) removed(join(this.dir, name));
+      for (const name of kept.slice(MOST_DAMAGED_FILES)) tryRemove(join(this.dir, name));
     } catch {
       // The caller still counts and logs the damage.
     }
@@ -270,12 +277,8 @@ function journalFiles(dir: string): JournalFile[] {
 export function readSegments(dir: string): { readonly name: string; readonly content: Buffer }[] {
   if (!existsSync(dir)) return [];
   return journalFiles(dir).flatMap(({ path }) => {
-    try {
-      return [{ name: basename(path), content: readSegment(path) }];
-    } catch (error) {
-      if ((error as { code?: unknown }).code === 'ENOENT') return [];
-      throw error;
-    }
+    const content = unlessAbsent(() => readSegment(path));
+    return content === null ? [] : [{ name: basename(path), content }];
   });
 }
 
@@ -285,14 +288,5 @@ function readSegment(path: string): Buffer {
     return readFileSync(fd);
   } finally {
     closeSync(fd);
-  }
-}
-
-function removed(path: string): boolean {
-  try {
-    rmSync(path, { force: true });
-    return true;
-  } catch {
-    return false;
   }
 }

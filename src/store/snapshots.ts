@@ -62,18 +62,6 @@ export function readSnapshot(
   return null;
 }
 
-/** Of the newest snapshot, without reading the state. */
-export function readSnapshotStart(
-  db: Database,
-  streamId: number,
-): Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | undefined {
-  return db
-    .prepare(
-      'SELECT model AS modelHash, replay_from AS replayFromMs FROM snapshot WHERE stream = ? ORDER BY saved DESC LIMIT 1',
-    )
-    .get(streamId) as ReturnType<typeof readSnapshotStart>;
-}
-
 /** Prefix of compressed states; states of gatecast 0.1 are not compressed. */
 const PACKED = Buffer.from('GCZ1');
 /** The fastest level: higher ones save only a few percent. With these sizes a usual state is one block of the format and one chunk of Node's. */

@@ -1,7 +1,7 @@
 /**
  * The store on SQLite. Layers, newest first: rows in memory -> journal (every flush) -> database (big batches).
  * After a fault in one layer the layers above keep working, so that forecasting continues without a disk. One thread
- * uses this class; others read through `openReader`.
+ * uses this class; others read through `samplesIn`.
  */
 import { randomUUID } from 'node:crypto';
 import { statSync } from 'node:fs';
@@ -28,7 +28,7 @@ import type { MarkSpan } from './marks.ts';
 import { type MergeParts, samplesOf, samplesSince, timesBackwards } from './merged.ts';
 import { type NamedSample, type SampleTime, sliceEnd, sliceStart } from './reading.ts';
 import { RejectCounts } from './reject-counts.ts';
-import { readSnapshot, readSnapshotStart, snapshotWriter } from './snapshots.ts';
+import { readSnapshot, readSnapshotAbout, type SnapshotAbout, snapshotWriter } from './snapshots.ts';
 import type { Store, StoredSample } from './store-contract.ts';
 import { type Gap, recentGap, trimRows, trimSize, trimSlice } from './trimming.ts';
 import { Waiting } from './waiting.ts';
@@ -52,7 +52,7 @@ export interface SqliteStoreOptions {
   readonly onFault: (fault: StoreFault) => void;
 }
 
-/** File name of the database in `dir`, for `openReader`. */
+/** File name of the database in `dir`, for `samplesIn`. */
 export const DATABASE_FILE = 'gatecast.db';
 
 /** Smallest batch for the database; fewer rows are written only to the journal. */
@@ -304,14 +304,14 @@ export class SqliteStore implements Store {
   }
 
   /** Facts about the newest state, without reading it; null if there is none. */
-  snapshotStart(stream: string): Pick<StreamSnapshot, 'modelHash' | 'replayFromMs'> | null {
+  snapshotAbout(stream: string): SnapshotAbout | null {
     const id = this.idOf(stream);
-    return id === null ? null : (this.connection.read((db) => readSnapshotStart(db, id)) ?? null);
+    return id === null ? null : this.connection.read((db) => readSnapshotAbout(db, id));
   }
 
   /** The newest state of the stream contains its samples before this time, ms; null if it has no state. Reads no state. */
   replayFromMs(stream: string): number | null {
-    return this.snapshotStart(stream)?.replayFromMs ?? null;
+    return this.snapshotAbout(stream)?.replayFromMs ?? null;
   }
 
   /**

@@ -18,9 +18,9 @@ export class Waiting {
   /** Numbers of streams, assigned at their first row and valid until the process ends. */
   private readonly numbers = new Map<string, number>();
   private readonly names: string[] = [];
-  private readonly metaHeld = new Map<string, string>();
-  /** Marks to set on rows that are already in the database or the journal; they are also set on the rows above. */
-  private marksHeld: { readonly number: number; readonly span: MarkSpan }[] = [];
+  readonly meta = new Map<string, string>();
+  /** Marks to set on rows that are already in the database or the journal, oldest first; they are also set on the rows above. */
+  marks: { readonly number: number; readonly span: MarkSpan }[] = [];
   /** Number of rows and marks that are already in the journal, from the oldest on. */
   private journalled = 0;
   private marksJournalled = 0;
@@ -48,15 +48,6 @@ export class Waiting {
     return this.rowsHeld.dropped;
   }
 
-  get meta(): ReadonlyMap<string, string> {
-    return this.metaHeld;
-  }
-
-  /** Oldest first. */
-  get marks(): readonly { readonly number: number; readonly span: MarkSpan }[] {
-    return this.marksHeld;
-  }
-
   /** Number of rows that a crash would lose. */
   get unwritten(): number {
     return this.rows - this.journalled;
@@ -64,11 +55,11 @@ export class Waiting {
 
   /** Whether the journal contains all waiting data. */
   get isWritten(): boolean {
-    return this.unwritten === 0 && this.metaJournalled && this.marksJournalled === this.marksHeld.length;
+    return this.unwritten === 0 && this.metaJournalled && this.marksJournalled === this.marks.length;
   }
 
   get isEmpty(): boolean {
-    return this.rows === 0 && this.metaHeld.size === 0 && this.marksHeld.length === 0;
+    return this.rows === 0 && this.meta.size === 0 && this.marks.length === 0;
   }
 
   numberOf(stream: string): number | undefined {
@@ -94,15 +85,15 @@ export class Waiting {
     const number = this.number(stream);
     this.rowsHeld.mark(number, span.fromMs, span.toMs, span.marks);
     const { timesMs: _, ...short } = span;
-    this.marksHeld.push({ number, span: this.marksHeld.length < MARKS_WITH_TIMES ? span : short });
-    if (this.marksHeld.length <= this.maxRows) return;
-    this.marksHeld.shift();
+    this.marks.push({ number, span: this.marks.length < MARKS_WITH_TIMES ? span : short });
+    if (this.marks.length <= this.maxRows) return;
+    this.marks.shift();
     if (this.marksJournalled > 0) this.marksJournalled--;
   }
 
   setMeta(key: string, value: string): void {
-    if (this.metaHeld.get(key) === value) return;
-    this.metaHeld.set(key, value);
+    if (this.meta.get(key) === value) return;
+    this.meta.set(key, value);
     this.metaJournalled = false;
   }
 
@@ -124,7 +115,7 @@ export class Waiting {
     if (late) this.rejournal();
     else {
       this.journalled = this.rows;
-      this.marksJournalled = this.marksHeld.length;
+      this.marksJournalled = this.marks.length;
       this.metaJournalled = true;
     }
     return result;
@@ -148,12 +139,12 @@ export class Waiting {
       frame.name(number, this.nameOf(number));
       named.add(number);
     };
-    if (!this.metaJournalled) for (const [key, value] of this.metaHeld) frame.meta(key, value);
+    if (!this.metaJournalled) for (const [key, value] of this.meta) frame.meta(key, value);
     this.rowsHeld.forEach((number, timeMs, value, mark) => {
       name(number);
       frame.sample(number, timeMs, value, mark);
     }, this.journalled);
-    for (const { number, span } of this.marksHeld.slice(this.marksJournalled)) {
+    for (const { number, span } of this.marks.slice(this.marksJournalled)) {
       name(number);
       frame.mark(number, span);
     }
@@ -165,7 +156,7 @@ export class Waiting {
     }
     for (const number of named) this.named.set(number, (this.named.get(number) ?? 0) + 1);
     this.journalled = this.rows;
-    this.marksJournalled = this.marksHeld.length;
+    this.marksJournalled = this.marks.length;
     this.metaJournalled = true;
   }
 
@@ -174,7 +165,7 @@ export class Waiting {
     this.segments.abandon();
     this.journalled = 0;
     this.marksJournalled = 0;
-    this.metaJournalled = this.metaHeld.size === 0;
+    this.metaJournalled = this.meta.size === 0;
   }
 
   /** Call when the database contains the oldest rows. The journal keeps them until `settled`, with the marks beside them. */
@@ -186,8 +177,8 @@ export class Waiting {
   /** Call when the database contains everything and is synced. Never throws. */
   settled(): void {
     this.rowsHeld.clear();
-    this.metaHeld.clear();
-    this.marksHeld = [];
+    this.meta.clear();
+    this.marks = [];
     this.rejournal();
     this.segments.settled();
   }
@@ -210,7 +201,7 @@ export class Waiting {
         meta: (key, value) => former.set(key, value),
       },
       finish: () => {
-        for (const [key, value] of former) if (!this.metaHeld.has(key)) this.metaHeld.set(key, value);
+        for (const [key, value] of former) if (!this.meta.has(key)) this.meta.set(key, value);
       },
     };
   }

@@ -144,6 +144,16 @@ export function entriesOf(folder: string): string[] {
   }
 }
 
+/** @returns whether there is no file at the path now */
+export function tryRemove(path: string): boolean {
+  try {
+    rmSync(path, { force: true });
+    return true;
+  } catch {
+    return false;
+  }
+}
+
 /** Maximum time to read a pipe or a device, ms. */
 const PIPE_MS = 5000;
 const PIPE_PAUSE_MS = 20;

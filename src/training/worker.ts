@@ -6,7 +6,7 @@ import { existsSync, rmSync, writeFileSync } from 'node:fs';
 import { setImmediate } from 'node:timers/promises';
 import { errorText, GatecastError } from '../errors.ts';
 import { ModelRegistry } from '../model/registry.ts';
-import { openReader } from '../store/reading.ts';
+import { samplesIn } from '../store/reading.ts';
 import { refuseTelemetry } from '../system/telemetry.ts';
 import { jobFingerprint, readCheckpoint, writeCheckpoint } from './checkpoint.ts';
 import { type CycleReport, fineTune } from './cycle.ts';
@@ -133,13 +133,8 @@ async function storedSeries(
   { streams, database, group, nowMs }: TuningInput,
   brake: () => Promise<void>,
 ): Promise<JobSeries[]> {
-  const reader = openReader(database);
-  try {
-    const fromMs = Math.min(...streams.map((one) => one.fromMs));
-    return await collectHistory(streams, reader.since(fromMs), group, nowMs, brake);
-  } finally {
-    reader.close();
-  }
+  const fromMs = Math.min(...streams.map((one) => one.fromMs));
+  return collectHistory(streams, samplesIn(database, fromMs), group, nowMs, brake);
 }
 
 function failure(error: unknown): WorkerMessage {

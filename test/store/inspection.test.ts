@@ -7,7 +7,7 @@ import { describe, expect, it } from 'vitest';
 import { quarantine } from '../../src/store/database.ts';
 import { inspectStore } from '../../src/store/inspection.ts';
 import { PendingRows } from '../../src/store/pending.ts';
-import { openReader } from '../../src/store/reading.ts';
+import { samplesIn } from '../../src/store/reading.ts';
 import { Reserve } from '../../src/store/reserve.ts';
 import { SCHEMA_VERSION } from '../../src/store/schema.ts';
 import { DATABASE_FILE, type SqliteStoreOptions } from '../../src/store/sqlite-store.ts';
@@ -370,19 +370,15 @@ describe('a damaged database', () => {
 });
 
 describe('a reader of the database', () => {
-  it('has the samples of every stream since a time, and of one within a span', () => {
+  it('has the samples of every stream since a time', () => {
     const dir = temp();
     const store = open(dir);
     for (let i = 0; i < 10; i++) for (const stream of ['b', 'a']) store.append(sample(stream, i));
     store.close();
-    const reader = openReader(join(dir, DATABASE_FILE));
-    expect(reader.streams()).toEqual(['a', 'b']);
-    const since = [...reader.since(T0 + 8000)].map(({ stream, value }) => `${stream}${value}`);
+    const read = [...samplesIn(join(dir, DATABASE_FILE), T0 + 8000)];
+    const since = read.map(({ stream, value }) => `${stream}${value}`);
     expect(since.slice(0, 2).sort()).toEqual(['a8', 'b8']);
     expect(since.slice(2).sort()).toEqual(['a9', 'b9']);
-    expect([...reader.samples('a', T0 + 3000, T0 + 5000)].map(({ value }) => value)).toEqual([3, 4]);
-    expect([...reader.samples('c', 0)]).toEqual([]);
-    reader.close();
   });
 });
 
