@@ -1,22 +1,15 @@
 /** The demo's MQTT broker (3.1.1), on loopback. Not for production: it stores nothing and checks no rights. */
 import { createRequire } from 'node:module';
-import type { AddressInfo } from 'node:net';
-import { createServer, type Socket } from 'node:net';
+import { type AddressInfo, createServer, type Socket } from 'node:net';
 import { Aedes } from 'aedes';
 import { GatecastError } from '../errors.ts';
-
-interface DemoBroker {
-  readonly url: string;
-  publish(topic: string, payload: string): void;
-  stop(): Promise<void>;
-}
 
 /** By default Aedes' encoder caches a buffer for each of the 65,536 two-byte numbers, which takes 7 MB. Aedes has no option for it. */
 const fromAedes = createRequire(createRequire(import.meta.url).resolve('aedes'));
 (fromAedes('mqtt-packet') as { writeToStream: { cacheNumbers: boolean } }).writeToStream.cacheNumbers = false;
 
 /** @param port 0: any free port. @throws GatecastError USAGE if the port is in use */
-export async function startBroker(port = 0): Promise<DemoBroker> {
+export async function startBroker(port = 0) {
   const broker = await Aedes.createBroker({ queueLimit: 10_000 });
   const sockets = new Set<Socket>();
   const server = createServer((socket) => {
@@ -40,13 +33,13 @@ export async function startBroker(port = 0): Promise<DemoBroker> {
   server.on('error', () => undefined);
   return {
     url: `mqtt://127.0.0.1:${(server.address() as AddressInfo).port}`,
-    publish(topic, payload) {
+    publish(topic: string, payload: string): void {
       broker.publish(
         { cmd: 'publish', topic, payload: Buffer.from(payload), qos: 0, retain: false, dup: false },
         () => undefined,
       );
     },
-    async stop() {
+    async stop(): Promise<void> {
       const closed = new Promise<void>((resolve) => server.close(() => resolve()));
       await new Promise<void>((resolve) => broker.close(() => resolve()));
       for (const socket of sockets) socket.destroy();

@@ -5,26 +5,23 @@
  * functions.
  */
 import protobuf from 'protobufjs/light.js';
+import { message } from '../network/graph/onnx.ts';
 
-const one = (type: string, id: number) => ({ type, id });
-const many = (type: string, id: number) => ({ rule: 'repeated', type, id });
 const root = protobuf.Root.fromJSON({
   nested: {
-    Model: { fields: { graph: one('Graph', 7), functions: many('Function', 25) } },
-    Graph: { fields: { nodes: many('Node', 1), tensors: many('Tensor', 5), sparse: many('Sparse', 15) } },
-    Function: { fields: { nodes: many('Node', 7) } },
-    Node: { fields: { op: one('string', 4), attributes: many('Attribute', 5) } },
-    Attribute: {
-      fields: {
-        tensor: one('Tensor', 5),
-        graph: one('Graph', 6),
-        tensors: many('Tensor', 10),
-        graphs: many('Graph', 11),
-        sparse: many('Sparse', 23),
-      },
-    },
-    Sparse: { fields: { values: one('Tensor', 1), indices: one('Tensor', 2) } },
-    Tensor: { fields: { name: one('string', 8), location: one('int32', 14) } },
+    Model: message({ graph: 'Graph 7', functions: 'Function[] 25' }),
+    Graph: message({ nodes: 'Node[] 1', tensors: 'Tensor[] 5', sparse: 'Sparse[] 15' }),
+    Function: message({ nodes: 'Node[] 7' }),
+    Node: message({ op: 'string 4', attributes: 'Attribute[] 5' }),
+    Attribute: message({
+      tensor: 'Tensor 5',
+      graph: 'Graph 6',
+      tensors: 'Tensor[] 10',
+      graphs: 'Graph[] 11',
+      sparse: 'Sparse[] 23',
+    }),
+    Sparse: message({ values: 'Tensor 1', indices: 'Tensor 2' }),
+    Tensor: message({ name: 'string 8', location: 'int32 14' }),
   },
 });
 const Model = root.lookupType('Model');
@@ -35,7 +32,7 @@ const EXTERNAL = 1;
 /** Whether the model contains a loop; true for unreadable bytes. */
 export function hasLoop(model: Uint8Array): boolean {
   try {
-    return messages(Model.decode(model)).some((message) => (message as { op?: string }).op === 'Loop');
+    return messages(Model.decode(model)).some((one) => (one as { op?: string }).op === 'Loop');
   } catch {
     return true;
   }
@@ -44,8 +41,8 @@ export function hasLoop(model: Uint8Array): boolean {
 /** Names of tensors stored in other files; none for invalid ONNX files, which the runtime refuses. */
 export function externalTensors(model: Uint8Array): string[] {
   try {
-    return messages(Model.decode(model)).flatMap((message) => {
-      const { name, location } = message as { name?: string; location?: number };
+    return messages(Model.decode(model)).flatMap((one) => {
+      const { name, location } = one as { name?: string; location?: number };
       return location === EXTERNAL ? [name ?? ''] : [];
     });
   } catch {
@@ -57,9 +54,9 @@ export function externalTensors(model: Uint8Array): string[] {
 function messages(root: object): object[] {
   const found: object[] = [];
   const open: object[] = [root];
-  for (let message = open.pop(); message !== undefined; message = open.pop()) {
-    found.push(message);
-    for (const value of Object.values(message)) {
+  for (let one = open.pop(); one !== undefined; one = open.pop()) {
+    found.push(one);
+    for (const value of Object.values(one)) {
       const inner: unknown[] = Array.isArray(value) ? value : [value];
       for (const item of inner) if (typeof item === 'object' && item !== null) open.push(item);
     }

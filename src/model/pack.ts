@@ -10,9 +10,7 @@ import type { ModelFiles, StoredModel } from './registry.ts';
 import { createStepper } from './sessions.ts';
 import type { Stepper } from './stepper.ts';
 
-export interface PackOptions {
-  readonly name: string;
-  readonly version: string;
+export interface PackOptions extends Pick<Manifest, 'name' | 'version' | 'features' | 'parent' | 'training'> {
   /** ms since 1970 UTC */
   readonly createdMs: number;
   readonly spec: NetworkSpec;
@@ -21,9 +19,6 @@ export interface PackOptions {
   readonly own?: Network | null;
   /** K of `step.onnx`; other horizons are built from the weights on demand. */
   readonly leads: number;
-  readonly features: number | null;
-  readonly parent: string | null;
-  readonly training: Manifest['training'];
   readonly scores: Readonly<Record<string, number>>;
 }
 

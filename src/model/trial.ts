@@ -2,7 +2,8 @@
 import { spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { type ErrorCode, GatecastError } from '../errors.ts';
-import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
+import { lowerPriority, scriptArguments } from '../system/child.ts';
+import { residentMb } from '../system/facts.ts';
 import { jsonOrNull } from '../system/json.ts';
 import type { Stepper } from './stepper.ts';
 
@@ -40,7 +41,8 @@ export async function tryInChild(model: Uint8Array, limits = LIMITS): Promise<Tr
   };
   const timer = setTimeout(() => end(`it did not end within ${limits.timeMs / 1000} s`), limits.timeMs);
   const looks = setInterval(() => {
-    if (residentMb(child.pid) > limits.memoryMb) end(`it needs more than ${limits.memoryMb} MB of memory`);
+    if ((residentMb(child.pid) ?? 0) > limits.memoryMb)
+      end(`it needs more than ${limits.memoryMb} MB of memory`);
   }, LOOK_MS);
   child.stdout.on('data', (data) => {
     output += data;

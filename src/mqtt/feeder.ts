@@ -12,7 +12,8 @@ const WINDOW = 100;
 export class Feeder {
   private connection: Connection | null = null;
   private underWay = 0;
-  private refusals = 0;
+  /** Number of messages that the broker refused. */
+  refused = 0;
   private fault: GatecastError | null = null;
   /** Called when there may be room in the window, or when the connection has ended. */
   private wake: () => void = () => {};
@@ -30,17 +31,12 @@ export class Feeder {
     throw feeder.unreachable(last.reason);
   }
 
-  /** Number of messages that the broker refused. */
-  get refused(): number {
-    return this.refusals;
-  }
-
   /** Resolves when there is room for the next message. @throws BROKER_UNREACHABLE if the connection is lost */
   async send(message: Outgoing): Promise<void> {
     await this.until(() => this.underWay < Math.min(WINDOW, this.connection?.receiveMaximum ?? 1));
     this.underWay++;
     this.connection?.publish(message, (refusal) => {
-      if (refusal !== null) this.refusals++;
+      if (refusal !== null) this.refused++;
       this.underWay--;
       this.wake();
     });

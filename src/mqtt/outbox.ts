@@ -34,7 +34,8 @@ export class Outbox {
   /** The first messages of this connection. */
   private first: ReadonlySet<Outgoing> = new Set();
   private counter = 0;
-  private drops = 0;
+  /** Number of messages dropped because of the limit; a message replaced by a newer one of its topic is not counted. */
+  dropped = 0;
 
   /** @param limit most messages waiting during an outage */
   constructor(limit: number) {
@@ -47,11 +48,6 @@ export class Outbox {
 
   get underWay(): number {
     return this.sent.length;
-  }
-
-  /** Number of messages dropped because of the limit; a message replaced by a newer one of its topic is not counted. */
-  get dropped(): number {
-    return this.drops;
   }
 
   /** @param connected a replaced message keeps its place in the queue, so that every topic has its turn */
@@ -156,7 +152,7 @@ export class Outbox {
     for (const key of this.waiting.keys()) {
       if (!drops(key)) continue;
       this.remove(key);
-      this.drops++;
+      this.dropped++;
       return;
     }
   }

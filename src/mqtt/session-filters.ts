@@ -17,16 +17,12 @@ export class SessionFilters {
   private readonly byFilter = new Map<string, Subscription>();
   private readonly refusals = new Set<string>();
   private readonly leftover: Set<string>;
-  private sessionKnown: boolean;
+  /** False while the broker may have an unknown session. */
+  known: boolean;
 
   constructor(private readonly memory: SessionMemory) {
     this.leftover = new Set(memory.former ?? []);
-    this.sessionKnown = memory.former !== null;
-  }
-
-  /** False while the broker may have an unknown session. */
-  get known(): boolean {
-    return this.sessionKnown;
+    this.known = memory.former !== null;
   }
 
   get wanted(): Subscription[] {
@@ -63,7 +59,7 @@ export class SessionFilters {
   begin(empty: boolean): void {
     this.refusals.clear();
     if (empty) this.leftover.clear();
-    this.sessionKnown = true;
+    this.known = true;
     this.remember();
   }
 
@@ -87,6 +83,6 @@ export class SessionFilters {
   }
 
   private remember(): void {
-    if (this.sessionKnown) this.memory.remember([...this.byFilter.keys(), ...this.leftover].sort());
+    if (this.known) this.memory.remember([...this.byFilter.keys(), ...this.leftover].sort());
   }
 }

@@ -1,39 +1,7 @@
 /** All topics that gatecast publishes or subscribes to. */
 import { GatecastError } from '../errors.ts';
 
-export interface Topics {
-  readonly status: string;
-  readonly health: string;
-  /** Topic to test a new connection: the agent publishes there and must receive the message. */
-  readonly trial: string;
-  forecast(stream: string): string;
-  /** The median at one lead such as `1h`, as a plain number. */
-  forecastAt(stream: string, lead: string): string;
-  /** Read by Home Assistant's entities of the stream. */
-  summary(stream: string): string;
-  score(stream: string): string;
-  anomaly(stream: string): string;
-  alert(id: string): string;
-  /** All active alerts, in one message. */
-  readonly alerts: string;
-  model(group: string): string;
-  readonly configDesired: string;
-  readonly configReported: string;
-  fleetConfigDesired(group: string): string;
-  /** Filter for all chunks of pushed models. */
-  readonly modelChunks: string;
-  /** Chunk `number` of the pushed model `name`. */
-  modelChunk(name: string, number: number): string;
-  /** Name and number in a chunk's topic; null for other topics. */
-  chunkOf(topic: string): { readonly name: string; readonly number: number } | null;
-  modelHave(name: string): string;
-  /** Filter for requests with any verb. */
-  readonly requests: string;
-  request(verb: string): string;
-  /** The verb in a request's topic; null for other topics. */
-  requestVerb(topic: string): string | null;
-  response(verb: string): string;
-}
+export type Topics = Readonly<ReturnType<typeof topicsOf>>;
 
 /** A topic of each stream: made once, because every part of a topic is checked. */
 export class StreamTopics {
@@ -64,49 +32,57 @@ const MAX_BYTES = 65_535;
  * @param node the gateway's name, one level
  * Each function throws INTERNAL if a name is not safe as topic levels: names are sanitised on input.
  */
-export function topicsOf(base: string, node: string): Topics {
+export function topicsOf(base: string, node: string) {
   const root = joinLevels(base, node);
   const requestRoot = joinLevels(root, 'request');
   const modelRoot = joinLevels(root, 'model');
   return {
     status: joinLevels(root, 'status'),
     health: joinLevels(root, 'health'),
+    /** Topic to test a new connection: the agent publishes there and must receive the message. */
     trial: joinLevels(root, 'trial'),
-    forecast: (stream) => joinLevels(root, 'forecast', stream),
-    forecastAt: (stream, lead) => joinLevels(root, 'forecast', stream, 'at', lead),
-    summary: (stream) => joinLevels(root, 'summary', stream),
-    score: (stream) => joinLevels(root, 'score', stream),
-    anomaly: (stream) => joinLevels(root, 'anomaly', stream),
-    alert: (id) => joinLevels(root, 'alert', id),
+    forecast: (stream: string) => joinLevels(root, 'forecast', stream),
+    /** The median at one lead such as `1h`, as a plain number. */
+    forecastAt: (stream: string, lead: string) => joinLevels(root, 'forecast', stream, 'at', lead),
+    /** Read by Home Assistant's entities of the stream. */
+    summary: (stream: string) => joinLevels(root, 'summary', stream),
+    score: (stream: string) => joinLevels(root, 'score', stream),
+    anomaly: (stream: string) => joinLevels(root, 'anomaly', stream),
+    alert: (id: string) => joinLevels(root, 'alert', id),
+    /** All active alerts, in one message. */
     alerts: joinLevels(root, 'alerts'),
-    model: (group) => joinLevels(modelRoot, group),
+    model: (group: string) => joinLevels(modelRoot, group),
     configDesired: joinLevels(root, 'config', 'desired'),
     configReported: joinLevels(root, 'config', 'reported'),
-    fleetConfigDesired: (group) => joinLevels(base, 'fleet', group, 'config', 'desired'),
+    fleetConfigDesired: (group: string) => joinLevels(base, 'fleet', group, 'config', 'desired'),
+    /** Filter for all chunks of pushed models. */
     modelChunks: `${modelRoot}/+/chunk/+`,
-    modelChunk: (name, number) => joinLevels(modelRoot, name, 'chunk', String(number)),
-    chunkOf: (topic) => {
+    modelChunk: (name: string, number: number) => joinLevels(modelRoot, name, 'chunk', String(number)),
+    /** Name and number in a chunk's topic; null for other topics. */
+    chunkOf: (topic: string): { readonly name: string; readonly number: number } | null => {
       if (!topic.startsWith(`${modelRoot}/`)) return null;
       const found = /^([^/]+)\/chunk\/(0|[1-9]\d{0,5})$/.exec(topic.slice(modelRoot.length + 1));
       return found === null ? null : { name: found[1] ?? '', number: Number(found[2]) };
     },
-    modelHave: (name) => joinLevels(modelRoot, name, 'have'),
+    modelHave: (name: string) => joinLevels(modelRoot, name, 'have'),
+    /** Filter for requests with any verb. */
     requests: `${requestRoot}/+`,
-    request: (verb) => joinLevels(requestRoot, verb),
-    requestVerb: (topic) => {
+    request: (verb: string) => joinLevels(requestRoot, verb),
+    /** The verb in a request's topic; null for other topics. */
+    requestVerb: (topic: string): string | null => {
       if (!topic.startsWith(`${requestRoot}/`)) return null;
       const verb = topic.slice(requestRoot.length + 1);
       return verb === '' || verb.includes('/') ? null : verb;
     },
-    response: (verb) => joinLevels(root, 'response', verb),
+    response: (verb: string) => joinLevels(root, 'response', verb),
   };
 }
 
 /** Home Assistant's topics; `prefix` is default `homeassistant`. Throws as `topicsOf`. */
-export function homeAssistantTopics(prefix: string): { status: string; device(objectId: string): string } {
+export function homeAssistantTopics(prefix: string) {
   return {
     status: joinLevels(prefix, 'status'),
-    device: (objectId) => joinLevels(prefix, 'device', objectId, 'config'),
+    device: (objectId: string) => joinLevels(prefix, 'device', objectId, 'config'),
   };
 }
 

@@ -42,9 +42,8 @@ export async function download(
   limits: DownloadLimits = DOWNLOAD_LIMITS,
 ): Promise<DownloadFailure | null> {
   const idle = new AbortController();
-  const startIdle = (): NodeJS.Timeout =>
-    setTimeout(() => idle.abort(new Error(`no data for ${limits.idleMs / 1000} s`)), limits.idleMs);
-  let idleTimer = startIdle();
+  const isIdle = (): void => idle.abort(new Error(`no data for ${limits.idleMs / 1000} s`));
+  const idleTimer = setTimeout(isIdle, limits.idleMs);
   const total = AbortSignal.timeout(limits.totalMs);
   const stop = AbortSignal.any([signal, idle.signal, total]);
   let writing: unknown = null;
@@ -56,8 +55,7 @@ export async function download(
       return { reason: `has ${stated} bytes, not ${bytes}`, again: false };
     let at = 0;
     for await (const chunk of response as AsyncIterable<Buffer>) {
-      clearTimeout(idleTimer);
-      idleTimer = startIdle();
+      idleTimer.refresh();
       if (at + chunk.length > bytes) return { reason: `has more than ${bytes} bytes`, again: false };
       await write(at, chunk).catch((error: unknown) => {
         writing = error;

@@ -1,5 +1,5 @@
-/** Helper processes of this program: their script, their priority, their memory. */
-import { existsSync, readFileSync } from 'node:fs';
+/** Helper processes of this program: their script and their priority. */
+import { existsSync } from 'node:fs';
 import { setPriority } from 'node:os';
 import { dirname } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -29,15 +29,5 @@ export function lowerPriority(pid: number | undefined, niceness: number): void {
     if (pid !== undefined) setPriority(pid, niceness);
   } catch {
     // the child has already exited
-  }
-}
-
-/** Resident memory of a process, MB; 0 if it has exited or the system has no `/proc`. */
-export function residentMb(pid: number | undefined): number {
-  try {
-    const found = /^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(`/proc/${pid}/status`, 'utf8'));
-    return Number(found?.[1] ?? 0) / 1024;
-  } catch {
-    return 0;
   }
 }

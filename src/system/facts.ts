@@ -40,7 +40,8 @@ export function factsReader(
     const cores = cpus().length || 1;
     const memory = readText(`${root}proc/meminfo`);
     facts = {
-      rssMb: residentMb(root),
+      // From the kernel: `process.memoryUsage().rss` is 0 under emulation.
+      rssMb: residentMb('self', root) ?? process.memoryUsage.rss() / MB,
       cpuPercent: ((used.user + used.system) / elapsedUs) * 100,
       loadPerCore: (loadavg()[0] ?? 0) / cores,
       temperatureC: hottest(root),
@@ -52,10 +53,9 @@ export function factsReader(
   };
 }
 
-/** From the kernel: `process.memoryUsage().rss` is 0 under emulation. */
-function residentMb(root: string): number {
-  return kilobytes(readText(`${root}proc/self/status`), 'VmRSS') ?? process.memoryUsage.rss() / MB;
-}
+/** Resident memory of a process, MB; null if it has exited or the system has no `/proc`. */
+export const residentMb = (pid: number | 'self' | undefined, root = '/'): number | null =>
+  kilobytes(readText(`${root}proc/${pid}/status`), 'VmRSS');
 
 /** Bytes written by this thread so far; 0 if the kernel does not count them. */
 export function bytesWrittenByThread(): number {

@@ -12,7 +12,8 @@ export interface MetaStore {
 }
 
 export class StoredValue<T> {
-  private unread = false;
+  /** Whether the last `read` could not read the store; it then returned the value of an empty store. */
+  isUnread = false;
 
   /**
    * @param readFrom gets null if nothing is stored, else parsed JSON, or undefined if it is damaged
@@ -25,15 +26,10 @@ export class StoredValue<T> {
     private readonly merge: (stored: T, own: T) => T,
   ) {}
 
-  /** Whether the last `read` could not read the store; it then returned the value of an empty store. */
-  get isUnread(): boolean {
-    return this.unread;
-  }
-
   read(): T {
     const { failedReads } = this.store;
     const text = this.store.getMeta(this.key);
-    this.unread = text === null && this.store.failedReads !== failedReads;
+    this.isUnread = text === null && this.store.failedReads !== failedReads;
     let json: unknown;
     try {
       json = JSON.parse(text ?? 'null');
@@ -50,9 +46,9 @@ export class StoredValue<T> {
    */
   save(own: T): T | null {
     let value = own;
-    if (this.unread) {
+    if (this.isUnread) {
       const stored = this.read();
-      if (this.unread) return null;
+      if (this.isUnread) return null;
       value = this.merge(stored, own);
     }
     this.store.setMeta(this.key, JSON.stringify(value));

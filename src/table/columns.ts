@@ -36,7 +36,8 @@ export class NumberColumn {
   private cells = new Float64Array(1024);
   private count = 0;
   private holds = false;
-  private firstText: { readonly line: number; readonly cell: string } | null = null;
+  /** The first cell that is not a number. */
+  text: { readonly line: number; readonly cell: string } | null = null;
 
   constructor(
     readonly name: string /** Index of its cell in a record. */,
@@ -45,20 +46,15 @@ export class NumberColumn {
 
   /** Whether at least one cell is a number, and none is text. */
   get isNumeric(): boolean {
-    return this.holds && this.firstText === null;
-  }
-
-  /** The first cell that is not a number. */
-  get text(): { readonly line: number; readonly cell: string } | null {
-    return this.firstText;
+    return this.holds && this.text === null;
   }
 
   /** Adds a cell; ignores further cells after a text. @returns whether the column may still be numeric */
   add(cell: string, line: number, reader: CellReader): boolean {
-    if (this.firstText !== null) return false;
+    if (this.text !== null) return false;
     const value = reader.number(cell);
     if (value === null) {
-      this.firstText = { line, cell };
+      this.text = { line, cell };
       this.cells = new Float64Array(0);
       return false;
     }

@@ -3,7 +3,8 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { constants } from 'node:os';
 import { resolve } from 'node:path';
 import { GatecastError } from '../errors.ts';
-import { lowerPriority, residentMb, scriptArguments } from '../system/child.ts';
+import { lowerPriority, scriptArguments } from '../system/child.ts';
+import { residentMb } from '../system/facts.ts';
 import type { CycleOptions, CycleReport } from './cycle.ts';
 import type { JobProgress, JobResult, TrainingJob } from './job.ts';
 import type {
@@ -122,7 +123,7 @@ function outcome<T>(worker: ChildProcess, { onProgress, onTrial, memoryMb }: Hoo
     memoryMb === undefined
       ? undefined
       : setInterval(() => {
-          if (residentMb(worker.pid) <= memoryMb) return;
+          if ((residentMb(worker.pid) ?? 0) <= memoryMb) return;
           tooLarge = true;
           worker.kill('SIGKILL');
         }, LOOK_MS);

@@ -4,7 +4,7 @@ import { readFileSync, writeFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:https';
 import type { AddressInfo } from 'node:net';
 import { join } from 'node:path';
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest';
 import { type DownloadFailure, download, fileUrl } from '../../src/remote/model-download.ts';
 import { tempDirs } from '../support/temp.ts';
 
@@ -75,7 +75,7 @@ describe('the download of a model', () => {
 
   const fetched = (
     path: string,
-    more: { ca?: string; bytes?: number; signal?: AbortSignal } = { ca },
+    more: { ca?: string; bytes?: number; signal?: AbortSignal; wrote?: () => void } = { ca },
   ): Promise<DownloadFailure | null> => {
     got.length = 0;
     const { port } = server.address() as AddressInfo;
@@ -84,7 +84,10 @@ describe('the download of a model', () => {
         url: fileUrl(`https://127.0.0.1:${port}/${path}`, 'step.onnx'),
         bytes: BODY.length,
         signal: new AbortController().signal,
-        write: async (at, bytes) => void got.push({ at, bytes: Uint8Array.from(bytes) }),
+        write: async (at, bytes) => {
+          got.push({ at, bytes: Uint8Array.from(bytes) });
+          more.wrote?.();
+        },
         ...more,
       },
       { idleMs: path === 'slow' ? 1000 : 300_000, totalMs: 600_000 },
@@ -95,6 +98,17 @@ describe('the download of a model', () => {
     expect(await fetched(path)).toBeNull();
     expect(Buffer.concat(got.map(({ bytes }) => bytes)).equals(BODY)).toBe(true);
     expect(got[0]?.at).toBe(0);
+  });
+
+  it('takes as long as data arrive, and leaves no timer', async () => {
+    vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+    try {
+      expect(await fetched('good', { ca, wrote: () => vi.advanceTimersByTime(200_000) })).toBeNull();
+      expect(got.length).toBeGreaterThan(2);
+      expect(vi.getTimerCount()).toBe(0);
+    } finally {
+      vi.useRealTimers();
+    }
   });
 
   it('trusts a private authority only where it is named', async () => {

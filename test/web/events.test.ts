@@ -40,22 +40,33 @@ test('every chart of every tab is updated, although rounds are cut short and all
     board,
     status: () => ({}) as never,
     clock,
-    maxClients: 8,
+    maxClients: 2,
     maxBufferBytes: 1e6,
     roundMs: 1000,
     statusMs: 1e9,
     stuckMs: 1e9,
   });
   const tabs = [new Tab(), new Tab()];
-  for (const tab of tabs)
+  const add = (tab: Tab): boolean =>
     events.add(
       tab as unknown as ServerResponse,
       names.map((name) => ({ name, as: 'stream' })),
     );
+  expect(tabs.map(add)).toEqual([true, true]);
   for (let round = 0; round < 2 * names.length; round++) {
     change();
     clock.advance(1000);
   }
   for (const tab of tabs) for (const name of names) expect(tab.shows(name), name).toBe(true);
+  // A tab that is closed, or whose connection fails, makes room for another one.
+  const ends = ['close', 'error'].map((end, at) => {
+    const before = add(new Tab());
+    tabs[at]?.emit(end, new Error('reset'));
+    return [before, add(new Tab())];
+  });
+  expect(ends).toEqual([
+    [false, true],
+    [false, true],
+  ]);
   events.stop();
 });

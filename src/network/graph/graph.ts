@@ -56,20 +56,11 @@ export class Graph {
   }
   /** A list of sizes, axes or indices; equal lists share one constant. */
   int64(values: readonly number[]): Value {
-    const key = `i:${values.join()}`;
-    const known = this.shared.get(key);
-    if (known) return known;
-    const made = this.addConstant(BigInt64Array.from(values, BigInt), 'int64', [values.length]);
-    this.shared.set(key, made);
-    return made;
+    const make = () => this.addConstant(BigInt64Array.from(values, BigInt), 'int64', [values.length]);
+    return this.once(`i:${values.join()}`, make);
   }
   scalar(value: number): Value {
-    const key = `f:${value}`;
-    const known = this.shared.get(key);
-    if (known) return known;
-    const made = this.addConstant(Float32Array.of(value), 'float32', []);
-    this.shared.set(key, made);
-    return made;
+    return this.once(`f:${value}`, () => this.addConstant(Float32Array.of(value), 'float32', []));
   }
 
   /** Appends a node with several results. In `inputs`, null omits an optional input. */
@@ -128,6 +119,12 @@ export class Graph {
       inputs: this.inputs,
       outputs: this.outputs,
     });
+  }
+
+  private once(key: string, make: () => Value): Value {
+    const value = this.shared.get(key) ?? make();
+    this.shared.set(key, value);
+    return value;
   }
 
   private addConstant(

@@ -58,7 +58,7 @@ interface ModelSpec {
 }
 
 /** A message type; fields as `type number`, repeated if the type ends in `[]`. */
-const message = (fields: Readonly<Record<string, string>>) => ({
+export const message = (fields: Readonly<Record<string, string>>) => ({
   fields: Object.fromEntries(
     Object.entries(fields).map(([name, field]) => {
       const [type = '', id] = field.split(' ');

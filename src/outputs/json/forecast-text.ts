@@ -216,7 +216,7 @@ function* shorterOptions(
   { quantiles, digits }: Pick<TextOptions, 'quantiles' | 'digits'>,
   leads: number,
 ): Generator<{ quantiles: readonly number[]; digits: number; leads: number }> {
-  const sorted = [...quantiles].sort((a, b) => a - b);
+  const sorted = QUANTILES.filter((level) => quantiles.includes(level));
   const distance = (level: number): number => Math.abs(level - 0.5);
   const middle = sorted.reduce((best, level) => (distance(level) < distance(best) ? level : best));
   yield { quantiles, digits, leads };
