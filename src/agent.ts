@@ -109,7 +109,8 @@ async function start(options: AgentOptions, stops: Stops): Promise<Agent> {
   const site = await createSite(contextOf('site'), { ...opened, streams, hold, modelName });
   const alerts = new Alerts({ ...context, outputs });
   const tuning = new TuningPart({ ...contextOf('fine-tuning'), ...opened, streams, outputs });
-  const pushes = { ...contextOf('remote config'), ...opened, streams, tuning, link, alerts };
+  const checkAlerts = () => reports.checkAlerts();
+  const pushes = { ...contextOf('remote config'), ...opened, streams, tuning, link, alerts, checkAlerts };
   const remote = session === undefined ? null : new AgentRemote({ ...pushes, session });
 
   const made = { ...opened, ahead, streams, outputs, link, hold, site, alerts, tuning, remote };

@@ -44,6 +44,8 @@ interface AgentRemoteParts extends Omit<Context, 'session'> {
   readonly link: Link;
   readonly streams: Pick<AgentStreams, 'filters' | 'late' | 'lastReadings' | 'beginTrial' | 'endTrial'>;
   readonly alerts: Pick<Alerts, 'harmful'>;
+  /** So that a push is judged by what holds now: an alert says more than the memory that its cause takes. */
+  readonly checkAlerts: () => void;
 }
 
 type ActiveStream = Pick<StreamView, 'spec' | 'intervalMs' | 'lastObservedMs'>;
@@ -255,7 +257,8 @@ export class AgentRemote implements Part {
   }
 
   private vitals(): AgentVitals {
-    const { link, engine, alerts, tuning } = this.parts;
+    const { link, engine, alerts, tuning, checkAlerts } = this.parts;
+    checkAlerts();
     return {
       connected: link.client.status().connected,
       streams: engine.streams().map((stream) => ({

@@ -76,7 +76,10 @@ export class Reports implements Part {
     );
   }
 
-  private checkAlerts(): void {
+  /** Raises and clears alerts. */
+  checkAlerts(): void {
+    // Before the start, what the former run has raised may seem to be over.
+    if (this.ends.length === 0) return;
     const { config, clock, hold, alerts, health, remote, streams, engine, models } = this.parts;
     const { model, max_streams } = config();
     alerts.check([

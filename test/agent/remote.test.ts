@@ -5,6 +5,7 @@ import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, expect, test } from 'vitest';
 import type { Reported } from '../../src/remote/contract.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { hasMosquitto } from '../support/mosquitto.ts';
 import { DESIRED, gatewaysOfTest } from '../support/remote-agent.ts';
 import { tempDirs } from '../support/temp.ts';
@@ -54,6 +55,24 @@ describe.skipIf(!hasMosquitto)('remote config in a running agent', () => {
     await one.untilReported('rejected', 1);
     expect(one.reported()).toMatchObject({ code: 500, effective_hash: good });
     expect(one.reported().errors[0]?.path).toBe('mqtt.username');
+  });
+
+  test('a push is judged by what holds, also before the next look for alerts', async () => {
+    const never = () => () => {};
+    const clock: Clock = {
+      ...systemClock,
+      after: (ms, run) => (ms === 5000 ? never() : systemClock.after(ms, run)),
+    };
+    const one = await gateway({ more: { max_streams: 2 }, clock });
+    const all = { match: 'noise/{n}', payload: 'number', interval: '1s', horizon: '10s' };
+    await one.push(1, { patch: { streams: { all } }, probation: '1d' });
+    await one.untilReported('probation', 1);
+    await waitFor('the rollback', async () => {
+      for (const topic of ['noise/a', 'noise/b', 'noise/c'])
+        await one.watcher.client.publishAsync(topic, '1');
+      return one.reported().status === 'rolled_back';
+    });
+    expect(one.reported().errors[0]?.text).toBe('a new alert was raised: stream-limit');
   });
 
   test('beside a rule that reads all topics, a push is taken once, and a retained one again at the next start', async () => {

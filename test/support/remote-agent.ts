@@ -6,7 +6,7 @@ import { startAgent } from '../../src/agent.ts';
 import { openStart } from '../../src/cli/shared/remote-session.ts';
 import { silentLogger } from '../../src/log.ts';
 import type { Reported } from '../../src/remote/contract.ts';
-import { systemClock } from '../../src/system/clock.ts';
+import { type Clock, systemClock } from '../../src/system/clock.ts';
 import { newKey, signed } from '../remote/gateway.ts';
 import { cleanupsOfTest } from './cleanups.ts';
 import { startMosquitto, watch } from './mosquitto.ts';
@@ -23,6 +23,9 @@ interface SetUp {
   readonly mqtt?: object;
   readonly remote?: object;
   readonly streams?: readonly object[];
+  /** Further keys of the file. */
+  readonly more?: object;
+  readonly clock?: Clock;
 }
 
 /** Starts gateways with the config of a file, and a client that reads and writes all; stopped after each test. */
@@ -33,7 +36,7 @@ export function gatewaysOfTest() {
 }
 
 async function gateway(
-  { broker: settings, login, mqtt = {}, remote, streams = [] }: SetUp,
+  { broker: settings, login, mqtt = {}, remote, streams = [], more = {}, clock = systemClock }: SetUp,
   dir: string,
   cleanups: (() => unknown)[],
 ) {
@@ -54,6 +57,7 @@ async function gateway(
     publish: { home_assistant: false },
     streams: [{ id: 's', match: 's/{n}', name: 's/{n}', ...SECONDS }, ...streams],
     remote_config: { enabled: true, ...(remote ?? { keys: join(dir, 'keys.jwks') }) },
+    ...more,
   });
   writeFileSync(file, text);
   let agent: Agent | null = null;
@@ -65,7 +69,7 @@ async function gateway(
     agent = await startAgent({
       ...(await openStart(file, undefined)),
       version: '1.2.3',
-      clock: systemClock,
+      clock,
       log: silentLogger,
     });
   };
