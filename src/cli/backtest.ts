@@ -11,7 +11,7 @@ import { AGGREGATES, FILLS } from '../series/spec.ts';
 import { configOption, registryOf } from './shared/globals.ts';
 import { jsonText } from './shared/output.ts';
 import { addTableOptions } from './shared/table-options.ts';
-import { duration, fraction, list, presetOption, timeZone, whole } from './shared/values.ts';
+import { duration, fraction, list, numberOf, presetOption, timeZone, whole } from './shared/values.ts';
 
 interface BacktestFlags
   extends Omit<
@@ -29,11 +29,7 @@ interface BacktestFlags
   readonly seed: number;
 }
 
-function decimalNumber(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isFinite(value)) throw new InvalidArgumentError('A number is expected.');
-  return value;
-}
+const decimalNumber = (text: string): number => numberOf(text, Number.isFinite, 'A number');
 
 function rate(text: string): number {
   const perMs = parseRate(text);

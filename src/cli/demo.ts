@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError } from 'commander';
+import type { Command } from 'commander';
 import type { Forecast } from '../forecast/forecast.ts';
 import { globals } from './shared/globals.ts';
+import { numberOf } from './shared/values.ts';
 
 interface Options {
   readonly verbose?: true;
@@ -79,12 +80,8 @@ async function withFolder(
   }
 }
 
-function port(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 0 || value > 65_535)
-    throw new InvalidArgumentError('A number from 0 to 65535 is expected.');
-  return value;
-}
+const port = (text: string): number =>
+  numberOf(text, (n) => Number.isInteger(n) && n >= 0 && n <= 65_535, 'A number from 0 to 65535');
 
 const welcome = (broker: string, page: string | null, dataDir: string, temporary: boolean): string => {
   const { hostname, port } = new URL(broker);

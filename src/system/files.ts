@@ -18,9 +18,10 @@ import {
   renameSync,
   rmSync,
   statSync,
+  writeFileSync,
   writeSync,
 } from 'node:fs';
-import { open, rm } from 'node:fs/promises';
+import { open, rm, writeFile } from 'node:fs/promises';
 import { dirname } from 'node:path';
 import { readNamed } from '../errors.ts';
 
@@ -34,18 +35,10 @@ export const PRIVATE_FOLDER = 0o700;
  */
 export function writeFileAtomic(path: string, content: string | Uint8Array, mode = PRIVATE_FILE): void {
   const temporary = `${path}.${process.pid}.tmp`;
-  const bytes = typeof content === 'string' ? Buffer.from(content) : content;
-  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
   try {
     // left by a crash of a process with the same pid
     rmSync(temporary, { force: true });
-    const fd = openSync(temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode);
-    try {
-      writeAll(fd, bytes);
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    writeFileSync(temporary, content, { flag: 'wx', mode, flush: true });
     renameSync(temporary, path);
   } catch (error) {
     rmSync(temporary, { force: true });
@@ -61,16 +54,9 @@ export async function writeFileAtomicAsync(
   mode = PRIVATE_FILE,
 ): Promise<void> {
   const temporary = `${path}.${process.pid}.tmp`;
-  const { O_CREAT, O_EXCL, O_NOFOLLOW, O_WRONLY } = constants;
   try {
     await rm(temporary, { force: true });
-    const file = await open(temporary, O_CREAT | O_EXCL | O_NOFOLLOW | O_WRONLY, mode);
-    try {
-      await file.writeFile(content);
-      await file.sync();
-    } finally {
-      await file.close();
-    }
+    await writeFile(temporary, content, { flag: 'wx', mode, flush: true });
     renameSync(temporary, path);
   } catch (error) {
     await rm(temporary, { force: true });

@@ -1,4 +1,5 @@
 /** HTTP server of the page: fixed routes; limited connections, buffers and bodies. POST needs a login. */
+import { once } from 'node:events';
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { AddressInfo } from 'node:net';
 import { errorText, GatecastError } from '../errors.ts';
@@ -90,7 +91,9 @@ export class PageServer {
       server.on('request', (request, response) => this.answer(request, response));
       server.on('clientError', (_error, socket) => socket.destroy());
       try {
-        await listen(server, host, port === 0 ? 0 : port + offset);
+        server.listen(port === 0 ? 0 : port + offset, host);
+        await once(server, 'listening');
+        server.on('error', () => {});
       } catch (error) {
         const code = (error as NodeJS.ErrnoException).code;
         if (code === 'EADDRINUSE' && offset < fallbackPorts) continue;
@@ -316,16 +319,6 @@ async function bodyOf(request: IncomingMessage): Promise<Readonly<Record<string,
     ? (value as Readonly<Record<string, unknown>>)
     : null;
 }
-
-const listen = (server: Server, host: string, port: number): Promise<void> =>
-  new Promise((resolve, reject) => {
-    server.once('error', reject);
-    server.listen(port, host, () => {
-      server.removeListener('error', reject);
-      server.on('error', () => undefined);
-      resolve();
-    });
-  });
 
 function parse(target: string): URL | null {
   try {

@@ -2,11 +2,10 @@
  * The history of pushes from this machine: one JSON line for each push, written before it is sent, and one for its outcome.
  * It gives the next version and the content of a rollback.
  */
-import { closeSync, existsSync, fsyncSync, openSync, readFileSync } from 'node:fs';
+import { appendFileSync, existsSync, readFileSync } from 'node:fs';
 import { z } from 'zod';
 import { nextLayer } from '../../remote/layers.ts';
 import { type JsonObject, mergePatch } from '../../remote/merge-patch.ts';
-import { writeAll } from '../../system/files.ts';
 import { jsonOrNull } from '../../system/json.ts';
 import type { Target } from './operator.ts';
 
@@ -50,13 +49,7 @@ export interface HistoryEntry extends Pushed {
 
 /** @throws the system's error */
 export function append(path: string, line: Pushed | Outcome): void {
-  const fd = openSync(path, 'a', 0o600);
-  try {
-    writeAll(fd, Buffer.from(`${JSON.stringify(line)}\n`));
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
-  }
+  appendFileSync(path, `${JSON.stringify(line)}\n`, { mode: 0o600, flush: true });
 }
 
 /** Oldest first. Skips unreadable lines, such as one cut by a power failure. */

@@ -4,13 +4,13 @@
  */
 
 import { createPrivateKey, generateKeyPairSync, type KeyObject } from 'node:crypto';
-import { closeSync, fsyncSync, openSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { readdirSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { CompactEncrypt, compactDecrypt } from 'jose';
 import { z } from 'zod';
 import { errorText, GatecastError, readNamed } from '../../errors.ts';
 import type { KeyRole } from '../../remote/contract.ts';
-import { makeFolder, readInput, writeAll, writeFileAtomic } from '../../system/files.ts';
+import { makeFolder, readInput, writeFileAtomic } from '../../system/files.ts';
 import { unwritable } from '../../system/output-file.ts';
 import { jsonText } from '../shared/output.ts';
 import { askSecret } from '../shared/prompt.ts';
@@ -31,16 +31,6 @@ const jwkSchema = z.object({
 });
 const fileSchema = z.union([jwkSchema, z.object({ kid: z.string().min(1), encrypted: z.string() })]);
 
-interface PublicJwk {
-  readonly kty: string;
-  readonly crv: string;
-  readonly kid: string;
-  readonly x: string;
-  readonly alg: string;
-  readonly use: string;
-  readonly roles?: readonly KeyRole[];
-}
-
 interface NewKey {
   readonly kid: string;
   readonly roles: readonly KeyRole[] | null;
@@ -49,7 +39,7 @@ interface NewKey {
 }
 
 /** Writes the private key and returns the public one. @throws GatecastError FILE_UNWRITABLE, also if the file exists */
-export async function createKey(path: string, { kid, roles, passphrase }: NewKey): Promise<PublicJwk> {
+export async function createKey(path: string, { kid, roles, passphrase }: NewKey) {
   const { privateKey } = generateKeyPairSync('ed25519');
   const { kty = '', crv = '', x = '', d = '' } = privateKey.export({ format: 'jwk' });
   const secret = { kty, crv, kid, x, d };
@@ -69,13 +59,7 @@ function seal(text: string, passphrase: string): Promise<string> {
 /** Creates a file that only its owner may read. Fails if the file exists or is a link. */
 function writeSecret(path: string, text: string): void {
   try {
-    const fd = openSync(path, 'wx', 0o600);
-    try {
-      writeAll(fd, Buffer.from(text));
-      fsyncSync(fd);
-    } finally {
-      closeSync(fd);
-    }
+    writeFileSync(path, text, { flag: 'wx', mode: 0o600, flush: true });
   } catch (cause) {
     throw new GatecastError('FILE_UNWRITABLE', `cannot write ${path}: ${errorText(cause)}`, {
       hint: 'an existing key is never overwritten: choose another name with --kid',
@@ -85,7 +69,7 @@ function writeSecret(path: string, text: string): void {
 }
 
 /** Adds a public key to a JWKS file, which is created if it does not exist. @throws GatecastError FILE_UNREADABLE, USAGE */
-export function addPublicKey(path: string, key: PublicJwk): void {
+export function addPublicKey(path: string, key: { readonly kid: string }): void {
   let keys: unknown[] = [];
   if (statSync(path, { throwIfNoEntry: false }) !== undefined) keys = readJwks(path);
   const others = keys.filter((one) => (one as { kid?: unknown } | null)?.kid === key.kid);

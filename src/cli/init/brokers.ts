@@ -1,5 +1,6 @@
 /** Finds brokers on this machine, and on the network by mDNS. */
 import { lookup } from 'node:dns/promises';
+import { once } from 'node:events';
 import { connect } from 'node:net';
 import { setTimeout as pause } from 'node:timers/promises';
 import type { BrokerOptions } from '../../mqtt/options.ts';
@@ -32,16 +33,17 @@ export async function localBroker(plain = LOCAL, tls = LOCAL_TLS): Promise<strin
 }
 
 /** Whether a program of this machine listens on a port. */
-const listens = (port: number): Promise<boolean> =>
-  new Promise((resolve) => {
-    const socket = connect(port, 'localhost');
-    const end = (found: boolean): void => {
-      socket.destroy();
-      resolve(found);
-    };
-    socket.once('connect', () => end(true));
-    socket.once('error', () => end(false));
-  });
+async function listens(port: number): Promise<boolean> {
+  const socket = connect(port, 'localhost');
+  try {
+    await once(socket, 'connect');
+    return true;
+  } catch {
+    return false;
+  } finally {
+    socket.destroy();
+  }
+}
 
 /** URL of the broker that an owner typed: a host, perhaps with a port, or a URL. */
 export const urlOf = (typed: string): string =>

@@ -3,7 +3,7 @@
 import { type KnownStream, KnownStreams } from '../../agent/known-streams.ts';
 import { type Config, createRouter, loadConfig } from '../../config/index.ts';
 import { GatecastError } from '../../errors.ts';
-import { scoreMessage } from '../../outputs/json/messages.ts';
+import { isoOrNull, scoreMessage } from '../../outputs/json/messages.ts';
 import { markNames } from '../../series/quality.ts';
 import type { StreamSpec } from '../../series/spec.ts';
 import { type Inspection, inspectStore } from '../../store/inspection.ts';
@@ -146,5 +146,3 @@ function reportOf(
     })),
   };
 }
-
-const isoOrNull = (ms: number | null): string | null => (ms === null ? null : new Date(ms).toISOString());

@@ -39,40 +39,22 @@ export function instant(text: string): number {
   return ms;
 }
 
-export function whole(text: string): number {
-  const value = Number(text);
-  if (!Number.isInteger(value) || value < 1)
-    throw new InvalidArgumentError('An integer of at least 1 is expected.');
+/** @param expected for the error */
+export function numberOf(text: string, isRight: (value: number) => boolean, expected: string): number {
+  const value = text.trim() === '' ? Number.NaN : Number(text);
+  if (!isRight(value)) throw new InvalidArgumentError(`${expected} is expected.`);
   return value;
 }
 
+const integerFrom = (text: string, least: number): number =>
+  numberOf(text, (n) => Number.isInteger(n) && n >= least, `An integer of at least ${least}`);
+
+export const whole = (text: string): number => integerFrom(text, 1);
 export const wholes = (text: string): number[] => list(text).map(whole);
-
-/** An integer of at least 0. */
-export function count(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !Number.isInteger(value) || value < 0) {
-    throw new InvalidArgumentError('An integer of at least 0 is expected.');
-  }
-  return value;
-}
-
-/** A number of at least 0. */
-export function amount(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0))
-    throw new InvalidArgumentError('A number of at least 0 is expected.');
-  return value;
-}
-
-/** From 0 to below 1. */
-export function fraction(text: string): number {
-  const value = Number(text);
-  if (text.trim() === '' || !(value >= 0 && value < 1)) {
-    throw new InvalidArgumentError('A number from 0 to below 1 is expected.');
-  }
-  return value;
-}
+export const count = (text: string): number => integerFrom(text, 0);
+export const amount = (text: string): number => numberOf(text, (n) => n >= 0, 'A number of at least 0');
+export const fraction = (text: string): number =>
+  numberOf(text, (n) => n >= 0 && n < 1, 'A number from 0 to below 1');
 
 /** IANA name of a time zone; `local` is the machine's zone. */
 export function timeZone(text: string): string {
