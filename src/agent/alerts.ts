@@ -38,6 +38,8 @@ export const ALERTS = {
     'Partitions of the site have no owner, are behind their readings, or fail; the text names them.',
   internal:
     'An error that no other alert covers was logged within the last minutes; the text names it. Forecasting continues.',
+  'silent-rule':
+    'No message for a rule of `streams` has arrived for 15 minutes since the start, although the broker accepts its subscription.',
   stale: 'Streams have had no reading for longer than `gaps.max`.',
 } as const;
 
@@ -154,6 +156,15 @@ export class Alerts implements Part {
 function formerIds(json: unknown): string[] {
   const all = Object.keys(ALERTS);
   return Array.isArray(json) ? json.filter((id) => all.includes(id)) : all;
+}
+
+/** @param patterns of the rules that have had no message */
+export function silentRules(patterns: readonly string[]): Condition[] {
+  if (patterns.length === 0) return [];
+  const names = patterns.slice(0, NAMES).join(', ');
+  const more = patterns.length > NAMES ? ` and ${patterns.length - NAMES} more` : '';
+  const text = `no message has arrived for ${names}${more}: check \`match\`, and the right to read at the broker`;
+  return [{ id: 'silent-rule', severity: 'warning', text }];
 }
 
 /** Reason in the slots for a rollback that the owner requested. */

@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import { type Alerts, rolledBack, staleStreams, streamLimit } from './alerts.ts';
+import { type Alerts, rolledBack, silentRules, staleStreams, streamLimit } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
@@ -36,11 +36,17 @@ const ALERTS_MS = 5000;
 const HEALTH_MS = 60_000;
 const SCORES_MS = 1000;
 const GROUP_MS = 300_000;
+/** How long a rule may be without any message. */
+const SILENT_RULE_MS = 900_000;
 
 export class Reports implements Part {
   readonly name = 'reports';
   private readonly turns = new ScoreTurns();
   private ends: readonly (() => void)[] = [];
+  /** Whether the published health message says that something is wrong. */
+  private isDegraded = false;
+  /** The rules, and since when they apply, ms on the monotonic clock. */
+  private rules: { readonly router: AgentStreams['router']; readonly sinceMs: number } | null = null;
 
   constructor(private readonly parts: ReportsParts) {}
 
@@ -64,6 +70,11 @@ export class Reports implements Part {
     this.publishHealth();
   }
 
+  /** The broker may have other limits than before. */
+  connected(): void {
+    this.checkAlerts();
+  }
+
   stop(): void {
     for (const end of this.ends) end();
   }
@@ -82,19 +93,35 @@ export class Reports implements Part {
     if (this.ends.length === 0) return;
     const { config, clock, hold, alerts, health, remote, streams, engine, models } = this.parts;
     const { model, max_streams } = config();
+    const problems = health.problems();
     alerts.check([
-      ...health.problems(),
+      ...problems,
+      ...(problems.some(({ id }) => id === 'subscription') ? [] : silentRules(this.unheard())),
       ...(remote?.conditions() ?? []),
       ...rolledBack(models.slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
       // During a backlog, queued messages may not have arrived yet.
       ...(hold.closeUntil() !== null ? staleStreams(engine.streams(), clock.now()) : []),
     ]);
+    if (health.degraded().length > 0 !== this.isDegraded) this.publishHealth();
+  }
+
+  private unheard(): string[] {
+    const { config, clock, streams, health } = this.parts;
+    const { router } = streams;
+    const nowMs = clock.monotonic();
+    if (this.rules?.router !== router) this.rules = { router, sinceMs: nowMs };
+    const isEarly = nowMs - this.rules.sinceMs < SILENT_RULE_MS;
+    // the bridge of a site knows its streams, not the agent
+    if (isEarly || config().site !== undefined || !health.pageStatus().broker.connected) return [];
+    return router.unheard();
   }
 
   private publishHealth(): void {
     const { outputs, health, models, version } = this.parts;
-    outputs.health({ ...health.message(), model: publishedName(models.current, version) });
+    const message = health.message();
+    this.isDegraded = message.state === 'degraded';
+    outputs.health({ ...message, model: publishedName(models.current, version) });
   }
 
   private publishScores(): void {

@@ -9,6 +9,8 @@ const OUTPUT =
   /^(?:(.+?)\/)?(forecast|summary|score|anomaly|alerts?|model|status|health|config|response|request)(?:\/|$)/;
 /** A median as a plain number, recognised by its topic alone. */
 const PLAIN = /(?:^|\/)forecast\/.+\/at\/\d+(?:\.\d+)?(?:ms|s|m|h|d|w)$/;
+/** An agent's announcement to Home Assistant, under any prefix, as a bridge adds. */
+const ANNOUNCEMENT = /(?:^|\/)device\/gatecast_[^/]+\/config$/;
 /**
  * Entities of an agent that Home Assistant publishes again (MQTT Statestream): `gatecast_<node>_alerts`, and
  * `<device>_forecast_<stream>_in_1h`, as those of weather services may be named, too.
@@ -51,7 +53,7 @@ export class OtherAgents {
     const found = OUTPUT.exec(topic);
     if (found === null) return false;
     const [, prefix = '', kind = ''] = found;
-    if (this.prefixes.has(prefix) || PLAIN.test(topic)) return true;
+    if (this.prefixes.has(prefix) || PLAIN.test(topic) || ANNOUNCEMENT.test(topic)) return true;
     const members = FORMS[kind];
     if (members === undefined || message.payload[0] !== 0x7b) return false;
     const json = message.peek();

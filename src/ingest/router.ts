@@ -91,6 +91,11 @@ export class Router {
     return this.topicFilters;
   }
 
+  /** Patterns of the rules for which neither a message nor a stream of an earlier run has come so far. */
+  unheard(): string[] {
+    return this.routes.unheardPatterns();
+  }
+
   /** Number of messages and values dropped so far, by reason. */
   dropped(): Partial<Record<RejectReason, number>> {
     return Object.fromEntries(this.counts);
@@ -153,7 +158,12 @@ export class Router {
     const route = this.routes.of(topic);
     if (route.reserved) return NOTHING;
     if (route.rules.length === 0) return this.refused('unmatched-topic', excerpt(topic));
-    if (payload.length === 0) return this.refused('empty', excerpt(topic));
+    if (payload.length === 0) {
+      // agents clear their retained messages
+      const empty = new Message(topic, payload, arrivalMs, this.limits.maxJsonDepth);
+      const isAgent = route.mayBeAgent && this.otherAgents.sent(empty);
+      return this.refused(isAgent ? 'other-agent' : 'empty', excerpt(topic));
+    }
     if (!continues && topic.startsWith(SPARKPLUG_PREFIX)) {
       const { maxReadings, maxPayloadBytes } = this.limits;
       const [first, ...rest] = splitSparkplug(payload, maxReadings, maxPayloadBytes) ?? [];

@@ -44,6 +44,8 @@ export class Routes {
   private readonly maxBindings: number;
   /** Number of bindings since the last clear; limits the memory for many fields on few topics. */
   private bindings = 0;
+  /** Rules that no topic has matched so far. */
+  private readonly unheard: Set<IngestRule>;
 
   constructor(
     private readonly rules: readonly IngestRule[],
@@ -51,6 +53,7 @@ export class Routes {
     limits: IngestLimits,
   ) {
     const session = newSession();
+    this.unheard = new Set(rules);
     this.decoders = rules.map(({ payload, decoder }) => createDecoder(payload, decoder, session));
     this.index = new TopicIndex(rules.map(({ pattern }) => pattern));
     this.cache = new BoundedCache(limits.topicCache);
@@ -59,6 +62,11 @@ export class Routes {
 
   get size(): number {
     return this.cache.size;
+  }
+
+  /** Patterns of the rules that no topic has matched so far. */
+  unheardPatterns(): string[] {
+    return [...this.unheard].map(({ pattern }) => pattern.source);
   }
 
   of(topic: string): Route {
@@ -71,6 +79,7 @@ export class Routes {
       ? []
       : this.index.match(levels).flatMap((number) => this.routeRule(number, levels));
     const rules = reserved.length === 0 ? matching : matching.filter(namesFirstLevel);
+    for (const { rule } of rules) this.unheard.delete(rule);
     const route: Route = {
       reserved: reserved.length > 0 && rules.length === 0,
       rules,

@@ -68,6 +68,8 @@ export interface ClientStatus {
 const PACKET_OVERHEAD = 16;
 /** Smaller messages are never assumed to be refused because of their size, bytes. */
 const LEAST_LIMIT_BYTES = 512;
+/** A message of more than this part of the limit was probably shortened to it. */
+const SHORTENED = 0.9;
 /** A size limit from here on affects no forecast, bytes. */
 const SMALL_MESSAGE_BYTES = 65_536;
 /** Most unacknowledged messages in flight. */
@@ -442,8 +444,9 @@ export class Client {
     const wasOpen = this.open;
     this.open = false;
     this.connection = null;
-    if (this.probing !== null) this.probing = null;
-    else if (wasOpen && end.kind === 'network' && end.closed === true) this.blame();
+    const isClosed = wasOpen && end.kind === 'network' && end.closed === true;
+    const isOfMessage = end.kind === 'unanswered' || this.probing !== null || (isClosed && this.blame());
+    this.probing = null;
     if (wasOpen && this.parts.clock.monotonic() - this.connectedAt > CAUTION_MS) {
       this.noQos1 = false;
       this.noRetain = false;
@@ -466,7 +469,7 @@ export class Client {
       this.cleanNext = true;
     }
     const delayMs = this.backoff.next();
-    const reason = end.reason + this.rivalry(wasOpen && end.kind !== 'unanswered');
+    const reason = end.reason + (isOfMessage ? '' : this.rivalry(wasOpen));
     const isNew = this.fault !== reason;
     this.fault = reason;
     const fields = { url: this.options.url, reason, retry_ms: Math.round(delayMs) };
@@ -480,10 +483,11 @@ export class Client {
    * The broker closed the connection, maybe because of a message, and would do so for ever. Messages are sent one by one
    * on the next connections; a message that alone causes a second close is set aside. If no message was acknowledged on two
    * connections, the cause is the retain flag, if the broker took no retained last will either, else QoS 1.
+   * @returns whether a message may be the cause
    */
-  private blame(): void {
+  private blame(): boolean {
     const now = this.parts.clock.monotonic();
-    if (now - this.sentAt > BLAME_MS) return;
+    if (now - this.sentAt > BLAME_MS) return false;
     const underWay = this.outbox.allUnderWay();
     const isWeak = this.version === 4 && (this.weakWill & NOT_RETAINED) !== 0;
     const isRetain = isWeak && !this.noRetain && underWay.some(({ message }) => message.retain);
@@ -497,11 +501,12 @@ export class Client {
         ? 'retained messages: they are sent without retain'
         : 'messages at QoS 1: they are sent at QoS 0';
       this.log.warn(`the broker closes the connection for ${what}`);
-      return;
+      return true;
     }
-    if (underWay.length === 0) {
-      if (now - this.unconfirmedAt <= BLAME_MS) this.confirmUntil = now + CAUTION_MS;
-    } else this.suspect(underWay, 'the broker closed the connection twice when it was sent');
+    if (underWay.length > 0)
+      this.suspect(underWay, 'the broker closed the connection twice when it was sent');
+    else if (now - this.unconfirmedAt <= BLAME_MS) this.confirmUntil = now + CAUTION_MS;
+    return underWay.length > 0;
   }
 
   /** @param reason for setting a message aside that is the cause for the second time */
@@ -511,7 +516,7 @@ export class Client {
       this.outbox.done(only.key);
       // If a larger message was accepted, the size is not the cause. The limit may be new: the next refusal of this size counts.
       const bytes = sizeOf(only.message);
-      if (bytes > this.proven) this.learnLimit(bytes);
+      if (bytes > this.proven && bytes >= LEAST_LIMIT_BYTES) this.learnLimit(bytes);
       if (bytes >= LEAST_LIMIT_BYTES) this.proven = Math.min(this.proven, bytes - 1);
       this.countSetAside(only.message, reason);
     } else for (const { message } of underWay) this.suspects.set(message.topic, sizeOf(message));
@@ -545,9 +550,11 @@ export class Client {
     return Math.max(UNANSWERED_MS, alone, 2 * this.slowestMs) - UNANSWERED_MS / 2;
   }
 
+  /** A message that was shortened to the limit learnt so far and is still too large shows that the real one is far below: halves the rest. */
   private learnLimit(bytes: number): void {
-    if (bytes < LEAST_LIMIT_BYTES) return;
-    this.tooLarge = Math.min(this.tooLarge, bytes);
+    const isShortened = bytes < this.tooLarge && bytes > SHORTENED * this.tooLarge && this.proven < bytes;
+    const limit = isShortened ? Math.ceil((this.proven + bytes) / 2) : bytes;
+    this.tooLarge = Math.min(this.tooLarge, limit);
     this.refusedBytes = Math.max(this.refusedBytes, bytes);
     this.probeAt = this.parts.clock.monotonic() + this.probeWaitMs;
   }

@@ -299,9 +299,11 @@ export class Connection {
         filter.startsWith('$share/') ? { qos } : { qos, nl: echo !== true, rh: again === true ? 0 : 1 },
       ]),
     );
-    this.client.subscribe(wanted, (error, granted) => {
+    this.client.subscribe(wanted, (error, sent = [], suback) => {
       if (this.state !== 'open') return;
-      const refused = (granted ?? []).filter((g) => g.qos >= 128).map((g) => g.topic);
+      // With one refusal MQTT.js reports an error for all; only the packet has the answer to each filter.
+      const answers = suback?.granted ?? [];
+      const refused = sent.filter((_, i) => Number(answers[i]) >= 128).map(({ topic }) => topic);
       done(error && refused.length === 0 ? subscriptions.map((s) => s.filter) : refused);
     });
   }

@@ -78,6 +78,16 @@ test('in a backlog a time stamp that equals the time of arrival is kept, and a r
   expect(receive()).toBeLessThan(clock.now() - 5000);
   // The hold learns which messages came at QoS 0.
   expect(heard).toHaveBeenLastCalledWith(true);
+  // A message that was delivered before shows that the backlog goes on.
+  const arrived = vi.spyOn(hold, 'arrived');
+  inbox.receive({
+    topic: 't',
+    payload: new Uint8Array(1),
+    retained: false,
+    again: true,
+    acknowledge: () => {},
+  });
+  expect(arrived.mock.calls).toEqual([[Number.POSITIVE_INFINITY]]);
   inbox.receive({ topic: 't', payload: new Uint8Array(1), retained: false, acknowledge: null });
   expect(heard).toHaveBeenLastCalledWith(false);
 });

@@ -1,5 +1,8 @@
 import { expect, test } from 'vitest';
+import { silentRules } from '../../src/agent/alerts.ts';
 import { warnOfSilence } from '../../src/agent/reports.ts';
+import { Router } from '../../src/ingest/router.ts';
+import { rule } from '../ingest/rules.ts';
 import { FakeClock } from '../support/fake-clock.ts';
 
 function linesAfter(minutes: number, streams: number, connected: boolean, end = false): string[] {
@@ -25,4 +28,12 @@ test('nothing is reported while there are streams, while the broker is lost, or 
   expect(linesAfter(60, 1, true)).toEqual([]);
   expect(linesAfter(60, 0, false)).toEqual([]);
   expect(linesAfter(60, 0, true, true)).toEqual([]);
+});
+
+test('a rule without any message is named', () => {
+  const router = new Router([rule('s/{x}', 'auto'), rule('t/{x}', 'auto')]);
+  router.message('s/a', Buffer.from('5'), 0);
+  expect(silentRules(router.unheard())[0]?.text).toMatch(/no message has arrived for t\/\{x\}:/);
+  router.adopt({ topic: 't/a', field: '' });
+  expect(silentRules(router.unheard())).toEqual([]);
 });

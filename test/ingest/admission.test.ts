@@ -67,6 +67,7 @@ describe("other agents' outputs", () => {
       '{"state":"online","origin":"x","median":{"next":1},"range":{"next":{"p10":0,"p90":2}},"anomaly":"OFF"}',
     ],
     ['plant/gw1/score/a/t', '{"stream":"a/t","by_lead":[{"h":1,"mae":0.4}],"window":100}'],
+    ['site2/homeassistant/device/gatecast_plant_gw1/config', '{"qos":1,"cmps":{}}'],
     ['plant/gw1/anomaly/a', '{"time":"x","observed":5,"p50":1,"low":0,"high":2,"score":9}'],
   ])('are recognised by their form: %s', (topic, payload) => {
     const { samples, discovered, rejects } = send(router(all), topic, payload);
@@ -79,6 +80,8 @@ describe("other agents' outputs", () => {
     expect(send(to, 'plant/gw1/model/base', '{"version":3}').samples).toEqual([]);
     expect(send(to, 'plant/gw1/alert/x', '{"severity":1}').samples).toEqual([]);
     expect(send(to, 'plant/gw1/alerts', '{"count":0,"alerts":[]}').samples).toEqual([]);
+    const reasons = ['plant/gw1/alert/x', 'plant/x'].map((topic) => send(to, topic, '').rejects[0]?.reason);
+    expect(reasons).toEqual(['other-agent', 'empty']);
     expect(send(to, 'plant/gw2/model/base', '{"version":3}').samples).toHaveLength(1);
     expect(send(to, 'plant/gw1/temperature', '5').samples).toHaveLength(1);
   });

@@ -33,8 +33,8 @@ interface Script {
   connack?: (peer: Peer) => number[] | null;
   /** Reason of the answer to a publish at QoS 1. */
   puback?: (topic: string) => number;
-  /** Reason of the answer to each subscription. */
-  suback?: number;
+  /** Reasons of the answer to each subscription, one for each filter. */
+  suback?: readonly number[];
   /** Whether a publish on the connection of this number gets no answer. */
   silent?: (topic: string, index: number) => boolean;
   /** Time from one answer to a publish to the next, ms. */
@@ -51,7 +51,7 @@ const accepted = (level: number, properties: number[] = []) =>
 async function scripted({
   connack = ({ level }) => accepted(level),
   puback = () => 0,
-  suback = 1,
+  suback = [1],
   silent = () => false,
   answersEveryMs = 0,
   onTheirWay = [],
@@ -101,11 +101,11 @@ async function scripted({
         socket.write(
           Buffer.from([
             0x90,
-            level === 5 ? 4 : 3,
+            (level === 5 ? 3 : 2) + suback.length,
             body[0] ?? 0,
             body[1] ?? 0,
             ...(level === 5 ? [0] : []),
-            suback,
+            ...suback,
           ]),
         );
       else if (type === PINGREQ) {
@@ -438,7 +438,7 @@ describe.concurrent('what a broker offers may change with its next connection', 
 
   it('sets aside only the message that closes the connection, each time it is sent', async () => {
     const broker = await scripted({ closes: (topic) => topic === 'bad' });
-    const { client } = make(broker.url);
+    const { client, logged } = make(broker.url, { maxBackoffMs: 500 });
     client.start();
     await connected(client);
     for (const round of [1, 2]) {
@@ -452,6 +452,7 @@ describe.concurrent('what a broker offers may change with its next connection', 
     await waitFor('an empty outbox', () => client.status().outbox === 0);
     expect(client.status().dropped).toEqual({ 'set-aside': 2 });
     expect(client.maxMessageBytes).toBe(Number.POSITIVE_INFINITY);
+    expect(JSON.stringify(logged)).not.toContain('another client');
   });
 });
 
@@ -491,6 +492,17 @@ describe.concurrent('a message that closes the connection', () => {
   });
 });
 
+it('tells refused filters from those that are granted with them', async () => {
+  for (const version of ['5', '3.1.1'] as const) {
+    const { url } = await scripted({ suback: [1, version === '5' ? 0x87 : 0x80, 0] });
+    const { client } = make(url, { version });
+    client.setSubscriptions(['s/a', '7', 't/+'].map((filter) => ({ filter, qos: 1 })));
+    client.start();
+    await waitFor('the refusal', () => client.status().refusedFilters.length > 0);
+    expect(client.status().refusedFilters).toEqual(['s/a']);
+  }
+});
+
 describe.concurrent('a refused message', () => {
   it('is counted each time and logged once for each topic', async () => {
     const strict = await scripted({ puback: (topic) => (topic.startsWith('no') ? 0x87 : 0) });
@@ -507,6 +519,24 @@ describe.concurrent('a refused message', () => {
       ['error', 'no/a'],
       ['error', 'no/b'],
     ]);
+  });
+
+  it('for its size lowers the limit by halves where a message made for the limit is refused, so that few are lost', async () => {
+    let largest = 0;
+    const strict = await scripted({ puback: (topic) => (topic === 'fit' ? 0x95 : 0) });
+    const { client } = make(strict.url);
+    client.start();
+    await connected(client);
+    client.publish(event('fit', 'x'.repeat(5000)));
+    let count = 1;
+    while (client.maxMessageBytes > 300 && count < 20) {
+      await waitFor('the refusal', () => client.status().dropped['set-aside'] === count);
+      largest = Math.min(client.maxMessageBytes, 5000);
+      client.publish(event('fit', 'x'.repeat(largest - 'fit'.length)));
+      count += 1;
+    }
+    expect(client.maxMessageBytes).toBeLessThanOrEqual(300);
+    expect(count).toBeLessThan(8);
   });
 
   it('for its size drops the message, and the limit is remembered', async () => {
@@ -756,7 +786,7 @@ describe.concurrent('another broker', () => {
     expect(await attempt(hanging.url, 'auto')).toMatchObject({ code: 'BROKER_UNREACHABLE' });
     expect(hanging.levels).toEqual([5, 4, 5, 4]);
 
-    const denying = await scripted({ suback: 0x87 });
+    const denying = await scripted({ suback: [0x87] });
     expect((await attempt(denying.url, 'auto', 60_000)).message).toContain(
       'refuses the subscription g/n/trial',
     );

@@ -50,6 +50,8 @@ export class JsonTopics implements Output {
   private readonly leads = new Set<string>();
   private readonly keptLeads: StoredValue<readonly string[]>;
   private notFinite = 0;
+  /** Size of the last forecast, bytes. */
+  private forecastBytes = 0;
 
   constructor(private readonly parts: JsonTopicsParts) {
     this.topics = parts.topics;
@@ -93,6 +95,12 @@ export class JsonTopics implements Output {
     return this.notFinite === 0 ? {} : { 'forecast-not-finite': this.notFinite };
   }
 
+  limit(): string | null {
+    const { forecastBytes } = this;
+    if (forecastBytes <= this.parts.maxMessageBytes()) return null;
+    return `no forecasts are sent: the shortest takes ${forecastBytes} bytes`;
+  }
+
   forecast(forecast: Forecast, nowMs: number): void {
     const { quantiles, every, at } = this.parts.config().publish;
     if (!this.pace.allows(forecast, every)) return;
@@ -107,6 +115,7 @@ export class JsonTopics implements Output {
       this.notFinite++;
       return;
     }
+    this.forecastBytes = bytes + message.length;
     this.pace.note(forecast);
     this.text(topic, message, true);
     for (const aheadMs of at) this.median(forecast, aheadMs, digits);
@@ -130,7 +139,10 @@ export class JsonTopics implements Output {
   }
 
   health(health: HealthInput): void {
-    this.json(this.topics.health, healthMessage(health));
+    const longest = Math.max(0, ...health.degraded.map((text) => text.length));
+    this.shortened(this.topics.health, longest, (chars) =>
+      healthMessage({ ...health, degraded: health.degraded.map((text) => cut(text, chars)) }),
+    );
   }
 
   group(group: string, status: GroupInput): void {
@@ -140,7 +152,10 @@ export class JsonTopics implements Output {
   alert(id: string, alert: Alert | null): void {
     const topic = this.topics.alert(id);
     if (alert === null) this.clear(topic);
-    else this.json(topic, alertMessage(alert));
+    else
+      this.shortened(topic, alert.text.length, (chars) =>
+        alertMessage({ ...alert, text: cut(alert.text, chars) }),
+      );
   }
 
   /** Clears the retained messages of a stream. */
@@ -189,6 +204,19 @@ export class JsonTopics implements Output {
     this.retainedAt.set(topic, value !== null);
   }
 
+  /** @param of the message with texts of at most so many characters; they are cut until the broker takes it */
+  private shortened(topic: string, longest: number, of: (chars: number) => Record<string, unknown>): void {
+    const most = this.parts.maxMessageBytes() - Buffer.byteLength(topic);
+    let chars = longest;
+    let message = JSON.stringify(of(chars));
+    while (chars > 0 && Buffer.byteLength(message) > most) {
+      // a character takes at most 3 bytes
+      chars = Math.max(0, chars - Math.ceil((Buffer.byteLength(message) - most) / 3));
+      message = JSON.stringify(of(chars));
+    }
+    this.text(topic, message, true);
+  }
+
   private json(topic: string, message: Record<string, unknown>, retain = true): void {
     this.text(topic, JSON.stringify(message), retain);
   }
@@ -201,6 +229,9 @@ export class JsonTopics implements Output {
     this.parts.send({ topic, payload, qos: 1, retain });
   }
 }
+
+const cut = (text: string, chars: number): string =>
+  text.length <= chars ? text : `${text.slice(0, chars)}…`;
 
 const leadsOf = (json: unknown): string[] =>
   Array.isArray(json) ? json.filter((value) => typeof value === 'string') : [];

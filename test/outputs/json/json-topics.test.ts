@@ -34,6 +34,9 @@ function forecast(
     ...more,
   };
 }
+const sizeOf = (message: Outgoing | undefined): number =>
+  Buffer.byteLength(`${message?.topic}${message?.payload}`);
+
 const DEFAULTS = validateConfig({ node: 'n', mqtt: { url: 'mqtt://b' }, streams: [{ match: 'a' }] }).publish;
 
 function make(
@@ -375,6 +378,15 @@ describe('other messages', () => {
     });
     output.alert('store', { severity: 'error', text: 'disk full', sinceMs: T0 });
     expect(json()).toEqual({ severity: 'error', text: 'disk full', since: '2025-01-01T00:00:00.000Z' });
+    expect(output.limit()).toBeNull();
+    const small = make({}, [], 150);
+    small.publish([forecast()], T0);
+    expect(small.output.limit()).toBe(
+      `no forecasts are sent: the shortest takes ${sizeOf(small.sent[0])} bytes`,
+    );
+    small.output.alert('store', { severity: 'error', text: 'é'.repeat(200), sinceMs: T0 });
+    expect(small.json()).toMatchObject({ severity: 'error', text: expect.stringMatching(/^é+…$/) });
+    expect(sizeOf(small.sent[1])).toBeLessThanOrEqual(150);
     output.alert('store', null);
     expect(sent[2]).toEqual({ topic: 'gatecast/n/alert/store', payload: '', qos: 1, retain: true });
   });
