@@ -22,7 +22,7 @@ import {
 } from '../shared/broker.ts';
 import { globals, modelRegistry } from '../shared/globals.ts';
 import type { Heard } from '../shared/heard.ts';
-import { type Layered, layered } from '../shared/layers.ts';
+import { layered } from '../shared/layers.ts';
 import { nodeName } from '../shared/node-name.ts';
 import { type CommandOutput, jsonText, many, outputOf } from '../shared/output.ts';
 import { waitUnlessSignal } from '../shared/until-signal.ts';
@@ -119,7 +119,8 @@ async function check(
           hash: configHash(config),
           warnings: configWarnings(config),
           rules,
-          ...effective(layers),
+          // The file with the layers pushed to this gateway.
+          ...(layers && { effective: { hash: layers.hash, problem: layers.problem, keys: layers.keys } }),
         };
   if (config !== null && path !== undefined && !options.json) out(configText(path, config, rules));
   if (layers !== null && layers.problem !== null)
@@ -161,10 +162,6 @@ async function check(
     } else err(`${nothingNew(config !== null, result.heard.messages)}\n`);
   }
 }
-
-/** The effective config: the file with the layers pushed to this gateway. */
-const effective = (layers: Layered | null): object =>
-  layers === null ? {} : { effective: { hash: layers.hash, problem: layers.problem, keys: layers.keys } };
 
 /** Why there is no suggestion. */
 function nothingNew(withConfig: boolean, messages: number): string {

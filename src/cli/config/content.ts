@@ -14,7 +14,7 @@ import {
 } from '../../remote/contract.ts';
 import { isObject, type JsonObject } from '../../remote/merge-patch.ts';
 import { readInput } from '../../system/files.ts';
-import { duration, presetOption, whole } from '../shared/values.ts';
+import { duration, matching, presetOption, whole } from '../shared/values.ts';
 import { baseLevels, level, type Target } from './operator.ts';
 
 export interface TargetFlags {
@@ -81,11 +81,8 @@ function probation(text: string): number {
   return ms;
 }
 
-function token(text: string): string {
-  if (text === '' || text.length > 256)
-    throw new InvalidArgumentError('A text of 1 to 256 characters is expected.');
-  return text;
-}
+const token = (text: string): string =>
+  matching(text, /^.{1,256}$/s, 'A text of 1 to 256 characters is expected.');
 
 /** @throws GatecastError USAGE */
 export function targetOf({ to, fleet }: TargetFlags): Target {

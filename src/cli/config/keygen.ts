@@ -6,7 +6,7 @@ import { type Command, InvalidArgumentError } from 'commander';
 import { GatecastError } from '../../errors.ts';
 import { KEY_ROLES, type KeyRole } from '../../remote/contract.ts';
 import { jsonText, outputOf } from '../shared/output.ts';
-import { list } from '../shared/values.ts';
+import { list, matching } from '../shared/values.ts';
 import type { SignerFlags } from './key-file.ts';
 import { addOperatorFolder, type OperatorFlags, operatorFolder } from './operator.ts';
 
@@ -71,11 +71,12 @@ function defaultKid(): string {
   return plain.replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 64);
 }
 
-function kid(text: string): string {
-  if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/.test(text))
-    throw new InvalidArgumentError('Letters, digits, dots, dashes and underscores are expected, at most 64.');
-  return text;
-}
+const kid = (text: string): string =>
+  matching(
+    text,
+    /^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$/,
+    'Letters, digits, dots, dashes and underscores are expected, at most 64.',
+  );
 
 function roles(text: string): KeyRole[] {
   const names = list(text);

@@ -4,8 +4,9 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
-import { type Command, InvalidArgumentError, Option } from 'commander';
+import { type Command, Option } from 'commander';
 import { topicsOf } from '../../mqtt/topics.ts';
+import { matching } from '../shared/values.ts';
 
 export interface OperatorFlags {
   readonly operatorDir?: string;
@@ -57,15 +58,9 @@ export const desiredTopic = (base: string, { kind, name }: Target): string =>
 export const targetText = ({ kind, name }: Target): string => (kind === 'node' ? name : `fleet ${name}`);
 
 /** One level of a topic: a node or a group. */
-export function level(text: string): string {
-  if (!/^[^+#/\s\p{C}]{1,128}$/u.test(text))
-    throw new InvalidArgumentError('A name without / + # is expected.');
-  return text;
-}
+export const level = (text: string): string =>
+  matching(text, /^[^+#/\s\p{C}]{1,128}$/u, 'A name without / + # is expected.');
 
 /** First levels of every topic. */
-export function baseLevels(text: string): string {
-  if (!/^[^+#\s\p{C}/]+(?:\/[^+#\s\p{C}/]+)*$/u.test(text))
-    throw new InvalidArgumentError('Topic levels without + and # are expected.');
-  return text;
-}
+export const baseLevels = (text: string): string =>
+  matching(text, /^[^+#\s\p{C}/]+(?:\/[^+#\s\p{C}/]+)*$/u, 'Topic levels without + and # are expected.');

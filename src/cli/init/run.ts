@@ -110,7 +110,7 @@ async function mergeInto(path: string, flags: InitFlags, terminal: Terminal): Pr
   const merge =
     flags.merge === true ||
     (terminal.interactive &&
-      (await terminal.confirm(`${path} exists. Add rules for topics that it does not read?`, true)));
+      (await terminal.confirm(`${path} exists. Add rules for topics that it does not read?`)));
   if (!merge)
     throw new GatecastError('USAGE', `${path} exists`, {
       hint: '--merge adds rules for topics that it does not read; -c names another file',
@@ -291,8 +291,7 @@ async function offerStart(
     err(`next: gatecast run -c ${path}\n${follows}`);
     return;
   }
-  const start =
-    flags.start ?? (terminal.interactive && (await terminal.confirm('start the service now?', true)));
+  const start = flags.start ?? (terminal.interactive && (await terminal.confirm('start the service now?')));
   if (!start) {
     err(`next: systemctl start gatecast\n${follows}`);
     return;

@@ -7,7 +7,8 @@ export interface Terminal {
   readonly interactive: boolean;
   /** The answer, or `preset` if it is empty. */
   ask(question: string, preset?: string): Promise<string>;
-  confirm(question: string, preset: boolean): Promise<boolean>;
+  /** An empty answer means yes. */
+  confirm(question: string): Promise<boolean>;
   /** Asks without echo. */
   secret(question: string): Promise<string>;
 }
@@ -36,9 +37,9 @@ export function terminal(): Terminal {
   return {
     interactive,
     ask,
-    confirm: async (question, preset) => {
-      const answer = (await ask(`${question} ${preset ? '(Y/n)' : '(y/N)'}`)).toLowerCase();
-      return answer === '' ? preset : answer.startsWith('y');
+    confirm: async (question) => {
+      const answer = (await ask(`${question} (Y/n)`)).toLowerCase();
+      return answer === '' || answer.startsWith('y');
     },
     secret: (question) => askSecret(question, 'name a file with --password-file'),
   };

@@ -40,6 +40,12 @@ export function instant(text: string): number {
 }
 
 /** @param expected for the error */
+export function matching(text: string, pattern: RegExp, expected: string): string {
+  if (!pattern.test(text)) throw new InvalidArgumentError(expected);
+  return text;
+}
+
+/** @param expected for the error */
 export function numberOf(text: string, isRight: (value: number) => boolean, expected: string): number {
   const value = text.trim() === '' ? Number.NaN : Number(text);
   if (!isRight(value)) throw new InvalidArgumentError(`${expected} is expected.`);

@@ -14,18 +14,14 @@ import type { JobSeries } from '../../training/job.ts';
 import { Random } from '../../training/random.ts';
 import { FILE_SETTINGS } from '../../training/replay.ts';
 
-const duration = z.string().transform((text, context) => {
-  const ms = parseDuration(text);
-  if (ms === null || ms <= 0)
-    context.addIssue({ code: 'custom', message: 'a duration like 30s, 5m or 1h is expected' });
-  return ms ?? 0;
-});
-const instant = z.string().transform((text, context) => {
-  const ms = parseTime(text);
-  if (ms === null)
-    context.addIssue({ code: 'custom', message: 'a time like 2017-01-01T00:00:00Z is expected' });
-  return ms ?? 0;
-});
+const msFrom = (parse: (text: string) => number | null, message: string) =>
+  z.string().transform((text, context) => {
+    const ms = parse(text);
+    if (ms === null) context.addIssue({ code: 'custom', message });
+    return ms ?? 0;
+  });
+const duration = msFrom((text) => parseDuration(text) || null, 'a duration like 30s, 5m or 1h is expected');
+const instant = msFrom(parseTime, 'a time like 2017-01-01T00:00:00Z is expected');
 const names = z
   .union([z.string(), z.array(z.string())])
   .transform((one): readonly string[] => (typeof one === 'string' ? [one] : one));
