@@ -76,23 +76,36 @@ function nameWarnings({ name, match }: StreamConfig, path: string): Issue[] {
   ];
 }
 
+/** One spelling for each unit: `degC`, `℃` and `Cel` are °C, `%RH` is %, `m³` is m3, `mbar` is hPa. */
+const plainUnit = (unit: string): string =>
+  unit
+    .replace('º', '°')
+    .normalize('NFKC')
+    .replace(
+      /^(?:°|deg(?:rees?)?)?\s*([cf])(?:el|elsius|ahrenheit)?$/i,
+      (_, scale) => `°${scale.toUpperCase()}`,
+    )
+    .replace(/^%\s*rh$/i, '%')
+    .replace(/^mbar$/, 'hPa');
+
 /** Warns about thresholds of fields with different units, such as temperature and humidity. */
 function unitWarnings({ thresholds, fields, unit }: StreamConfig, path: string): Issue[] {
   const [threshold] = thresholds;
   if (threshold === undefined || fields === 'auto') return [];
   const value = threshold.above ?? threshold.below ?? 0;
-  const unitOf = (field: Field): string | undefined =>
-    (typeof field === 'string' ? undefined : field.unit) ??
-    unit ??
-    quantityOf(fieldName(field), { min: value, max: value, rising: false })?.unit ??
-    undefined;
+  const guess = (field: Field, seen: number): string | null | undefined =>
+    quantityOf(fieldName(field), { min: seen, max: seen, rising: false })?.unit;
+  // humidity is never below 0, as a threshold may be
+  const unitOf = (field: Field): string | null | undefined =>
+    (typeof field === 'string' ? undefined : field.unit) ?? unit ?? guess(field, value) ?? guess(field, 1);
   const byUnit = new Map<string, string>();
   for (const field of fields) {
-    const own = unitOf(field);
-    if (own !== undefined && !byUnit.has(own)) byUnit.set(own, fieldName(field));
+    const own = unitOf(field) ?? undefined;
+    if (own !== undefined && !byUnit.has(plainUnit(own)))
+      byUnit.set(plainUnit(own), `${fieldName(field)} (${own})`);
   }
   if (byUnit.size < 2) return [];
-  const names = [...byUnit].map(([own, name]) => `${name} (${own})`).join(', ');
+  const names = [...byUnit.values()].join(', ');
   return [
     {
       path: `${path}.thresholds`,

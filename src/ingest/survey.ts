@@ -39,7 +39,7 @@ const OLDEST_S = 946_684_800;
 /** Members that identify the devices of one topic, in lower case without separators. Add a word here to extend it. */
 const DEVICE_MEMBERS: ReadonlySet<string> = new Set(
   `model brand id uid mac addr address serial serialno serialnumber sn name device deviceid dev sensor sensorid node nodeid topic
-slave channel circuit eui deveui probe meter imei imsi sender ga groupaddress destination room zone location place geraet gerät raum
+slave channel circuit eui deveui probe meter imei imsi sender ga groupaddress destination dest room zone location place geraet gerät raum
 ort datenpunkt tagname tagpath path`.split(/\s+/),
 );
 /** Last words of such members: `sensor_id`, `NodeID`, `Device Name`. */
@@ -54,7 +54,7 @@ export const GENERIC_VALUE = /^(?:v|val|value|payload|data|reading|raw)$/i;
 
 /** Members whose texts are the same on other topics: each floor has a kitchen. */
 const LOCAL_MEMBERS: ReadonlySet<string> = new Set(
-  `ga groupaddress destination room zone location place raum ort`.split(/\s+/),
+  `ga groupaddress destination dest room zone location place raum ort`.split(/\s+/),
 );
 const plainKey = (key: string): string => key.toLowerCase().replaceAll(/[^\p{L}\d]/gu, '');
 

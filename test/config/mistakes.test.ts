@@ -121,6 +121,16 @@ describe('a valid config that is probably a mistake', () => {
     for (const fields of ['[temperature]', 'auto', '[temp_in, temp_out]', '[a, temperature]'])
       expect(of(`fields: ${fields}`)).toEqual([]);
     expect(of('unit: °C, fields: [temperature, humidity]')).toEqual([]);
+    const frost = 'thresholds: [{ name: frost, below: -5 }]';
+    expect(warnings(`{ match: s, ${frost}, fields: [temperature, humidity] }`)).toHaveLength(1);
+    for (const [a, b] of [
+      ['degC', '℃'],
+      ['%', '%RH'],
+      ['m³', 'm3'],
+    ])
+      expect(of(`fields: [{ field: a, unit: "${a}" }, { field: b, unit: "${b}" }]`)).toEqual([]);
+    expect(of('fields: [{ field: a, unit: degC }, temperature]')).toEqual([]);
+    expect(of('fields: [{ field: a, unit: degF }, temperature]')).toHaveLength(1);
   });
 
   it('is a duplicate threshold, and a port of another protocol', () => {

@@ -198,7 +198,8 @@ const SHELLY_2: Family = {
       '*ret_aenergy.total *aenergy.total *total_act_ret_energy *total_act_energy total_act_ret total_act',
       counter('Wh'),
     ],
-    ['*apower', flow('W')],
+    // a solar panel behind a plug makes it negative
+    ['*apower', signedFlow('W')],
     ['*act_power', signedFlow('W')],
     ['*aprt_power', flow('VA')],
     ['*current', flow('A')],

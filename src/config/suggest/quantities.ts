@@ -89,6 +89,11 @@ const QUANTITIES: readonly Known[] = [
   known(/\b(?:irradiance|solar radiation|radiation)\b/, flow('W/m²', 2000)),
   known(/\buvi?(?: index)?\b/, gauge(null, 0, 50)),
   known(/\benergy (?:left|remaining|available)\b|\b(?:remaining|available) energy\b/, gauge('kWh', 0)),
+  // channels of OpenEMS: `_sum/GridBuyActiveEnergy`, `meter0/ActiveProductionEnergy`
+  known(
+    /\b(?:active (?:production|consumption|charge|discharge)|(?:production|consumption|buy|sell) active|dc (?:charge|discharge)) energy$/,
+    counter('Wh'),
+  ),
   known(/\b(?:energy|kwh)\b/, counter('kWh')),
   known(/^p ?(?:ac|dc)\d?$|^p (?:pv|load)$|^(?:home ?)?(?:ac|dc|pv|own|load|home) p$/, flow('W')),
   known(/^p (?:grid|akku|batt?|battery)$|^(?:home ?)?(?:grid|akku|bat|batt|battery) p$/, signedFlow('W')),
@@ -98,6 +103,10 @@ const QUANTITIES: readonly Known[] = [
   known(/^i ?(?:ac|dc)\d?$/, flow('A')),
   known(/^f ?ac\d?$/, { ...gauge('Hz', 0, 1000), minStepMs: 0 }, true),
   known(/\byield\b/, counter(null)),
+  known(
+    /\b(?:grid|netz|battery|batt|bat|akku)\b.*\b(?:power|leistung)\b|\bpower (?:grid|battery|batt|bat)\b/,
+    signedFlow('W'),
+  ),
   known(/\b(?:power|watts?|apower|leistung|momentanleistung)\b/, flow('W')),
   known(/\b(?:voltage|volts?)\b/, { ...gauge('V', 0, 1500), minStepMs: 0 }, true),
   // a battery in mV, as Zigbee2MQTT sends it; then mains
@@ -157,7 +166,7 @@ const PART_NUMBER = /\w+part ?number$/;
 
 /** Whole names: KNX data point types, quality codes, Modbus addresses, and states of a gateway. */
 const CODES = wordList(`
-  available, reachable, producing, valid, is valid, qos, retain, btn, priority, dpt, qc, qx, long, quality code, qualitycode, quality codes, qualitycodes
+  available, reachable, producing, valid, is valid, qos, retain, btn, priority, dpt, knx dpt, qc, qx, long, quality code, qualitycode, quality codes, qualitycodes
   slave, slave id, slaveid, slave addr, slaveaddr, slave address, slaveaddress, unit id, unitid, function code, functioncode
   register, register addr, registeraddr, register address, registeraddress, register type, registertype
 `);

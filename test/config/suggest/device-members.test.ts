@@ -20,6 +20,7 @@ describe('devices of one topic', () => {
     [{ dev: 'temp', circuit: '28AB' }, { dev: 'temp', circuit: '28CD' }, '{/circuit}/{field}'],
     [{ tagPath: 'A/T1' }, { tagPath: 'A/T2' }, '{/tagPath}/{field}'],
     [{ ga: '1/2/3', dpt: '9.001' }, { ga: '1/2/4', dpt: '9.001' }, '{topic}/{/ga}/{field}'],
+    [{ dest: '1/2/3', src: '1.1.5' }, { dest: '1/2/4', src: '1.1.5' }, '{topic}/{/dest}/{field}'],
   ])('are told apart by %j', (a, b, name) => {
     const { config, streams, rejects } = suggested(two(a, b));
     expect(config.streams).toMatchObject([{ match: 'gw/x', name }]);

@@ -275,7 +275,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       '{device}/status/switch:0',
     ],
     streams: {
-      'shellyplus1pm-a/switch:0/apower': 'W mean 0.. 5m/1d',
+      'shellyplus1pm-a/switch:0/apower': 'W mean 5m/1d',
       'shellyplus1pm-a/switch:0/voltage': 'V mean 0..1500 5m/1d',
       'shellyplus1pm-a/switch:0/freq': 'Hz mean 0..1000 5m/1d',
       'shellyplus1pm-a/switch:0/current': 'A mean 0.. 5m/1d',
@@ -294,7 +294,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       'ht/humidity:0/rh': '% mean 0..100 5m/1d',
       'ht/devicepower:0/battery.V': 'V mean 0..60 5m/1d',
       'ht/devicepower:0/battery.percent': '% mean 0..100 5m/1d',
-      'only-rpc/switch:0/apower': 'W mean 0.. 5m/1d',
+      'only-rpc/switch:0/apower': 'W mean 5m/1d',
       'only-rpc/switch:0/aenergy.total': 'Wh delta 5m/1d',
     },
   },
@@ -675,7 +675,7 @@ export const CASES: Readonly<Record<string, Case>> = {
       ['shellies/plus-x/online', 'true'],
     ],
     matches: ['shellies/{device}/status/switch:1'],
-    streams: { 'plus-x/switch:1/apower': 'W mean 0.. 5m/1d' },
+    streams: { 'plus-x/switch:1/apower': 'W mean 5m/1d' },
   },
   'OpenMQTTGateway without the device in the topic': {
     messages: () => [

@@ -348,6 +348,8 @@ describe('a suggestion for unknown devices', () => {
       ['hp/heat', { outdoortemp: 5.5, servicecode: '0H', nrgtotal: 10 + at, packetId: at }],
       ['ru/tag', { pressure: 100_044, gwts: (START_MS + at * EVERY_MS) / 1000 }],
       ['vac/CurrentStatistics/area', String(10_000 + at)],
+      ['edge0', { '_sum/GridBuyActiveEnergy': 500 + at, 'meter0/ActiveProductionEnergy': 9000 + at }],
+      ['sma/GridPower', String(2000 + at)],
     ]);
     expect(streams).toEqual({
       'zw/Kitchen/Air_temperature/value': '°C mean -60..150 5m/1d',
@@ -358,6 +360,9 @@ describe('a suggestion for unknown devices', () => {
       'hp/heat/nrgtotal': '- delta 5m/1d',
       'ru/tag/pressure': 'Pa mean 30000..120000 5m/1d',
       'vac/CurrentStatistics/area': '- mean 1m/4h',
+      'edge0/_sum/GridBuyActiveEnergy': 'Wh delta 5m/1d',
+      'edge0/meter0/ActiveProductionEnergy': 'Wh delta 5m/1d',
+      'sma/GridPower': 'W mean 1m/4h',
     });
   });
 
@@ -547,7 +552,7 @@ describe('a suggestion for unknown devices', () => {
     const values = { voltage_battery: 52, power_battery: 60, current_battery: 2, current_soc: 50 };
     expect(Object.values(suggested(() => [['inverter', values]]).streams)).toEqual([
       'V mean 0..1500 5m/1d',
-      'W mean 0.. 5m/1d',
+      'W mean 5m/1d',
       '- mean 5m/1d',
       '% mean 0..100 5m/1d',
     ]);
