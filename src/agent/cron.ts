@@ -2,7 +2,7 @@
  * Evaluates a cron expression on an injected clock. Each call, every few seconds, checks the minutes since the
  * previous call. Uses no timers, so that setting the clock does not delay a run.
  */
-import { createTask, parse } from 'node-cron';
+import { parse } from 'node-cron';
 import { zoneOffset } from '../series/calendar.ts';
 
 const MINUTE_MS = 60_000;
@@ -34,8 +34,8 @@ export class Cron {
 }
 
 /**
- * node-cron parses the expression and evaluates special days (`L`, `15W`, `MON#2`). Plain numbers are compared here: node-cron
- * uses Intl for the time of day in every zone, which permanently takes 8 MB.
+ * node-cron parses the expression. Its fields are compared here: node-cron uses Intl for the time of day in every zone, which
+ * permanently takes 8 MB.
  *
  * Where the clocks change, as in Vixie cron: minutes that are skipped are due just after, and minutes that come twice only the
  * first time, unless the schedule is for all hours.
@@ -43,19 +43,16 @@ export class Cron {
 function matcher(expression: string, timeZone: string): Matches {
   const { second, minute, hour, month, dayOfMonth, dayOfWeek } = parse(expression);
   const offset = zoneOffset(timeZone);
-  const words = [...dayOfMonth, ...dayOfWeek].some((day) => typeof day === 'string');
-  const task = words ? createTask(expression, () => {}, { timezone: 'UTC' }) : null;
   /** @param localMs time of the zone, as if it were of UTC */
   const isOn = (localMs: number): boolean => {
     const local = new Date(localMs);
-    const onTime =
+    return (
       second.includes(local.getUTCSeconds()) &&
       minute.includes(local.getUTCMinutes()) &&
       hour.includes(local.getUTCHours()) &&
-      month.includes(local.getUTCMonth() + 1);
-    if (!onTime) return false;
-    return (
-      task?.match(local) ?? (dayOfMonth.includes(local.getUTCDate()) && dayOfWeek.includes(local.getUTCDay()))
+      month.includes(local.getUTCMonth() + 1) &&
+      dayOfMonth.includes(local.getUTCDate()) &&
+      dayOfWeek.includes(local.getUTCDay())
     );
   };
   const isHourly = hour.length === 24;

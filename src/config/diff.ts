@@ -1,7 +1,7 @@
 /** Compares configs: a hash of the complete config, and which changes a running agent can apply. */
 import { createHash } from 'node:crypto';
 import { type PathPart, pathText } from './document.ts';
-import { jsonSchema } from './issues.ts';
+import { schemasTo } from './issues.ts';
 import type { Config } from './schema.ts';
 import { RELOAD_KEY, type Reload } from './values.ts';
 
@@ -72,18 +72,8 @@ function compare(
 /** The innermost reload note on the way to a path; default `restart`. */
 function reloadOf(path: readonly PathPart[]): Reload {
   let reload: Reload = 'restart';
-  let schemas: Tree[] = [jsonSchema() as Tree];
-  for (const part of path) {
-    schemas = schemas
-      .flatMap((schema) => [schema, ...((schema.anyOf as Tree[] | undefined) ?? [])])
-      .map((schema) =>
-        typeof part === 'number' ? schema.items : (schema.properties as Tree | undefined)?.[part],
-      )
-      .filter(isTree);
-    for (const schema of schemas) {
-      const noted = schema[RELOAD_KEY];
+  for (const schemas of schemasTo(path))
+    for (const { [RELOAD_KEY]: noted } of schemas)
       if (noted === 'hot' || noted === 'reconnect' || noted === 'restart') reload = noted;
-    }
-  }
   return reload;
 }

@@ -89,18 +89,22 @@ function unknownKey(path: readonly PathPart[], key: string): string {
 
 /** Keys of the schema at a path, in order. */
 function keysAt(path: readonly PathPart[]): string[] {
-  let schema: JsonSchema | undefined = jsonSchema();
-  for (const part of path) {
-    const branches: JsonSchema[] = [schema, ...((schema?.anyOf as JsonSchema[] | undefined) ?? [])].filter(
-      (branch) => branch !== undefined,
-    );
-    const next: unknown[] = branches.map((branch) =>
-      typeof part === 'number' ? branch.items : branch.properties?.[part],
-    );
-    schema = next.find((inner) => typeof inner === 'object' && inner !== null) as JsonSchema | undefined;
+  const schemas = [...schemasTo(path)].at(-1) ?? [];
+  return Object.keys(schemas.find(({ properties }) => properties !== undefined)?.properties ?? {});
+}
+
+/** The schemas of the values on the way to a path, from the whole config on, each with the branches of a union. */
+export function* schemasTo(path: readonly PathPart[]): Generator<JsonSchema[]> {
+  let found: unknown[] = [jsonSchema()];
+  for (let length = 0; ; length++) {
+    const schemas = found
+      .filter((one): one is JsonSchema => typeof one === 'object' && one !== null)
+      .flatMap((one) => [one, ...((one.anyOf as JsonSchema[] | undefined) ?? [])]);
+    yield schemas;
+    const part = path[length];
+    if (part === undefined) return;
+    found = schemas.map(({ items, properties }) => (typeof part === 'number' ? items : properties?.[part]));
   }
-  const branches = [schema, ...((schema?.anyOf as JsonSchema[] | undefined) ?? [])];
-  return Object.keys(branches.find((branch) => branch?.properties !== undefined)?.properties ?? {});
 }
 
 let cached: JsonSchema | null = null;

@@ -1,11 +1,10 @@
 /** Checks that involve several keys of one entry of `streams`. */
 import type { z } from 'zod';
-import { GatecastError } from '../errors.ts';
 import { formatOf, PAYLOAD_KINDS, type PayloadKind } from '../ingest/decoders/index.ts';
 import { parsePattern, type TopicPattern } from '../ingest/pattern.ts';
 import { PLACEHOLDER, placeholders, safeName } from '../ingest/stream-name.ts';
 import { MAX_LEADS } from '../series/spec.ts';
-import { checkFieldPath } from './checks.ts';
+import { checkFieldPath, checkPattern } from './checks.ts';
 
 /** A partly validated rule: wrong keys may be missing or have any value. */
 interface RuleDraft {
@@ -33,8 +32,9 @@ export function checkRule(value: RuleDraft, context: z.core.$RefinementCtx): voi
   checkHorizon(value, report);
   checkFields(value, report);
   checkThresholds(value, report);
-  const pattern = patternOf(value.match);
-  if (pattern === null) return;
+  // Reported at `match`.
+  if (typeof value.match !== 'string' || checkPattern(value.match) !== null) return;
+  const pattern = parsePattern(value.match);
   checkTemplates(value, pattern, report);
   if (!PAYLOAD_KINDS.includes(value.payload)) return;
   const wrong = formatOf(value.payload).checkMatch?.(pattern.filter.split('/')) ?? null;
@@ -122,15 +122,4 @@ function checkTemplate(
     report(key, 'has a brace that is not part of a placeholder such as {field}');
   if (safeName(template.replaceAll(PLACEHOLDER, 'x')) !== template.replaceAll(PLACEHOLDER, 'x'))
     report(key, 'must be topic levels without "+", "#" and empty levels');
-}
-
-function patternOf(match: unknown): TopicPattern | null {
-  if (typeof match !== 'string') return null;
-  try {
-    return parsePattern(match);
-  } catch (error) {
-    // already reported at `match`
-    if (error instanceof GatecastError) return null;
-    throw error;
-  }
 }
