@@ -306,10 +306,8 @@ export class SiteTuning {
       if (this.looks % SCORES_EVERY === 0) await this.remember({});
       return;
     }
-    await this.tell(
-      { ...this.memory.last, status: 'confirmed', reason: verdict.reason },
-      { probation: null },
-    );
+    const last = { ...this.memory.last, status: 'confirmed', reason: verdict.reason } as const;
+    await this.tell(last, { probation: null });
   }
 
   private async beginProbation(number: number, record: ModelRecord | null): Promise<void> {
@@ -357,7 +355,7 @@ export class SiteTuning {
       timeoutMs: CHECK_MS,
       nowMs: clock.now(),
       wait: async (ms) => {
-        await pause(this.parts.clock, ms);
+        await pause(clock, ms);
         // `setModel` then withdraws the model, which no log has yet.
         if (this.stopped || !this.isHolder)
           throw new GatecastError('SITE_FAILED', 'This worker no longer fine-tunes the site.');
@@ -368,13 +366,16 @@ export class SiteTuning {
     });
   }
 
+  private get refusal(): string | null {
+    return this.settings.enabled ? null : 'fine-tuning is switched off in the config of this worker';
+  }
+
   private async request(): Promise<Omit<TuneAnswer, 'member'>> {
-    if (!this.settings.enabled)
-      return { status: 'refused', reason: 'fine-tuning is switched off in the config of this worker' };
-    if (this.busy !== null) return { status: 'refused', reason: 'fine-tuning is running' };
+    const refusal = this.refusal ?? (this.busy === null ? null : 'fine-tuning is running');
+    if (refusal !== null) return { status: 'refused', reason: refusal };
     const { runs } = this;
     this.schedulerOf().request('request');
-    this.shortage = await this.findShortage().catch(errorText);
+    this.shortage = await this.chosenStreams().then(shortageOf, errorText);
     await this.looking;
     await this.look();
     if (this.runs > runs) return { status: 'started', reason: '' };
@@ -389,14 +390,9 @@ export class SiteTuning {
       this.cron = new Cron(finetune.schedule, timezone);
       if (this.busy === null) this.scheduler = null;
     }
-    this.scheduler ??= new Scheduler(
-      {
-        ...schedulerSettings(finetune),
-        // Somewhere in a site, some stream changes all the time.
-        onDrift: false,
-      },
-      this.memory.scheduler ?? undefined,
-    );
+    // No drift: somewhere in a site, some stream changes all the time.
+    const settings = { ...schedulerSettings(finetune), onDrift: false };
+    this.scheduler ??= new Scheduler(settings, this.memory.scheduler ?? undefined);
     return this.scheduler;
   }
 
@@ -406,7 +402,7 @@ export class SiteTuning {
     const scheduler = this.schedulerOf();
     if (this.cron.due(clock.now()) && this.settings.enabled) scheduler.request('schedule');
     if (this.looks % SHORTAGE_EVERY === 0 && this.busy === null && this.settings.enabled)
-      this.shortage = await this.findShortage();
+      this.shortage = shortageOf(await this.chosenStreams());
     const { loadPerCore, temperatureC, cores } = facts();
     const before = scheduler.save();
     const action = scheduler.next({
@@ -415,27 +411,17 @@ export class SiteTuning {
       clockSane: isClockSet(clock.now()),
       load: this.work.loadOfOthers(loadPerCore, cores),
       temperature: temperatureC,
-      shortage: this.barred() ?? this.shortage,
+      shortage: this.refusal ?? (this.memory.probation === null ? this.shortage : 'a model is on probation'),
     });
     this.waiting = action.type === 'none' ? action.reason : '';
     if (action.type === 'start') {
-      const run = this.run(action.trigger, record);
-      this.busy = run;
+      this.busy = this.run(action.trigger, record);
       this.runs++;
       await this.remember({});
       return;
     }
     if (scheduler.save() !== before) await this.remember({});
     if (action.type !== 'none') await this.work.follow(action);
-  }
-
-  private barred(): string | null {
-    if (!this.settings.enabled) return 'fine-tuning is switched off in the config of this worker';
-    return this.memory.probation === null ? null : 'a model is on probation';
-  }
-
-  private async findShortage(): Promise<string | null> {
-    return shortageOf(await this.chosenStreams());
   }
 
   /**
@@ -492,8 +478,7 @@ export class SiteTuning {
   }
 
   private async input(nowMs: number, record: ModelRecord | null): Promise<RecordedTuningInput> {
-    const { registry } = this.parts;
-    const { dataFolder } = registry;
+    const { dataFolder } = this.parts.registry;
     if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder for the model.');
     return {
       group: GROUP,
@@ -514,14 +499,9 @@ export class SiteTuning {
 
   /** The series that a run learns from, and those of the covariates that they name. */
   private async history(nowMs: number): Promise<Pick<RecordedTuningInput, 'series' | 'helpers'>> {
-    const { site } = this.parts;
     const all = await this.chosenStreams();
-    const own = shareHistory(
-      all.filter(({ isGuest }) => !isGuest),
-      nowMs,
-      this.settings.window,
-      MOST_BUCKETS,
-    );
+    const mayLearn = all.filter(({ isGuest }) => !isGuest);
+    const own = shareHistory(mayLearn, nowMs, this.settings.window, MOST_BUCKETS);
     const fromMs = Math.min(...own.map((one) => one.fromMs));
     const named = new Set(own.flatMap(({ spec }) => (spec.covariates ?? []).map(({ name }) => name)));
     const others = new Set(own.map(({ spec }) => spec.name));
@@ -542,7 +522,7 @@ export class SiteTuning {
         const spec = fresh.has(sample.stream) ? specs.get(sample.stream) : undefined;
         if (spec !== undefined) history.push({ ...sample, mark: isOutOfRange(spec, sample.value) });
       };
-      await readHistory(site, partition, fromMs, visit, brake);
+      await readHistory(this.parts.site, partition, fromMs, visit, brake);
     }
     const series = history.series().map((one) => withQuality(one, specs.get(one.name)));
     return {
@@ -556,7 +536,7 @@ export class SiteTuning {
     let fromMs = clock.monotonic();
     return async () => {
       if (clock.monotonic() - fromMs < READ_MS) return;
-      await pause(this.parts.clock, 3 * READ_MS);
+      await pause(clock, 3 * READ_MS);
       this.work.mayGoOn();
       fromMs = clock.monotonic();
     };

@@ -301,15 +301,11 @@ export class Client {
     this.subscribe(added);
   }
 
-  /**
-   * Calls `answered` when the broker has answered a ping: everything it sent before has then arrived. Does nothing without a connection.
-   * @param answered `holdsBack`: other messages may wait at the broker until those that have arrived are acknowledged
-   */
+  /** As `Connection.ping`; does nothing without a connection. */
   ping(answered: (holdsBack: boolean) => void): void {
     if (this.open) this.connection?.ping(answered);
   }
 
-  /** Call when messages cannot be acknowledged, and after a backlog, so that `ping` finds out again how many the broker sends without an acknowledgement. */
   relearnWindow(): void {
     this.connection?.relearnWindow();
   }

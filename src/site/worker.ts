@@ -49,8 +49,6 @@ export interface MemberEntry {
 interface Lease {
   readonly owned: OwnedPartition;
   revision: number;
-  /** When the lease was last renewed, monotonic ms. */
-  renewedMs: number;
   releasing: boolean;
 }
 
@@ -233,12 +231,11 @@ export class SiteWorker {
   }
 
   private async renew(partition: number, lease: Lease): Promise<void> {
-    const { site, session, member, clock } = this.parts;
+    const { site, session, member } = this.parts;
     const key = partitionKey(partition);
     const value = JSON.stringify({ owner: member, session });
     try {
       lease.revision = await site.leases.update(key, value, lease.revision);
-      lease.renewedMs = clock.monotonic();
     } catch (error) {
       if (!isConflict(error)) throw error;
       await this.regain(partition, lease, key, value);
@@ -247,7 +244,7 @@ export class SiteWorker {
 
   /** The lease expired, or the answer was lost: takes it again unless another member holds it. The manifest guards the published forecasts. */
   private async regain(partition: number, lease: Lease, key: string, value: string): Promise<void> {
-    const { site, session, log, clock } = this.parts;
+    const { site, session, log } = this.parts;
     const entry = await site.leases.get(key);
     const holder = entryValue<{ session?: unknown }>(entry);
     try {
@@ -255,7 +252,6 @@ export class SiteWorker {
         lease.revision = await site.leases.update(key, value, entry.revision);
       else if (holder === null) lease.revision = await site.leases.create(key, value);
       else throw new Lost();
-      lease.renewedMs = clock.monotonic();
     } catch (error) {
       if (!isConflict(error) && !(error instanceof Lost)) throw error;
       log.warn('lease lost', { partition });
@@ -297,7 +293,7 @@ export class SiteWorker {
   }
 
   private async take(partition: number): Promise<void> {
-    const { site, member, session, clock } = this.parts;
+    const { site, member, session } = this.parts;
     let revision: number;
     try {
       revision = await site.leases.create(
@@ -309,23 +305,16 @@ export class SiteWorker {
       throw error;
     }
     if (this.stopped) return removeKey(site, 'leases', partitionKey(partition), revision);
-    const { model, log, checkpointMs, text, published } = this.parts;
     const owned = new OwnedPartition({
-      site,
+      ...this.parts,
       partition,
       owner: `${member}/${session}`,
-      model,
       models: this.models,
-      clock,
-      log,
-      checkpointMs,
-      text,
-      published,
       breathe: () => new Promise((resolve) => setImmediate(resolve)),
       loads: this.loads,
       shares: this.shares,
     });
-    const lease: Lease = { owned, revision, renewedMs: clock.monotonic(), releasing: false };
+    const lease: Lease = { owned, revision, releasing: false };
     this.leases.set(partition, lease);
     void owned.done.then(() => this.ended(partition, lease));
   }

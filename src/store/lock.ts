@@ -9,21 +9,12 @@ import { GatecastError } from '../errors.ts';
 import { fileAt, makeFolder, openPrivate, PRIVATE_FOLDER, writeAll } from '../system/files.ts';
 import { holdFile } from './database.ts';
 
-interface DataDirLock {
-  /**
-   * Whether the folder is still locked. If the file of the lock was removed or replaced, another agent could start: the new file is
-   * locked as well, unless another agent has done so.
-   */
-  isHeld(): boolean;
-  release(): void;
-}
-
 /**
  * Locks `dir` for this process; creates the folder if it does not exist.
  * @throws LOCKED if another agent holds the lock
  * @throws STORE_FAILED if the folder cannot be created or written
  */
-export function lockDataDir(dir: string): DataDirLock {
+export function lockDataDir(dir: string) {
   const pidFile = join(dir, 'agent.pid');
   const lockFile = join(dir, 'agent.lock');
   let release: (() => void) | null;
@@ -46,7 +37,11 @@ export function lockDataDir(dir: string): DataDirLock {
   let file = fileAt(lockFile);
   writePid(pidFile);
   return {
-    isHeld: () => {
+    /**
+     * Whether the folder is still locked. If the file of the lock was removed or replaced, another agent could start: the new file is
+     * locked as well, unless another agent has done so.
+     */
+    isHeld: (): boolean => {
       let next: (() => void) | null;
       try {
         if (fileAt(lockFile) === file) return true;
@@ -62,7 +57,7 @@ export function lockDataDir(dir: string): DataDirLock {
       writePid(pidFile);
       return true;
     },
-    release: () => {
+    release: (): void => {
       // Another agent has written its own if the file of the lock was removed before.
       if (holder(pidFile) === process.pid) rmSync(pidFile, { force: true });
       held();

@@ -179,12 +179,7 @@ export class SqliteStore implements Store {
     return (this.connection.read((db) => readNewestAnomalies(db, most)) ?? []).reverse();
   }
 
-  /**
-   * Writes waiting rows to the journal. Without `done`, blocks until they are as safe as `durability` requires. With `done`, returns
-   * after writing the journal, and calls `done` with whether the rows are safe: at once, or after a disk sync that serves
-   * all callers from before its start.
-   * @returns whether the journal was written
-   */
+  /** With `done` returns after writing the journal; one disk sync serves all callers from before its start. */
   flush(done?: (safe: boolean) => void): boolean {
     const written = this.write();
     const { durability } = this.options;
@@ -309,7 +304,7 @@ export class SqliteStore implements Store {
     return id === null ? null : this.connection.read((db) => readSnapshotAbout(db, id));
   }
 
-  /** The newest state of the stream contains its samples before this time, ms; null if it has no state. Reads no state. */
+  /** The newest state contains the samples before this time, ms. */
   replayFromMs(stream: string): number | null {
     return this.snapshotAbout(stream)?.replayFromMs ?? null;
   }
