@@ -70,7 +70,7 @@ export function startCycle(
 export function startTrials(
   job: TrainingJob,
   networks: readonly TrialNetwork[],
-  options: WorkerOptions & { readonly onTrial?: (index: number, losses: WindowLosses | null) => void } = {},
+  options: Hooks = {},
 ): RunningWork<readonly (WindowLosses | null)[]> {
   return startWorker({ kind: 'trials', job, networks }, options);
 }

@@ -9,7 +9,7 @@ import { loadModel, packModel } from '../model/pack.ts';
 import { type ModelFiles, type StoredModel, verifyModel } from '../model/registry.ts';
 import type { Network } from '../network/weights.ts';
 import { FEATURES } from '../series/features.ts';
-import { GATE_DEFAULTS, type GateOptions, judge, type Verdict } from './gate.ts';
+import { judge, type Verdict } from './gate.ts';
 import { HOLDOUT_DEFAULTS, type HoldoutOptions, type HoldoutSeries, holdoutLosses } from './holdout.ts';
 import {
   forecastSpec,
@@ -27,26 +27,18 @@ import {
   type RecordedSeries,
   type Surroundings,
 } from './replay.ts';
-import { type ScreenOptions, screen } from './screen.ts';
+import { screen } from './screen.ts';
 
 export interface CycleOptions {
-  /** Held-out share of every stream. */
-  readonly holdout: number;
-  /** Minimum number of streams that must pass the screen. */
-  readonly leastStreams: number;
-  /** Size of the new network: units, and width of the head. */
-  readonly network: { readonly hidden: number; readonly width: number };
   readonly training: TrainingSettings;
-  readonly gate: Omit<GateOptions, 'overlap'>;
   readonly evaluation: HoldoutOptions;
-  readonly screen: Partial<ScreenOptions>;
 }
+
+/** Held-out share of every stream. */
+const HOLDOUT = 0.15;
 
 /** Settings of gateways and backtests. */
 export const CYCLE_DEFAULTS: CycleOptions = {
-  holdout: 0.15,
-  leastStreams: 1,
-  network: { hidden: 32, width: 32 },
   training: {
     ...TRAINING_DEFAULTS,
     maxSteps: 1500,
@@ -55,9 +47,7 @@ export const CYCLE_DEFAULTS: CycleOptions = {
     validationBatches: 16,
     patience: 5,
   },
-  gate: GATE_DEFAULTS,
   evaluation: HOLDOUT_DEFAULTS,
-  screen: {},
 };
 
 export interface CycleInput {
@@ -103,15 +93,15 @@ export async function fineTune(
   options: CycleOptions = CYCLE_DEFAULTS,
 ): Promise<CycleReport> {
   const network = trainable(input.champion);
-  const spec = forecastSpec({ cell: 'gru', layers: 1, ...options.network });
-  const { kept, leftOut } = select(input.series, options);
+  const spec = forecastSpec({ cell: 'gru', layers: 1, hidden: 32, width: 32 });
+  const { kept, leftOut } = select(input.series);
   const base = { streams: kept.length, leftOut, verdict: null, candidate: null, training: null };
-  if (kept.length < options.leastStreams || kept.length === 0) {
+  if (kept.length === 0) {
     const first = leftOut[0] ? `: ${leftOut[0].stream}: ${leftOut[0].problem}` : '';
     return {
       ...base,
       status: 'too-little',
-      reason: `${kept.length} of ${input.series.length} streams are usable for training${first}`,
+      reason: `0 of ${input.series.length} streams are usable for training${first}`,
     };
   }
   const around: Surroundings = { helpers: [...input.series, ...(input.helpers ?? [])], tables: input.tables };
@@ -137,7 +127,7 @@ export async function fineTune(
     reason: result.reason,
   };
   const candidate = pack(input, network, { spec, weights: result.weights }, result, spanOf(job.series));
-  const verdict = await compare(input.champion, candidate, kept, around, options);
+  const verdict = await compare(input.champion, candidate, kept, around, options.evaluation);
   return {
     ...base,
     training,
@@ -159,15 +149,15 @@ function trainable({ manifest, weights, own }: StoredModel): NetworkPair {
 }
 
 /** Usable streams, each with the start of its holdout. */
-function select(
-  series: readonly JobSeries[],
-  options: CycleOptions,
-): { kept: (HoldoutSeries & { readonly targets: Float64Array })[]; leftOut: CycleReport['leftOut'] } {
+function select(series: readonly JobSeries[]): {
+  kept: (HoldoutSeries & { readonly targets: Float64Array })[];
+  leftOut: CycleReport['leftOut'];
+} {
   const kept: (HoldoutSeries & { readonly targets: Float64Array })[] = [];
   const leftOut: { stream: string; problem: string }[] = [];
   for (const one of series) {
-    const screened = screen(one.values, options.screen);
-    const holdoutFrom = holdoutStart(one.values.length, one.leads, options.holdout);
+    const screened = screen(one.values);
+    const holdoutFrom = holdoutStart(one.values.length, one.leads, HOLDOUT);
     if (screened.problem) leftOut.push({ stream: one.name, problem: screened.problem });
     else if (holdoutFrom === null)
       leftOut.push({ stream: one.name, problem: `${one.values.length} buckets are too few for a holdout` });
@@ -224,14 +214,14 @@ async function compare(
   candidate: ModelFiles,
   kept: readonly HoldoutSeries[],
   around: Surroundings,
-  options: CycleOptions,
+  evaluation: HoldoutOptions,
 ): Promise<Verdict> {
   const losses = await holdoutLosses(
     kept,
     loadModel(champion, FEATURES),
     loadModel(verifyModel(candidate, 'the candidate'), FEATURES),
-    options.evaluation,
+    evaluation,
     around,
   );
-  return judge(losses, { ...options.gate, overlap: options.evaluation.originsPerHorizon });
+  return judge(losses, evaluation.originsPerHorizon);
 }

@@ -14,27 +14,12 @@ export interface StreamLosses {
   readonly seasonal: Float64Array;
 }
 
-export interface GateOptions {
-  /** Number of origins whose targets overlap: horizon / stride, at least 1. */
-  readonly overlap: number;
-  /** Minimum number of scored origins. */
-  readonly leastOrigins: number;
-  /** A stream is harmed if its loss grows by more than this share ... */
-  readonly harm: number;
-  /** ... and the candidate is refused if more than this share of the streams is harmed. */
-  readonly mostHarmed: number;
-}
-
-/**
- * A candidate that is let in by chance costs little: its share falls to 0 where it does not help (`forecast/own-share.ts`). So any
- * gain counts, and the naive forecasts are no bound: where both are worse than those, the candidate is no less worth than before.
- */
-export const GATE_DEFAULTS: Omit<GateOptions, 'overlap'> = {
-  // The shortest holdout has 18: three horizons with six origins each.
-  leastOrigins: 12,
-  harm: 0.1,
-  mostHarmed: 0.25,
-};
+/** Minimum number of scored origins. The shortest holdout has 18: three horizons with six origins each. */
+const LEAST_ORIGINS = 12;
+/** A stream is harmed if its loss grows by more than this share ... */
+const HARM = 0.1;
+/** ... and the candidate is refused if more than this share of the streams is harmed. */
+const MOST_HARMED = 0.25;
 
 /**
  * A stream's loss counts as changed by at most this factor. Otherwise one stream that the champion forecasts almost without error, such
@@ -62,7 +47,12 @@ export interface Verdict {
   readonly harmed: readonly string[];
 }
 
-export function judge(streams: readonly StreamLosses[], options: GateOptions): Verdict {
+/**
+ * A candidate that is let in by chance costs little: its share falls to 0 where it does not help (`forecast/own-share.ts`). So any
+ * gain counts, and the naive forecasts are no bound: where both are worse than those, the candidate is no less worth than before.
+ * @param overlap number of origins whose targets overlap: horizon / stride, at least 1
+ */
+export function judge(streams: readonly StreamLosses[], overlap: number): Verdict {
   const series = meansByOrigin(streams);
   const losses = {
     candidate: mean(series.candidate),
@@ -75,8 +65,8 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
   const difference = champion.map((loss, t) => loss - candidate[t]);
   const origins = series.champion.length;
   const gain = compared.length > 0 ? 1 - Math.exp(mean(compared.map((one) => one.change))) : 0;
-  const pValue = pairedTest(difference, options.overlap);
-  const harmed = harmedStreams(streams, options.harm);
+  const pValue = pairedTest(difference, overlap);
+  const harmed = harmedStreams(streams);
   const verdict = (promote: boolean, reason: string): Verdict => ({
     promote,
     reason,
@@ -87,19 +77,18 @@ export function judge(streams: readonly StreamLosses[], options: GateOptions): V
     harmed,
   });
 
-  if (origins < options.leastOrigins) {
+  if (origins < LEAST_ORIGINS)
     return verdict(
       false,
-      `only ${origins} origins of the holdout could be scored, ${options.leastOrigins} are needed`,
+      `only ${origins} origins of the holdout could be scored, ${LEAST_ORIGINS} are needed`,
     );
-  }
   if (!Number.isFinite(losses.candidate))
     return verdict(false, 'the candidate produced values that are not finite');
   if (!(gain > 0)) {
     const by = gain < 0 ? `worse by ${percent(-gain)}` : 'no better';
     return verdict(false, `${by} than the champion`);
   }
-  if (harmed.length > options.mostHarmed * streams.length) {
+  if (harmed.length > MOST_HARMED * streams.length) {
     return verdict(
       false,
       `better by ${percent(gain)} overall, but worse for ${harmed.length} of ${streams.length} streams: ${some(harmed)}`,
@@ -183,11 +172,11 @@ function meansByOrigin(streams: readonly StreamLosses[]) {
   return out;
 }
 
-function harmedStreams(streams: readonly StreamLosses[], harm: number): string[] {
+function harmedStreams(streams: readonly StreamLosses[]): string[] {
   return streams
     .filter(({ candidate, champion }) => {
       const before = finiteMean(champion);
-      return before > 0 && finiteMean(candidate) > before * (1 + harm);
+      return before > 0 && finiteMean(candidate) > before * (1 + HARM);
     })
     .map((one) => one.stream);
 }

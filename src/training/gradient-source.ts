@@ -16,16 +16,12 @@ export interface RuntimeGradients extends GradientSource {
 }
 
 /** A copy of the weights as parameters of the optimiser, in the network's order. */
-export function parametersOf(
-  weights: Weights,
-  options: { rate?: (name: string) => number; anchored?: boolean } = {},
-): Parameter[] {
+export function parametersOf(weights: Weights, anchored = false): Parameter[] {
   return [...weights].map(([name, { shape, data }]) => ({
     name,
     data: data.slice(),
     decay: !isBias(name, shape),
-    rate: options.rate?.(name) ?? 1,
-    anchor: options.anchored ? data.slice() : null,
+    anchor: anchored ? data.slice() : null,
   }));
 }
 

@@ -234,7 +234,7 @@ export async function openTraining(
         mostBatches: settings.validationBatches,
       })
     : null;
-  const parameters = parametersOf(weights, { anchored: settings.anchorPull > 0 });
+  const parameters = parametersOf(weights, settings.anchorPull > 0);
   const source = await createGradientSource(spec, weights, parameters, shape, rng.child(), perTarget);
   return { parameters, source, stream, pass };
 }

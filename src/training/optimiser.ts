@@ -11,8 +11,6 @@ export interface Parameter {
   readonly data: Float32Array;
   /** false for biases and gains: they are not decayed. */
   readonly decay: boolean;
-  /** Factor on the learning rate; 0 freezes the parameter. */
-  readonly rate: number;
   /** Weights to stay near; null: none. */
   readonly anchor: Float32Array | null;
 }
@@ -71,10 +69,9 @@ export class AdamW {
       const gradient = gradients[k];
       const m = this.first[k];
       const v = this.second[k];
-      const eta = rate * parameter.rate;
-      const keep = parameter.decay ? 1 - eta * weightDecay : 1;
-      const pull = anchor ? eta * anchorPull : 0;
-      const step = eta / correct1;
+      const keep = parameter.decay ? 1 - rate * weightDecay : 1;
+      const pull = anchor ? rate * anchorPull : 0;
+      const step = rate / correct1;
       for (let i = 0; i < data.length; i++) {
         const g = clipped(gradient[i], clip);
         const mean = beta1 * m[i] + (1 - beta1) * g;

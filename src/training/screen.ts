@@ -3,25 +3,15 @@
  * window that consists mostly of them, with the reason. Pure.
  */
 
-export interface ScreenOptions {
-  /** Minimum number of observed buckets. */
-  readonly leastObserved: number;
-  /** Smallest observed share of the window. */
-  readonly leastShare: number;
-  /** Hampel filter: readings on each side, and distance in scaled median absolute deviations. */
-  readonly neighbours: number;
-  readonly distance: number;
-  /** A value repeated this many times is stuck, if the stream usually changes. */
-  readonly stuck: number;
-}
-
-const SCREEN_DEFAULTS: ScreenOptions = {
-  leastObserved: 200,
-  leastShare: 0.4,
-  neighbours: 6,
-  distance: 12,
-  stuck: 48,
-};
+/** Minimum number of observed buckets. */
+const LEAST_OBSERVED = 200;
+/** Smallest observed share of the window. */
+const LEAST_SHARE = 0.4;
+/** Hampel filter: readings on each side, and distance in scaled median absolute deviations. */
+const NEIGHBOURS = 6;
+const DISTANCE = 12;
+/** A value repeated this many times is stuck, if the stream usually changes. */
+const STUCK = 48;
 
 interface Screened {
   /** NaN where not observed or removed. */
@@ -33,8 +23,7 @@ interface Screened {
   readonly problem: string | null;
 }
 
-export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions> = {}): Screened {
-  const settings = { ...SCREEN_DEFAULTS, ...options };
+export function screen(values: ArrayLike<number>): Screened {
   const out = Float64Array.from(values, (value) =>
     Number.isFinite(value) && Math.abs(value) < 1e30 ? value : Number.NaN,
   );
@@ -46,16 +35,15 @@ export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions
     stuck,
     problem,
   });
-  if (observed < settings.leastObserved) {
-    return result(`${observed} buckets were observed, ${settings.leastObserved} are needed`);
-  }
-  if (observed < settings.leastShare * out.length) {
+  if (observed < LEAST_OBSERVED)
+    return result(`${observed} buckets were observed, ${LEAST_OBSERVED} are needed`);
+  if (observed < LEAST_SHARE * out.length) {
     return result(`only ${Math.round((100 * observed) / out.length)} % of the window was observed`);
   }
-  const spikes = removeSpikes(out, settings);
-  const stuck = removeStuck(out, settings.stuck);
+  const spikes = removeSpikes(out);
+  const stuck = removeStuck(out);
   const left = count(out);
-  if (left < settings.leastObserved || left < 0.5 * observed) {
+  if (left < LEAST_OBSERVED || left < 0.5 * observed) {
     return result(
       `${observed - left} of ${observed} observed buckets are spikes or stuck readings`,
       spikes,
@@ -71,7 +59,7 @@ export function screen(values: ArrayLike<number>, options: Partial<ScreenOptions
  * unit is at least the median change of the whole window, so that a small step after a quiet time is not a spike. Runs of
  * more than a few such values are kept, because they are not spikes.
  */
-function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions): number {
+function removeSpikes(x: Float64Array): number {
   const steps: number[] = [];
   let last = Number.NaN;
   for (const value of x) {
@@ -88,17 +76,17 @@ function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions):
     near.length = 0;
     // The same number on each side, because the values after a step lie on one side only.
     for (const side of [-1, 1]) {
-      for (let lag = 1, taken = 0; lag <= 2 * neighbours && taken < neighbours; lag++) {
+      for (let lag = 1, taken = 0; lag <= 2 * NEIGHBOURS && taken < NEIGHBOURS; lag++) {
         const other = x[t + side * lag];
         if (other === undefined || Number.isNaN(other)) continue;
         near.push(other);
         taken++;
       }
     }
-    if (near.length < 1.5 * neighbours) continue;
+    if (near.length < 1.5 * NEIGHBOURS) continue;
     const centre = median(near);
     const spread = 1.4826 * median(near.map((one) => Math.abs(one - centre)));
-    if (Math.abs(value - centre) > distance * Math.max(spread, usual)) spikes.push(t);
+    if (Math.abs(value - centre) > DISTANCE * Math.max(spread, usual)) spikes.push(t);
   }
   // many such values are bursts, which belong to the stream
   if (spikes.length > 0.01 * x.length) return 0;
@@ -107,14 +95,14 @@ function removeSpikes(x: Float64Array, { neighbours, distance }: ScreenOptions):
 }
 
 /** Removes long runs of one value, unless they are normal for the stream (as zeros are for rain). */
-function removeStuck(x: Float64Array, least: number): number {
+function removeStuck(x: Float64Array): number {
   const runs: { from: number; to: number; value: number }[] = [];
   let inRuns = 0;
   let from = -1;
   let length = 0;
   let value = Number.NaN;
   const close = (to: number) => {
-    if (length >= least) {
+    if (length >= STUCK) {
       runs.push({ from, to, value });
       inRuns += length;
     }

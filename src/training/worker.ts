@@ -62,11 +62,10 @@ async function main(
   post: (message: WorkerMessage) => void,
 ): Promise<WorkResult> {
   let last = Number.NEGATIVE_INFINITY;
-  const brake = () => orders.look();
   const hooks: JobHooks = {
     now: () => performance.now(),
     stop: () => orders.stopped,
-    brake,
+    brake: () => orders.look(),
     onProgress: (progress) => {
       const now = performance.now();
       if (now - last < PROGRESS_EVERY_MS && progress.done < 1) return;
@@ -74,20 +73,9 @@ async function main(
       post({ type: 'progress', progress });
     },
   };
-  return work(task, hooks, brake, post);
-}
-
-async function work(
-  task: WorkerTask,
-  hooks: JobHooks,
-  brake: () => Promise<void>,
-  post: (message: WorkerMessage) => void,
-): Promise<WorkResult> {
   if (task.kind === 'train') return train(task, hooks);
   if (task.kind === 'cycle')
-    return cycle(task, hooks, brake, () =>
-      post({ type: 'progress', progress: { phase: 'comparing', done: 0 } }),
-    );
+    return cycle(task, hooks, () => post({ type: 'progress', progress: { phase: 'comparing', done: 0 } }));
   return runTrials(task.job, task.networks, hooks, (index, losses) => post({ type: 'trial', index, losses }));
 }
 
@@ -109,9 +97,9 @@ async function train(task: WorkerTask & { kind: 'train' }, hooks: JobHooks): Pro
 async function cycle(
   { input, options }: WorkerTask & { kind: 'cycle' },
   hooks: JobHooks,
-  brake: () => Promise<void>,
   trained: () => void,
 ): Promise<CycleReport> {
+  const { brake } = hooks;
   const evaluation = { ...options.evaluation, brake };
   const report = await fineTune(
     'database' in input ? { ...input, series: await storedSeries(input, brake) } : input,
@@ -131,7 +119,7 @@ async function cycle(
 
 async function storedSeries(
   { streams, database, group, nowMs }: TuningInput,
-  brake: () => Promise<void>,
+  brake: JobHooks['brake'],
 ): Promise<JobSeries[]> {
   const fromMs = Math.min(...streams.map((one) => one.fromMs));
   return collectHistory(streams, samplesIn(database, fromMs), group, nowMs, brake);

@@ -1,16 +1,9 @@
 import { describe, expect, it } from 'vitest';
-import {
-  GATE_DEFAULTS,
-  type GateOptions,
-  judge,
-  normalCdf,
-  pairedTest,
-  type StreamLosses,
-} from '../../src/training/gate.ts';
+import { judge, normalCdf, pairedTest, type StreamLosses } from '../../src/training/gate.ts';
 import { HOLDOUT_DEFAULTS } from '../../src/training/holdout.ts';
 import { Random } from '../../src/training/random.ts';
 
-const options: GateOptions = { ...GATE_DEFAULTS, overlap: 6 };
+const OVERLAP = 6;
 
 /** Losses around a level with autocorrelated noise that all forecasters share, as on a real holdout. */
 function losses(
@@ -43,24 +36,24 @@ function losses(
 
 describe('judge', () => {
   it('promotes a clearly better candidate, and states the gain', () => {
-    const verdict = judge([losses('a', 1, 0.85), losses('b', 2, 0.8)], options);
+    const verdict = judge([losses('a', 1, 0.85), losses('b', 2, 0.8)], OVERLAP);
     expect(verdict.promote).toBe(true);
     expect(verdict.gain).toBeGreaterThan(0.1);
     expect(verdict.reason).toMatch(/better by 1\d\.\d % than the champion on 120 held-out origins/);
   });
 
   it('refuses a candidate that is worse or equal, and asks for no least gain', () => {
-    expect(judge([losses('a', 1, 1.1)], options)).toMatchObject({
+    expect(judge([losses('a', 1, 1.1)], OVERLAP)).toMatchObject({
       promote: false,
       reason: expect.stringMatching(/worse by/),
     });
     const same = losses('a', 1, 1);
-    expect(judge([{ ...same, candidate: same.champion }], options)).toMatchObject({
+    expect(judge([{ ...same, candidate: same.champion }], OVERLAP)).toMatchObject({
       promote: false,
       reason: expect.stringMatching(/no better than the champion/),
     });
     const marginal = { ...same, candidate: same.champion.map((x) => x * 0.999) };
-    expect(judge([marginal], options)).toMatchObject({
+    expect(judge([marginal], OVERLAP)).toMatchObject({
       promote: true,
       reason: expect.stringMatching(/better by 0\.1 %/),
     });
@@ -71,19 +64,19 @@ describe('judge', () => {
     const champion = Float64Array.from({ length: 60 }, () => 1 + Math.abs(rng.normal()));
     const candidate = champion.map((x, t) => x + (t < 6 ? -1.2 : 0.09));
     const double = champion.map((x) => 2 * x);
-    const verdict = judge([{ stream: 'a', champion, candidate, naive: double, seasonal: double }], options);
+    const verdict = judge([{ stream: 'a', champion, candidate, naive: double, seasonal: double }], OVERLAP);
     expect(verdict.pValue).toBeGreaterThan(0.25);
     expect(verdict.promote).toBe(true);
   });
 
   it('needs no more origins than the shortest holdout has', () => {
-    expect(judge([losses('a', 1, 0.9, {}, 3 * HOLDOUT_DEFAULTS.originsPerHorizon)], options).promote).toBe(
+    expect(judge([losses('a', 1, 0.9, {}, 3 * HOLDOUT_DEFAULTS.originsPerHorizon)], OVERLAP).promote).toBe(
       true,
     );
   });
 
   it('does not ask a candidate to beat the naive forecasts where the champion does not', () => {
-    expect(judge([losses('a', 1, 1.6, { champion: 2, naive: 1.2 })], options).promote).toBe(true);
+    expect(judge([losses('a', 1, 1.6, { champion: 2, naive: 1.2 })], OVERLAP).promote).toBe(true);
   });
 
   it('is not decided by one stream whose naive forecast has almost no error', () => {
@@ -95,7 +88,7 @@ describe('judge', () => {
       candidate: night.candidate.map((x) => x * unit),
       champion: night.champion.map((x) => x * unit),
     }));
-    const verdicts = units.map((one) => judge([...gains, one], options));
+    const verdicts = units.map((one) => judge([...gains, one], OVERLAP));
     for (const { promote, gain, pValue } of verdicts) {
       expect(promote).toBe(true);
       expect(gain).toBeCloseTo(verdicts[0].gain, 9);
@@ -105,8 +98,8 @@ describe('judge', () => {
     const many = [...gains, ...gains, ...gains, ...gains];
     const still = { ...night, champion: night.champion.map((x) => x / 100) };
     const worse = { ...still, candidate: still.champion.map((x) => x * 5) };
-    expect(judge([...many, worse], options)).toMatchObject({ promote: true, harmed: ['night'] });
-    expect(judge([losses('a', 1, 0.9), worse], options).promote).toBe(false);
+    expect(judge([...many, worse], OVERLAP)).toMatchObject({ promote: true, harmed: ['night'] });
+    expect(judge([losses('a', 1, 0.9), worse], OVERLAP).promote).toBe(false);
   });
 
   it('refuses what makes one stream much worse, although many others gain', () => {
@@ -116,25 +109,25 @@ describe('judge', () => {
       promote: false,
       reason: expect.stringMatching(/better by 4\d\.\d % overall, but much worse for worse$/),
     };
-    expect(judge([...many, worse], options)).toMatchObject(refused);
+    expect(judge([...many, worse], OVERLAP)).toMatchObject(refused);
     const exact = { ...worse, champion: new Float64Array(120) };
-    expect(judge([...many, exact], options)).toMatchObject(refused);
-    expect(judge([...many, losses('worse', 20, 1.9)], options).promote).toBe(true);
-    expect(judge([...many, losses('worse', 20, 2.5, { naive: 5 })], options).promote).toBe(true);
+    expect(judge([...many, exact], OVERLAP)).toMatchObject(refused);
+    expect(judge([...many, losses('worse', 20, 1.9)], OVERLAP).promote).toBe(true);
+    expect(judge([...many, losses('worse', 20, 2.5, { naive: 5 })], OVERLAP).promote).toBe(true);
   });
 
   it('refuses if the holdout is too short', () => {
-    expect(judge([losses('a', 1, 0.5, {}, 10)], options).reason).toMatch(/only 10 origins/);
-    expect(judge([], options)).toMatchObject({ promote: false, origins: 0 });
+    expect(judge([losses('a', 1, 0.5, {}, 10)], OVERLAP).reason).toMatch(/only 10 origins/);
+    expect(judge([], OVERLAP)).toMatchObject({ promote: false, origins: 0 });
     const unseen = losses('a', 1, 0.5);
     unseen.champion.fill(Number.NaN);
-    expect(judge([unseen], options)).toMatchObject({ promote: false, origins: 0 });
+    expect(judge([unseen], OVERLAP)).toMatchObject({ promote: false, origins: 0 });
   });
 
   it('refuses a candidate that diverged once', () => {
     const diverged = losses('a', 1, 0.5);
     diverged.candidate[7] = Number.POSITIVE_INFINITY;
-    expect(judge([diverged], options)).toMatchObject({
+    expect(judge([diverged], OVERLAP)).toMatchObject({
       promote: false,
       reason: expect.stringMatching(/not finite/),
     });
@@ -142,7 +135,7 @@ describe('judge', () => {
 
   it('refuses if too many streams become worse', () => {
     const streams = [losses('a', 1, 0.2), losses('b', 2, 1.3), losses('c', 3, 1.3)];
-    expect(judge(streams, options)).toMatchObject({
+    expect(judge(streams, OVERLAP)).toMatchObject({
       promote: false,
       harmed: ['b', 'c'],
       reason: expect.stringMatching(/worse for 2 of 3 streams: b, c/),
@@ -155,13 +148,13 @@ describe('judge', () => {
       champion: new Float64Array(120),
       candidate: new Float64Array(120).fill(1e-9),
     };
-    const verdict = judge([losses('a', 1, 0.5), losses('b', 2, 0.5), still], options);
+    const verdict = judge([losses('a', 1, 0.5), losses('b', 2, 0.5), still], OVERLAP);
     expect(verdict).toMatchObject({ promote: true, harmed: [] });
   });
 
   it('scores an origin over the streams that have it', () => {
     const short = losses('b', 2, 0.8, {}, 60);
-    expect(judge([losses('a', 1, 0.8), short], options).origins).toBe(120);
+    expect(judge([losses('a', 1, 0.8), short], OVERLAP).origins).toBe(120);
   });
 });
 

@@ -129,14 +129,10 @@ describe('training on the runtime', () => {
 describe('parametersOf', () => {
   it('copies weights, applies no decay to biases, and converts back', () => {
     const weights = initialWeights(spec, createRandom(1));
-    const parameters = parametersOf(weights, {
-      anchored: true,
-      rate: (name) => (name.startsWith('head') ? 2 : 1),
-    });
+    const parameters = parametersOf(weights, true);
     const byName = new Map(parameters.map((one) => [one.name, one]));
-    expect(byName.get('layers.0.hidden.weight')).toMatchObject({ decay: true, rate: 1 });
+    expect(byName.get('layers.0.hidden.weight')).toMatchObject({ decay: true });
     expect(byName.get('layers.0.input.bias')).toMatchObject({ decay: false });
-    expect(byName.get('head.gate.weight')).toMatchObject({ rate: 2 });
     parameters[0]!.data.fill(7);
     expect(parameters[0]!.anchor).toEqual(weights.get(parameters[0]!.name)!.data);
     const back = weightsOf(

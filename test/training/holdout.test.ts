@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { Model } from '../../src/forecast/model.ts';
 import { AHEAD, I } from '../../src/series/features.ts';
-import { GATE_DEFAULTS, judge } from '../../src/training/gate.ts';
+import { judge } from '../../src/training/gate.ts';
 import {
   HOLDOUT_DEFAULTS,
   type HoldoutSeries,
@@ -88,7 +88,7 @@ describe('holdoutLosses', () => {
     const [losses] = await holdoutLosses([noisy('a')], fixed(3, 0.3), fixed(0, 0.3));
     expect(mean(losses!.champion)).toBeLessThan(0.95);
     // The stream's own correction has made the gain already.
-    const { gain } = judge([losses!], { ...GATE_DEFAULTS, overlap: LEADS });
+    const { gain } = judge([losses!], LEADS);
     expect(Math.abs(gain)).toBeLessThan(0.1);
   });
 
@@ -129,7 +129,7 @@ describe('holdoutLosses', () => {
   it('gives a diverged network infinite loss', async () => {
     const [losses] = await holdoutLosses([noisy('a')], fixed(0), fixed(Number.NaN));
     expect(losses!.candidate.every((one) => one === Number.POSITIVE_INFINITY)).toBe(true);
-    expect(judge([losses!], { ...GATE_DEFAULTS, overlap: 6 }).promote).toBe(false);
+    expect(judge([losses!], 6).promote).toBe(false);
   });
 
   it('handles streams of different lengths and horizons, and no streams', async () => {

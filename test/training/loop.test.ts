@@ -41,7 +41,7 @@ const wave = Array.from({ length: 400 }, (_, t) => Math.sin(t / 9) + 0.05 * rng.
 const series = [plainSeries('a', wave)];
 
 function set(spoil?: (run: number) => boolean) {
-  const parameter: Parameter = { name: 'w', data: new Float32Array(2), decay: false, rate: 1, anchor: null };
+  const parameter: Parameter = { name: 'w', data: new Float32Array(2), decay: false, anchor: null };
   const stream = new WindowSampler(
     series,
     [{ from: 0, to: 300 }],

@@ -21,7 +21,6 @@ const parameter = (values: readonly number[], more: Partial<Parameter> = {}): Pa
   name: 'w',
   data: Float32Array.from(values),
   decay: true,
-  rate: 1,
   anchor: null,
   ...more,
 });
@@ -64,15 +63,10 @@ describe('AdamW', () => {
     expect(a.data).toEqual(b.data);
   });
 
-  it('pulls towards the anchor, keeps frozen weights, and applies learning-rate factors', () => {
+  it('pulls towards the anchor', () => {
     const far = parameter([4], { anchor: Float32Array.of(1), decay: false });
-    const frozen = parameter([4], { rate: 0 });
-    const slow = parameter([4], { rate: 0.1, decay: false });
-    const adam = new AdamW([far, frozen, slow], { anchorPull: 2 });
-    adam.step([Float32Array.of(0), Float32Array.of(1), Float32Array.of(1)], 0.1);
+    new AdamW([far], { anchorPull: 2 }).step([Float32Array.of(0)], 0.1);
     close(far.data, [4 - 0.1 * 2 * 3]);
-    expect(frozen.data[0]).toBe(4);
-    close(slow.data, [4 - 0.01]);
   });
 
   it('continues from a saved state as without a stop', () => {

@@ -46,7 +46,7 @@ export class ProtocolTuner {
   ): Promise<ProtocolTuner> {
     const { spec, weights } = network;
     const rng = new Random(seed);
-    const parameters = parametersOf(weights, { anchored: tuning.anchorPull > 0 });
+    const parameters = parametersOf(weights, tuning.anchorPull > 0);
     const shape = shapeOf(memories[0], training);
     const source = await createGradientSource(spec, weights, parameters, shape, rng.child());
     const adam = new AdamW(parameters, { weightDecay: 0, anchorPull: tuning.anchorPull });
