@@ -128,8 +128,7 @@ export class Counter {
       const most = this.resets > 0 ? usual : WRAP * usual;
       const over = this.seen < ENOUGH ? likelyWrapped(last, value) : wrapped(last, value, most);
       if (!Number.isNaN(over)) {
-        // A daily total may reach the end of a range by chance: this must not make a larger increase usual, or every reset would be an overflow.
-        this.learn(this.seen < ENOUGH ? over : Math.min(over, usual), passedMs);
+        // A daily total may reach the end of a range by chance: if its increase were learnt, every reset would be an overflow.
         this.stand(timeMs, value);
         return { increase: over, jump: false, fromMs };
       }
