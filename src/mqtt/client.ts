@@ -168,6 +168,8 @@ export class Client {
   private tooLarge = Number.POSITIVE_INFINITY;
   /** Size of the largest message that the broker refused as too large, bytes. */
   private refusedBytes = 0;
+  /** Whether the broker answers that a message is too large, so that a test of the limit costs no connection. */
+  private saysTooLarge = false;
   /** Time of the next test of the limit, ms on the monotonic clock, and the wait after it. */
   private probeAt = 0;
   private probeWaitMs = PROBE_AFTER_MS;
@@ -430,6 +432,7 @@ export class Client {
     this.outbox.putFirst(this.parts.birth());
     this.oldest = null;
     this.checkAnswers();
+    if (this.saysTooLarge) this.probeAt = this.connectedAt;
     this.probe();
     this.pump();
     this.parts.changed?.(this.status());
@@ -558,6 +561,7 @@ export class Client {
   private forgetLimit(): void {
     this.tooLarge = Number.POSITIVE_INFINITY;
     this.refusedBytes = 0;
+    this.saysTooLarge = false;
     this.setAsideTopics.clear();
     this.probeWaitMs = PROBE_AFTER_MS;
     this.probesLeast = false;
@@ -768,6 +772,7 @@ export class Client {
   private sent(message: Outgoing, refusal: PublishRefusal | null): void {
     if (refusal === null) return;
     if (refusal.tooLarge) {
+      this.saysTooLarge = true;
       this.learnLimit(sizeOf(message));
       this.countSetAside(message, refusal.reason);
       return;

@@ -354,22 +354,22 @@ describe.concurrent('what a broker offers', () => {
   });
 });
 
+const reconnected = async (
+  broker: Awaited<ReturnType<typeof scripted>>,
+  client: Client,
+  connects: number,
+) => {
+  broker.cut();
+  await waitFor('the next connection', () => client.status().connects >= connects);
+  await connected(client);
+};
+
 describe.concurrent('what a broker offers may change with its next connection', () => {
   const packetSize = (bytes: number) => [0x27, 0, 0, bytes >> 8, bytes & 255];
   const inTurn = (...offers: readonly number[][]) =>
     scripted({ connack: ({ level, index }) => accepted(level, [...(offers[index] ?? offers.at(-1) ?? [])]) });
   const received = (broker: Awaited<ReturnType<typeof scripted>>, topic: string) =>
     waitFor(`message ${topic}`, () => broker.published.find((message) => message.topic === topic));
-  const reconnected = async (
-    broker: Awaited<ReturnType<typeof scripted>>,
-    client: Client,
-    connects: number,
-  ) => {
-    broker.cut();
-    await waitFor('the next connection', () => client.status().connects >= connects);
-    await connected(client);
-  };
-
   it('ends an announced limit of the size that is no longer announced', async () => {
     const broker = await inTurn(packetSize(2000), []);
     const { client } = make(broker.url);
@@ -539,16 +539,27 @@ describe.concurrent('a refused message', () => {
     expect(count).toBeLessThan(8);
   });
 
-  it('for its size drops the message, and the limit is remembered', async () => {
+  it('for its size drops the message, and the limit is remembered until a new connection has none', async () => {
     // Reason 0x95: the packet is too large.
-    const strict = await scripted({ puback: (topic) => (topic === 'large' ? 0x95 : 0) });
-    const { client } = make(strict.url);
+    let limited = true;
+    const strict = await scripted({
+      puback: (topic) => (limited && /large|trial/.test(topic) ? 0x95 : 0),
+    });
+    const { client } = make(strict.url, {}, { probeTopic: 'g/n/trial' });
     client.start();
     await connected(client);
     client.publish(event('large', 'x'.repeat(5000)));
     await waitFor('the refusal', () => client.status().dropped['set-aside'] === 1);
     expect(client.status().dropped).toEqual({ 'set-aside': 1 });
     expect(client.maxMessageBytes).toBe(5000 + 'large'.length - 1);
+    // An answer costs no connection, so the limit is tested on each new one.
+    await reconnected(strict, client, 2);
+    await waitFor('the test', () => strict.published.some(({ topic }) => topic === 'g/n/trial'));
+    expect(client.maxMessageBytes).toBe(5000 + 'large'.length - 1);
+    limited = false;
+    await reconnected(strict, client, 3);
+    await waitFor('no limit', () => client.maxMessageBytes === Number.POSITIVE_INFINITY);
+    expect(client.status()).toMatchObject({ connects: 3, dropped: { 'set-aside': 1 } });
   });
 
   it('for its size is tested again after a reconnect, with the largest and then the smallest refused size, less and less often', async () => {
