@@ -4,7 +4,6 @@ import { toPyTorch } from '../network/pytorch.ts';
 import { writeSafetensors } from '../network/safetensors.ts';
 import { buildSequenceGraph } from '../network/sequence-graph.ts';
 import { buildStepGraph } from '../network/step-graph.ts';
-import type { Weights } from '../network/weights.ts';
 import type { StoredModel } from './registry.ts';
 
 interface ExportOptions {
@@ -29,7 +28,8 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
     });
   }
   if (options.format === 'safetensors') {
-    return writeSafetensors(inTheirOrder(toPyTorch(spec.cell, weights)));
+    // Sorted by name, as the safetensors library does, so that an import and export gives the same file.
+    return writeSafetensors(new Map([...toPyTorch(spec.cell, weights)].sort(([a], [b]) => (a < b ? -1 : 1))));
   }
   if (options.graph === 'step') {
     const quantized = options.quantized ?? spec.head.kind !== 'none';
@@ -37,9 +37,4 @@ export function exportModel(stored: StoredModel, options: ExportOptions): Uint8A
   }
   const wanted = spec.head.kind === 'none' ? null : options.leads;
   return buildSequenceGraph(spec, weights, { leads: wanted, splitState: true });
-}
-
-/** Sorted by name, as the safetensors library does, so that an import and export gives the same file. */
-function inTheirOrder(weights: Weights): Weights {
-  return new Map([...weights].sort(([a], [b]) => (a < b ? -1 : 1)));
 }

@@ -82,11 +82,9 @@ async function importStep(
   if (wrong) throw new GatecastError('MODEL_INVALID', `This is not a valid step model: ${wrong}.`);
   const expected = features.inputs + leads * features.leadWidth;
   if (inputs !== expected) {
-    throw new GatecastError(
-      'MODEL_INVALID',
-      `This step model takes ${inputs} inputs; for ${leads} leads the features give ${features.inputs} + ${leads} x ${features.leadWidth} = ${expected}.`,
-      { hint: 'docs/training.md describes the inputs.' },
-    );
+    const given = `${features.inputs} + ${leads} x ${features.leadWidth} = ${expected}`;
+    const text = `This step model takes ${inputs} inputs; for ${leads} leads the features give ${given}.`;
+    throw new GatecastError('MODEL_INVALID', text, { hint: 'docs/training.md describes the inputs.' });
   }
   const manifest: Manifest = {
     format: 1,

@@ -94,8 +94,6 @@ export function isTopicName(topic: string): boolean {
 function joinLevels(...levels: readonly string[]): string {
   const topic = levels.join('/');
   if (isTopicName(topic)) return topic;
-  throw new GatecastError(
-    'INTERNAL',
-    `${JSON.stringify(topic.slice(0, 200))} is not a valid topic for publishing`,
-  );
+  const shown = JSON.stringify(topic.slice(0, 200));
+  throw new GatecastError('INTERNAL', `${shown} is not a valid topic for publishing`);
 }

@@ -68,9 +68,8 @@ export function buildSequenceGraph(
 
 function parameters(g: Graph, spec: NetworkSpec, weights: Weights | null): ParameterLookup {
   const values = new Map<string, Value>();
-  for (const [name, shape] of weightShapes(spec)) {
+  for (const [name, shape] of weightShapes(spec))
     values.set(name, weights ? g.constant(weights.get(name)!.data, shape, name) : g.input(name, shape));
-  }
   return (name) => values.get(name)!;
 }
 

@@ -145,8 +145,6 @@ export function stateSizes(
 export function checkPair(spec: NetworkSpec, own: NetworkSpec): void {
   const same = own.inputs === spec.inputs && leadWidth(own) === leadWidth(spec);
   if (own.head.kind === 'lead' && spec.head.kind === 'lead' && same) return;
-  throw new GatecastError(
-    'NETWORK_INVALID',
-    'The networks of one model must read the same inputs and leads.',
-  );
+  const text = 'The networks of one model must read the same inputs and leads.';
+  throw new GatecastError('NETWORK_INVALID', text);
 }

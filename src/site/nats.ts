@@ -101,11 +101,9 @@ export async function openSite(config: SiteConfig, member: string): Promise<Site
     };
   } catch (cause) {
     await link.nc.close();
-    throw new GatecastError(
-      'SITE_UNREACHABLE',
-      `The site ${config.name} cannot be opened: ${errorText(cause)}`,
-      { hint: 'Create it once with `gatecast site create`; check the permissions of the login.', cause },
-    );
+    const text = `The site ${config.name} cannot be opened: ${errorText(cause)}`;
+    const hint = 'Create it once with `gatecast site create`; check the permissions of the login.';
+    throw new GatecastError('SITE_UNREACHABLE', text, { hint, cause });
   }
 }
 

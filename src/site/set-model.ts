@@ -74,13 +74,20 @@ export async function setModel(site: Site, model: NewModel, options: SetModelOpt
   }
   const announced = { ...checked, announced: true, former: checked.former.slice(-KEPT) };
   written = await writeRecord(site, announced, written);
-  if (options.byBridges !== true) await announceAll(site, checked);
+  if (options.byBridges !== true) await announce(site, checked);
   for (const id of checked.former.slice(0, -KEPT)) await removeModel(site.models, id);
   return announced;
 }
 
-async function announceAll(site: Site, ref: ModelRef): Promise<void> {
-  for (let partition = 0; partition < site.partitions; partition++) await announce(site, partition, ref);
+async function announce(site: Site, { number, id }: ModelRef): Promise<void> {
+  for (let partition = 0; partition < site.partitions; partition++)
+    try {
+      await site.js.publish(inputSubject(site.name, partition), encodeModel({ number, id }));
+    } catch (cause) {
+      const text = `The log of partition ${partition} did not take the model: ${errorText(cause)}`;
+      const hint = 'Run the command again: partitions that have the model already ignore it.';
+      throw new GatecastError('SITE_FAILED', text, { hint, cause });
+    }
 }
 
 /**
@@ -94,7 +101,7 @@ export class ModelRelay {
   async look(site: Site): Promise<ModelRecord | null> {
     const { record } = await readRecord(site);
     if (record === null || !record.announced || record.number <= this.written) return null;
-    await announceAll(site, record);
+    await announce(site, record);
     this.written = record.number;
     return record;
   }
@@ -123,18 +130,6 @@ export async function notSwitched(site: Site, { number }: ModelRef): Promise<num
   for (const entry of (await workers(site)).values())
     for (const { partition, model } of entry.partitions) if ((model ?? 0) >= number) done.add(partition);
   return Array.from({ length: site.partitions }, (_, partition) => partition).filter((one) => !done.has(one));
-}
-
-async function announce(site: Site, partition: number, { number, id }: ModelRef): Promise<void> {
-  try {
-    await site.js.publish(inputSubject(site.name, partition), encodeModel({ number, id }));
-  } catch (cause) {
-    throw new GatecastError(
-      'SITE_FAILED',
-      `The log of partition ${partition} did not take the model: ${errorText(cause)}`,
-      { hint: 'Run the command again: partitions that have the model already ignore it.', cause },
-    );
-  }
 }
 
 async function isChecked(site: Site, ref: ModelRef, options: SetModelOptions): Promise<void> {

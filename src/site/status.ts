@@ -53,33 +53,30 @@ export interface MemberStatus {
 
 export async function readMembers(site: Site): Promise<MemberStatus[]> {
   const drained = new Set(await keysOf(site, 'state', drainKey('*')));
+  const keys = await keysOf(site, 'members');
   const found = await Promise.all(
-    (await keysOf(site, 'members')).map((key) => readMember(site, key, drained)),
+    keys.map(async (key): Promise<MemberStatus[]> => {
+      const entry = entryValue<Partial<MemberEntry>>(await site.members.get(key));
+      // It has just left.
+      if (entry === null) return [];
+      const { version = '', model = '', partitions = [] } = entry;
+      const member = memberOf(key);
+      const role: Role = key === memberKey('bridge', member) ? 'bridge' : 'worker';
+      return [
+        {
+          member,
+          role,
+          version,
+          partitions: partitions.length,
+          streams: partitions.reduce((sum, { streams }) => sum + streams, 0),
+          lag: partitions.reduce((sum, { lag }) => sum + lag, 0),
+          draining: role === 'worker' && drained.has(drainKey(member)),
+          model,
+        },
+      ];
+    }),
   );
-  return found.flatMap((one) => (one === null ? [] : [one]));
-}
-
-/** Null if the member has just left. */
-async function readMember(
-  site: Site,
-  key: string,
-  drained: ReadonlySet<string>,
-): Promise<MemberStatus | null> {
-  const entry = entryValue<Partial<MemberEntry>>(await site.members.get(key));
-  if (entry === null) return null;
-  const { version, model = '', partitions = [] } = entry;
-  const member = memberOf(key);
-  const role: Role = key === memberKey('bridge', member) ? 'bridge' : 'worker';
-  return {
-    member,
-    role,
-    version: version ?? '',
-    partitions: partitions.length,
-    streams: partitions.reduce((sum, { streams }) => sum + streams, 0),
-    lag: partitions.reduce((sum, { lag }) => sum + lag, 0),
-    draining: role === 'worker' && drained.has(drainKey(member)),
-    model,
-  };
+  return found.flat();
 }
 
 export async function readPartitions(site: Site): Promise<PartitionStatus[]> {
@@ -140,10 +137,8 @@ export async function newestForecast(site: Site, stream: string): Promise<string
   }
   const { error } = JSON.parse(text) as { error?: string };
   if (error === undefined) return text;
-  throw new GatecastError(
-    error === 'unknown stream' ? 'STREAM_UNKNOWN' : 'SITE_FAILED',
-    `${stream}: ${error}.`,
-  );
+  const code = error === 'unknown stream' ? 'STREAM_UNKNOWN' : 'SITE_FAILED';
+  throw new GatecastError(code, `${stream}: ${error}.`);
 }
 
 /** The answer of the worker that fine-tunes. */

@@ -65,11 +65,8 @@ function checkRoom(db: Database, folder: string, files: readonly BackupFile[]): 
   const bytes = pages * (db.pragma('page_size', { simple: true }) as number);
   const wanted = 1.2 * (bytes + files.reduce((sum, { path }) => sum + statSync(path).size, 0));
   const { bavail, bsize } = statfsSync(folder);
-  if (bavail * bsize < 2 * wanted)
-    throw new GatecastError(
-      'STORE_FAILED',
-      `There is not enough disk space for a backup of ${Math.round(wanted)} bytes.`,
-    );
+  const text = `There is not enough disk space for a backup of ${Math.round(wanted)} bytes.`;
+  if (bavail * bsize < 2 * wanted) throw new GatecastError('STORE_FAILED', text);
 }
 
 function archive(path: string, files: readonly BackupFile[]): void {

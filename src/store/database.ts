@@ -62,13 +62,10 @@ export function openDatabase(path: string): Database {
     db.pragma('cache_size = -1024');
     const version = db.pragma('user_version', { simple: true }) as number;
     if (version > SCHEMA_VERSION) {
-      throw new GatecastError(
-        'STORE_NEWER',
-        `${path} has schema ${version}, but this version supports schemas up to ${SCHEMA_VERSION}`,
-        {
-          hint: 'install the newer gatecast version again, or move the file away to start with an empty store',
-        },
-      );
+      const text = `${path} has schema ${version}, but this version supports schemas up to ${SCHEMA_VERSION}`;
+      const hint =
+        'install the newer gatecast version again, or move the file away to start with an empty store';
+      throw new GatecastError('STORE_NEWER', text, { hint });
     }
     if (!isNew && statSync(path).size < CHECK_BELOW_BYTES) {
       const verdict = db.pragma('quick_check(1)', { simple: true });

@@ -65,16 +65,12 @@ function openChecked(path: string): Database {
   const version = db.pragma('user_version', { simple: true }) as number;
   if (version === SCHEMA_VERSION) return db;
   db.close();
+  const found = `${path} has schema ${version}, but`;
   if (version > SCHEMA_VERSION)
-    throw new GatecastError(
-      'STORE_NEWER',
-      `${path} has schema ${version}, but this version supports schema ${SCHEMA_VERSION}`,
-    );
-  throw new GatecastError(
-    'STORE_FAILED',
-    `${path} has schema ${version}, but schema ${SCHEMA_VERSION} is needed`,
-    { hint: 'start the agent of this version once: it updates the database' },
-  );
+    throw new GatecastError('STORE_NEWER', `${found} this version supports schema ${SCHEMA_VERSION}`);
+  throw new GatecastError('STORE_FAILED', `${found} schema ${SCHEMA_VERSION} is needed`, {
+    hint: 'start the agent of this version once: it updates the database',
+  });
 }
 
 function inspection(db: Database | null, waiting: Waiting): Inspection {

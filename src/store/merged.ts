@@ -69,13 +69,10 @@ export function samplesSince(
     if (known === undefined) spans.set(stream, [span]);
     else known.push(span);
   }
+  const ids = only && [...only.values()].flatMap((id) => id ?? []);
+  const stored = db === null ? [] : eachSample(db, fromMs, ids, toMs);
   return marked(
-    mergeByTime(
-      db === null ? [] : eachSample(db, fromMs, only && idsOf(only), toMs),
-      rows,
-      (s) => s.stream,
-      failed,
-    ),
+    mergeByTime(stored, rows, (s) => s.stream, failed),
     ({ stream }) => spans.get(stream) ?? [],
   );
 }
@@ -100,6 +97,3 @@ export function* timesBackwards({ waiting, db, failed }: MergeParts): Generator<
   }
   yield rows;
 }
-
-const idsOf = (streams: ReadonlyMap<string, number | null>): number[] =>
-  [...streams.values()].flatMap((id) => id ?? []);

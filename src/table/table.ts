@@ -143,9 +143,7 @@ class TableBuilder {
     const twice = this.columns.find(
       (column, at) => this.columns.findIndex((c) => c.name === column.name) < at,
     );
-    if (twice !== undefined) {
-      throw new GatecastError('CSV_INVALID', `line 1: duplicate column "${twice.name}"`);
-    }
+    if (twice !== undefined) throw invalid(1, `duplicate column "${twice.name}"`);
   }
 
   row(record: readonly string[], line: number): void {
@@ -162,13 +160,11 @@ class TableBuilder {
     this.lines.push(line);
     if (this.idAt.length > 0) this.ids.add(this.idAt.map((at) => this.cell(record, at)).join('/'));
     for (const column of this.columns) {
-      const isNumber = column.add(this.cell(record, column.at), line, this.reader);
-      if (isNumber || this.options.columns === 'all') continue;
-      throw invalid(
-        line,
-        `column "${column.name}" has "${this.cell(record, column.at)}", which is not a number`,
-        { hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal' },
-      );
+      const cell = this.cell(record, column.at);
+      if (column.add(cell, line, this.reader) || this.options.columns === 'all') continue;
+      throw invalid(line, `column "${column.name}" has "${cell}", which is not a number`, {
+        hint: 'name cells that stand for "no value" with --missing, or the decimal sign with --decimal',
+      });
     }
   }
 
@@ -206,9 +202,8 @@ class TableBuilder {
   private find(name: string): number {
     const at = this.names.indexOf(name.trim());
     if (at >= 0) return at;
-    throw new GatecastError('CSV_INVALID', `line 1: there is no column "${name}"`, {
-      hint: `the file has ${this.names.filter((n) => n !== '').join(', ')}`,
-    });
+    const hint = `the file has ${this.names.filter((n) => n !== '').join(', ')}`;
+    throw invalid(1, `there is no column "${name}"`, { hint });
   }
 
   private wanted(): number[] {
