@@ -32,7 +32,7 @@ import { type Clock, isClockSet, pause } from '../system/clock.ts';
 import type { Facts } from '../system/facts.ts';
 import { type RunningWork, startCycle } from '../training/client.ts';
 import type { CycleOptions, CycleReport } from '../training/cycle.ts';
-import { History, shareHistory, shortageOf } from '../training/history.ts';
+import { History, MOST_STREAMS, shareHistory, shortageOf } from '../training/history.ts';
 import type { JobSeries } from '../training/job.ts';
 import { judgeGiven, liveRatios, PROBATION_DEFAULTS, type ProbationOptions } from '../training/probation.ts';
 import { candidateName, type RecordedTuningInput } from '../training/protocol.ts';
@@ -42,7 +42,7 @@ import { TuningRun } from '../training/tuning-run.ts';
 import { Cron } from './cron.ts';
 import { GROUP } from './groups.ts';
 import { checkedSiteModel, newSiteModel } from './site-model.ts';
-import { cycleOptions, logRun, MOST_BUCKETS, schedulerSettings, TRAINER_LIMITS } from './tuning.ts';
+import { cycleOptions, logRun, schedulerSettings, TRAINER_LIMITS } from './tuning.ts';
 import { ratiosSchema, schedulerSchema } from './tuning-memory.ts';
 
 export interface SiteTuningParts {
@@ -109,8 +109,6 @@ const AGAIN_MS = 60_000;
 const CHECK_MS = 120_000;
 /** Probation of a model that was fine-tuned here, ms. */
 const TUNED_PROBATION_MS = PROBATION_DEFAULTS.lengthMs;
-/** Streams that a run learns from, as on a gateway. */
-const MOST_STREAMS = Math.floor(MOST_BUCKETS / 1024);
 /** The history is read for this long at most, then the worker does its other work for three times as long, ms. */
 const READ_MS = 10;
 
@@ -501,7 +499,7 @@ export class SiteTuning {
   private async history(nowMs: number): Promise<Pick<RecordedTuningInput, 'series' | 'helpers'>> {
     const all = await this.chosenStreams();
     const mayLearn = all.filter(({ isGuest }) => !isGuest);
-    const own = shareHistory(mayLearn, nowMs, this.settings.window, MOST_BUCKETS);
+    const own = shareHistory(mayLearn, nowMs, this.settings.window);
     const fromMs = Math.min(...own.map((one) => one.fromMs));
     const named = new Set(own.flatMap(({ spec }) => (spec.covariates ?? []).map(({ name }) => name)));
     const others = new Set(own.map(({ spec }) => spec.name));

@@ -57,8 +57,6 @@ interface TuningAnswer {
 const MOST_RUNS = 20;
 /** Interval at which the fine-tuner checks the machine and the clock, ms. */
 const LOOK_MS = 5000;
-/** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
-export const MOST_BUCKETS = 432_000;
 /** Limits of the worker, MB: its heap; all of its memory, with the features and weights that are outside of the heap. */
 export const TRAINER_LIMITS = { heapMb: 96, memoryMb: 320, niceness: 19 } as const;
 
@@ -139,7 +137,6 @@ export class TuningPart implements Part {
           buckets: bucketsSeen,
         })),
       tables: () => parts.engine.tables(),
-      mostBuckets: MOST_BUCKETS,
       database: () => {
         store.settle();
         return join(parts.config().data_dir, DATABASE_FILE);

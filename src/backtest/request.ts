@@ -41,6 +41,8 @@ export interface BacktestRequest extends TableFormat {
   readonly maxRate?: number;
   /** Minimum time between fine-tuning runs, ms of the file's clock; null: no fine-tuning. */
   readonly finetune: number | null;
+  /** Maximum age of the history that a fine-tuning run reads, ms; default: 28 days. */
+  readonly finetuneWindow?: number;
   /** Covariate columns whose values are known up to the current bucket. */
   readonly covariates?: string[];
   /** Covariate columns whose future values are known. */

@@ -24,8 +24,8 @@ import { Tuner, type TunerRun } from './tuner.ts';
 
 /** Past inputs kept to warm up a fine-tuned model. */
 const WARM_UP_STEPS = 96;
-/** Maximum number of buckets, over all series, that a fine-tuning run reads. */
-const TUNE_BUDGET = 200_000;
+/** As `finetune.window` by default, ms. */
+const TUNE_WINDOW_MS = 28 * 86_400_000;
 
 /** @returns the text to print. Throws USAGE, FILE_UNREADABLE, FILE_UNWRITABLE, CSV_INVALID, MODEL_UNKNOWN, MODEL_INVALID, NOT_ENOUGH_DATA */
 export async function runBacktest(files: readonly string[], request: BacktestRequest): Promise<string> {
@@ -204,7 +204,7 @@ async function playFile(
           covariateInputs,
           helpers,
           firstScored: firstScored(series[0], request),
-          budget: TUNE_BUDGET,
+          windowMs: request.finetuneWindow ?? TUNE_WINDOW_MS,
           now: () => performance.now(),
         });
   try {

@@ -12,7 +12,7 @@ import { type StoredModel, verifyModel } from '../model/registry.ts';
 import { FEATURES } from '../series/features.ts';
 import { MASKED } from '../series/quality.ts';
 import { fineTune } from '../training/cycle.ts';
-import { recordedSettings } from '../training/history.ts';
+import { historyBuckets, recordedSettings } from '../training/history.ts';
 import { type JobSeries, runJob } from '../training/job.ts';
 import type { CovariateInputs } from './covariate-columns.ts';
 import { type Grid, type PlayOptions, specOf } from './play.ts';
@@ -26,8 +26,8 @@ interface TunerOptions {
   readonly helpers?: readonly Grid[];
   /** First scored bucket: models that would be replaced long before it are not trained. */
   readonly firstScored: number;
-  /** Maximum number of buckets, over all series, that a run reads. */
-  readonly budget: number;
+  /** Maximum age of the history that a run reads, ms. */
+  readonly windowMs: number;
   /** Monotonic ms. */
   readonly now: () => number;
 }
@@ -76,7 +76,8 @@ export class Tuner {
 
   /** Maximum number of buckets of each series that a run reads. */
   private get window(): number {
-    return Math.max(LEAST, Math.floor(this.options.budget / this.grids.length));
+    const { grids, options } = this;
+    return Math.floor(historyBuckets(grids[0].intervalMs, grids.length, options.windowMs));
   }
 
   private due(known: number, endMs: number): boolean {

@@ -110,6 +110,11 @@ export function registerBacktest(program: Command): void {
         .argParser((text) => (text === 'off' ? text : duration(text)))
         .default('off'),
     )
+    .option(
+      '--finetune-window <time>',
+      'history that a fine-tuning run reads, as finetune.window of the config (default: 28d)',
+      duration,
+    )
     .addOption(
       new Option(
         '--by <period>',

@@ -60,8 +60,6 @@ export interface GroupTunerParts {
   readonly streams: () => readonly TunedStream[];
   /** Values known ahead, for streams that use them as covariates. */
   readonly tables: () => readonly KnownTable[];
-  /** Maximum number of buckets, over all streams, that a run reads: limits its memory. */
-  readonly mostBuckets: number;
   /** Path of the database, after all samples so far are written to it. */
   readonly database: () => string;
   readonly facts: () => Omit<Facts, 'shortage'>;
@@ -254,7 +252,7 @@ export class GroupTuner {
     if (dataFolder === null) throw new GatecastError('INTERNAL', 'There is no folder for the model.');
     return {
       group: parts.group,
-      streams: shareHistory(streams, nowMs, parts.windowMs, parts.mostBuckets),
+      streams: shareHistory(streams, nowMs, parts.windowMs),
       tables: parts.tables(),
       database: parts.database(),
       models: dataFolder,

@@ -22,8 +22,12 @@ export interface HistoryStream {
   readonly fromMs: number;
 }
 
-/** Minimum share of the budget per stream, buckets. */
+/** Buckets of all streams together that a run reads: a month of fifty streams at five minutes; bounds its memory. */
+const MOST_BUCKETS = 432_000;
+/** Minimum share of these per stream, buckets. */
 const LEAST_SHARE = 1024;
+/** Streams that a run reads at most. */
+export const MOST_STREAMS = Math.floor(MOST_BUCKETS / LEAST_SHARE);
 /** Minimum number of buckets of a stream before a run; the screen is stricter. */
 const ENOUGH_BUCKETS = 300;
 
@@ -37,6 +41,17 @@ export function shortageOf(
   return ready ? null : 'no stream has enough history';
 }
 
+/** How many of the newest buckets of each of `streams` streams a run reads. @param windowMs maximum age of the history */
+export function historyBuckets(
+  intervalMs: number,
+  streams: number,
+  windowMs: number,
+  budget = MOST_BUCKETS,
+): number {
+  const share = Math.max(LEAST_SHARE, Math.floor(budget / Math.max(1, streams)));
+  return Math.min(share, windowMs / intervalMs);
+}
+
 /**
  * Shares `budget` buckets among the streams, for the newest history of each. If the share would be too small, uses only
  * some of the streams, evenly spaced over the list.
@@ -46,13 +61,15 @@ export function shareHistory(
   streams: readonly Omit<HistoryStream, 'fromMs'>[],
   nowMs: number,
   windowMs: number,
-  budget: number,
+  budget = MOST_BUCKETS,
 ): HistoryStream[] {
   const most = Math.max(1, Math.floor(budget / LEAST_SHARE));
   const every = Math.max(1, streams.length / most);
   const taken = streams.filter((_, i) => Math.floor(i / every) !== Math.floor((i - 1) / every));
-  const buckets = Math.max(LEAST_SHARE, Math.floor(budget / Math.max(1, taken.length)));
-  return taken.map((one) => ({ ...one, fromMs: nowMs - Math.min(windowMs, buckets * one.intervalMs) }));
+  return taken.map((one) => {
+    const buckets = historyBuckets(one.intervalMs, taken.length, windowMs, budget);
+    return { ...one, fromMs: nowMs - buckets * one.intervalMs };
+  });
 }
 
 /**

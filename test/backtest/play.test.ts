@@ -94,7 +94,7 @@ describe('Tuner', () => {
       everyMs: 1,
       play: OPTIONS,
       firstScored: 700,
-      budget: 1400,
+      windowMs: 1e10,
       now: () => 0,
     });
     const refused: string[] = [];
@@ -107,5 +107,17 @@ describe('Tuner', () => {
     for (const at of spikes) expect(learnt!.values[at]).toBeNaN();
     expect(learnt!.values[399]).toBeCloseTo(series[0]!.actual[399]!, 4);
     expect(refused).toEqual([]);
+  });
+
+  it('reads no older history than an agent would', () => {
+    const series = grids(['a', 'b'], history(700), OPTIONS.intervalMs);
+    const options = { everyMs: 1, play: OPTIONS, firstScored: 700, now: () => 0 };
+    const tuner = new Tuner(new Engine(null), series, {} as StoredModel, {
+      ...options,
+      windowMs: 600 * OPTIONS.intervalMs,
+    });
+    const [learnt] = tuner.history(700);
+    expect(learnt!.values).toHaveLength(600);
+    expect(learnt!.startMs).toBe(series[0]!.startMs + 100 * OPTIONS.intervalMs);
   });
 });

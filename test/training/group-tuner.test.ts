@@ -80,7 +80,6 @@ function stage(
     cores: 2,
     tables: () => [],
     streams: () => [{ spec, intervalMs: HOUR, leads: 12, buckets: 900 }],
-    mostBuckets: 100_000,
     database: () => join(folder, 'gatecast.db'),
     before: () => null,
     facts: () => ({ nowMs: set.now, monotonicMs: set.now, clockSane: true, load: set.load, temperature: 40 }),
