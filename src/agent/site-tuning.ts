@@ -191,11 +191,12 @@ export class SiteTuning {
 
   private repeat(periodMs: number, action: () => Promise<void>): void {
     const { clock } = this.parts;
-    let cancel = clock.after(0, function again() {
+    const again = (): void => {
       void action().finally(() => {
-        cancel = clock.after(periodMs, again);
+        if (!this.stopped) cancel = clock.after(periodMs, again);
       });
-    });
+    };
+    let cancel = clock.after(0, again);
     this.ends.push(() => cancel());
   }
 

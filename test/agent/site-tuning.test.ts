@@ -8,6 +8,7 @@ import { encodeCheckpoint } from '../../src/site/checkpoint.ts';
 import { MODEL_KEY, partitionKey } from '../../src/site/names.ts';
 import type { Site } from '../../src/site/nats.ts';
 import { type Clock, systemClock } from '../../src/system/clock.ts';
+import { FakeClock } from '../support/fake-clock.ts';
 import { testSpec } from '../support/specs.ts';
 import { tempDirs } from '../support/temp.ts';
 import { waitFor } from '../support/wait.ts';
@@ -155,6 +156,25 @@ function tuner({
   const has = (text: string): Promise<boolean> => waitFor(text, () => logged.join('').includes(text));
   return { tuning, registry, request, has };
 }
+
+it('leaves no timer if it ends in the midst of its work', async () => {
+  const clock = new FakeClock();
+  const turn = () => new Promise((resolve) => setImmediate(resolve));
+  let answer = (_revision: number): void => {};
+  const create = () =>
+    new Promise<number>((resolve) => {
+      answer = resolve;
+    });
+  const { tuning } = tuner({ clock, leases: { create } });
+  tuning.start();
+  clock.advance(0);
+  await turn();
+  tuning.abandon();
+  answer(1);
+  await turn();
+  expect(tuning.isHolder).toBe(true);
+  expect(clock.nextDelayMs).toBeNull();
+});
 
 it('goes on when the connection closes before a request is answered', async () => {
   const { tuning, request, has } = tuner();
