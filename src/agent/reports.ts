@@ -70,11 +70,6 @@ export class Reports implements Part {
     this.publishHealth();
   }
 
-  /** The broker may have other limits than before. */
-  connected(): void {
-    this.checkAlerts();
-  }
-
   stop(): void {
     for (const end of this.ends) end();
   }
