@@ -4,6 +4,7 @@
  */
 import type { StreamView } from '../forecast/engine-contract.ts';
 import type { Router } from '../ingest/router.ts';
+import type { IngestRule } from '../ingest/rule.ts';
 import type { GroupSlots } from '../model/slots.ts';
 import type { Alert } from '../outputs/output.ts';
 import type { Outputs } from '../outputs/outputs.ts';
@@ -39,7 +40,7 @@ export const ALERTS = {
   internal:
     'An error that no other alert covers was logged within the last minutes; the text names it. Forecasting continues.',
   'silent-rule':
-    'No message for a rule of `streams` has arrived for 15 minutes since the start, although the broker accepts its subscription.',
+    'No message for a rule of `streams` has arrived for 15 minutes or three of its intervals (with `auto`: for an hour) since the start, although the broker accepts its subscription.',
   stale: 'Streams have had no reading for longer than `gaps.max`.',
 } as const;
 
@@ -158,8 +159,21 @@ function formerIds(json: unknown): string[] {
   return Array.isArray(json) ? json.filter((id) => all.includes(id)) : all;
 }
 
-/** @param patterns of the rules that have had no message */
-export function silentRules(patterns: readonly string[]): Condition[] {
+/** How long a rule may be without any message: with an interval, and without. */
+const SILENT_MS = 900_000;
+const SILENT_AUTO_MS = 3_600_000;
+
+/**
+ * @param unheard the rules that have had no message
+ * @param elapsedMs how long the rules have applied
+ */
+export function silentRules(unheard: readonly IngestRule[], elapsedMs: number): Condition[] {
+  const patterns = unheard
+    .filter(({ stream: { intervalMs } }) => {
+      const patienceMs = intervalMs === null ? SILENT_AUTO_MS : Math.max(SILENT_MS, 3 * intervalMs);
+      return elapsedMs >= patienceMs;
+    })
+    .map(({ pattern }) => pattern.source);
   if (patterns.length === 0) return [];
   const names = patterns.slice(0, NAMES).join(', ');
   const more = patterns.length > NAMES ? ` and ${patterns.length - NAMES} more` : '';

@@ -7,7 +7,7 @@ import type { Logger } from '../log.ts';
 import type { Outputs } from '../outputs/outputs.ts';
 import type { Store } from '../store/store-contract.ts';
 import type { Clock } from '../system/clock.ts';
-import { type Alerts, rolledBack, silentRules, staleStreams, streamLimit } from './alerts.ts';
+import { type Alerts, type Condition, rolledBack, silentRules, staleStreams, streamLimit } from './alerts.ts';
 import type { ClockHold } from './clock-hold.ts';
 import { every } from './every.ts';
 import { GROUP } from './groups.ts';
@@ -36,8 +36,6 @@ const ALERTS_MS = 5000;
 const HEALTH_MS = 60_000;
 const SCORES_MS = 1000;
 const GROUP_MS = 300_000;
-/** How long a rule may be without any message. */
-const SILENT_RULE_MS = 900_000;
 
 export class Reports implements Part {
   readonly name = 'reports';
@@ -91,7 +89,7 @@ export class Reports implements Part {
     const problems = health.problems();
     alerts.check([
       ...problems,
-      ...(problems.some(({ id }) => id === 'subscription') ? [] : silentRules(this.unheard())),
+      ...(problems.some(({ id }) => id === 'subscription') ? [] : this.silent()),
       ...(remote?.conditions() ?? []),
       ...rolledBack(models.slots.get(GROUP, model.name)),
       ...streamLimit(streams.router, max_streams),
@@ -101,15 +99,14 @@ export class Reports implements Part {
     if (health.degraded().length > 0 !== this.isDegraded) this.publishHealth();
   }
 
-  private unheard(): string[] {
+  private silent(): Condition[] {
     const { config, clock, streams, health } = this.parts;
     const { router } = streams;
     const nowMs = clock.monotonic();
     if (this.rules?.router !== router) this.rules = { router, sinceMs: nowMs };
-    const isEarly = nowMs - this.rules.sinceMs < SILENT_RULE_MS;
     // the bridge of a site knows its streams, not the agent
-    if (isEarly || config().site !== undefined || !health.pageStatus().broker.connected) return [];
-    return router.unheard();
+    if (config().site !== undefined || !health.pageStatus().broker.connected) return [];
+    return silentRules(router.unheard(), nowMs - this.rules.sinceMs);
   }
 
   private publishHealth(): void {

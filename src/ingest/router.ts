@@ -91,9 +91,9 @@ export class Router {
     return this.topicFilters;
   }
 
-  /** Patterns of the rules for which neither a message nor a stream of an earlier run has come so far. */
-  unheard(): string[] {
-    return this.routes.unheardPatterns();
+  /** The rules for which neither a message nor a stream of an earlier run has come so far. */
+  unheard(): readonly IngestRule[] {
+    return this.routes.unheardRules();
   }
 
   /** Number of messages and values dropped so far, by reason. */

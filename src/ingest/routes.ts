@@ -64,9 +64,9 @@ export class Routes {
     return this.cache.size;
   }
 
-  /** Patterns of the rules that no topic has matched so far. */
-  unheardPatterns(): string[] {
-    return [...this.unheard].map(({ pattern }) => pattern.source);
+  /** The rules that no topic has matched so far. */
+  unheardRules(): readonly IngestRule[] {
+    return [...this.unheard];
   }
 
   of(topic: string): Route {

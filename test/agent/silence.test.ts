@@ -30,10 +30,23 @@ test('nothing is reported while there are streams, while the broker is lost, or 
   expect(linesAfter(60, 0, true, true)).toEqual([]);
 });
 
+const HOUR = 3_600_000;
+
 test('a rule without any message is named', () => {
   const router = new Router([rule('s/{x}', 'auto'), rule('t/{x}', 'auto')]);
   router.message('s/a', Buffer.from('5'), 0);
-  expect(silentRules(router.unheard())[0]?.text).toMatch(/no message has arrived for t\/\{x\}:/);
+  expect(silentRules(router.unheard(), HOUR)[0]?.text).toMatch(/no message has arrived for t\/\{x\}:/);
   router.adopt({ topic: 't/a', field: '' });
-  expect(silentRules(router.unheard())).toEqual([]);
+  expect(silentRules(router.unheard(), HOUR)).toEqual([]);
+});
+
+test.each([
+  [null, HOUR],
+  [60_000, HOUR / 4],
+  [HOUR, 3 * HOUR],
+])('a rule with the interval %s is silent after %i ms', (intervalMs, afterMs) => {
+  const slow = { ...rule('s/{x}', 'auto'), stream: { ...rule('s/{x}', 'auto').stream, intervalMs } };
+  const unheard = new Router([slow]).unheard();
+  expect(silentRules(unheard, afterMs - 1)).toEqual([]);
+  expect(silentRules(unheard, afterMs)).toHaveLength(1);
 });
